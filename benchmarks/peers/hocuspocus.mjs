@@ -1,0 +1,10 @@
+// Hocuspocus as its documentation starts it: documents in memory, every option at its default.
+import { Server } from '@hocuspocus/server'
+
+const server = new Server({
+  address: '127.0.0.1',
+  port: Number(process.env.PORT),
+  quiet: true,
+})
+
+await server.listen()

@@ -1,0 +1,39 @@
+"""Who is connecting: the protocol that a custom server implements, and the open default."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from crdtsync.gate import Principal
+
+__all__ = ["Authenticator", "ConnectRequest", "OpenAuthenticator"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectRequest:
+    """What a client says when it connects, over WebSocket or HTTP."""
+
+    document: str
+    """The document's name, decoded; empty for requests that concern none."""
+    token: str = field(default="", repr=False)
+    """From ``?token=``, a WebSocket subprotocol or ``Authorization: Bearer``. Never logged."""
+    params: dict[str, str] = field(default_factory=dict, repr=False)
+    """The query string, decoded, without the token."""
+    headers: dict[str, str] = field(default_factory=dict, repr=False)
+    """Lower-case names."""
+    address: str = ""
+    """The peer's address."""
+
+
+class Authenticator(Protocol):
+    """Says who a request speaks for."""
+
+    async def authenticate(self, request: ConnectRequest) -> Principal:
+        """Return the principal, or raise ``Unauthenticated`` or ``Forbidden`` with a reason."""
+        ...
+
+
+class OpenAuthenticator:
+    """Lets everyone in as an anonymous writer."""
+
+    async def authenticate(self, request: ConnectRequest) -> Principal:
+        return Principal()

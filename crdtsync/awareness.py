@@ -1,0 +1,191 @@
+"""Awareness: who is there, with which cursor. The codec, and the table that one room keeps.
+
+Owns the clock rule of y-protocols and the ownership of client ids. Invariants:
+
+- An entry counts only if its clock is newer, or if it is a removal at the same clock.
+- A client id belongs to the connection that introduced it; entries for it from elsewhere are
+  ignored, because clients repeat each other's states.
+- When a connection goes, its ids are removed at their last clock, and the clocks are kept: a
+  late repetition brings no ghost back. The owner itself may return at that same clock.
+- Every change gets a rising ``version``, so a slow reader asks for "all since", never for a queue.
+
+Knows no socket and no JSON schema: a state is JSON text, checked to be JSON, otherwise opaque.
+Source: y-protocols, ``awareness.js``.
+"""
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from crdtsync.encoding import read_var_string, read_var_uint, write_var_string, write_var_uint
+from crdtsync.errors import MalformedMessage, MessageTooLarge, TooManyRequests
+from crdtsync.limits import Limits
+
+__all__ = ["AwarenessTable", "Entry", "encode_entries", "read_entries"]
+
+REMOVED: Final = "null"
+_MAX_CLOCK: Final = 1 << 32
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One client's state as it travels: JSON text, ``null`` where the client is gone."""
+
+    client: int
+    clock: int
+    state: str
+
+
+def _not_json(word: str) -> None:
+    raise ValueError(f"{word} is not JSON")
+
+
+_decode_json: Final[Callable[[str], object]] = json.JSONDecoder(parse_constant=_not_json).decode
+
+
+def read_entries(payload: bytes, limits: Limits) -> list[Entry]:
+    """Read an awareness payload.
+
+    Raises ``MalformedMessage`` where it is damaged or a state is not JSON, ``MessageTooLarge``
+    where a state is over ``max_awareness_bytes``.
+    """
+    try:
+        count, position = read_var_uint(payload, 0)
+        if count > limits.max_awareness_clients:
+            raise MessageTooLarge("the awareness message names too many clients")
+        entries: list[Entry] = []
+        for _ in range(count):
+            client, position = read_var_uint(payload, position)
+            clock, position = read_var_uint(payload, position)
+            state, position = read_var_string(payload, position)
+            if clock >= _MAX_CLOCK:
+                raise ValueError("the clock is above 2^32")
+            if len(state.encode()) > limits.max_awareness_bytes:
+                raise MessageTooLarge("the awareness state is too large")
+            _decode_json(state)
+            entries.append(Entry(client, clock, state))
+        if position != len(payload):
+            raise ValueError("bytes behind the end")
+    except (IndexError, ValueError, RecursionError):
+        raise MalformedMessage("the awareness message is damaged") from None
+    return entries
+
+
+def encode_entries(entries: Iterable[Entry]) -> bytes:
+    """Write an awareness payload."""
+    written = [
+        write_var_uint(entry.client) + write_var_uint(entry.clock) + write_var_string(entry.state)
+        for entry in entries
+    ]
+    return write_var_uint(len(written)) + b"".join(written)
+
+
+class _Row:
+    __slots__ = ("clock", "departed", "owner", "state", "version")
+
+    def __init__(self, clock: int, state: str, owner: object, version: int) -> None:
+        self.clock = clock
+        self.state = state
+        self.owner: object | None = owner
+        self.version = version
+        self.departed = False  # its connection went without saying so
+
+
+class AwarenessTable:
+    """The awareness states of one room."""
+
+    __slots__ = ("_limits", "_owned", "_rows", "version")
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._rows: dict[int, _Row] = {}  # in order of version: changed rows move to the end
+        self._owned: dict[object, set[int]] = {}
+        self.version = 0
+        """Of the newest change; 0 where there never was one."""
+
+    def __len__(self) -> int:
+        return sum(1 for row in self._rows.values() if row.state != REMOVED)
+
+    def apply(self, entries: Iterable[Entry], owner: object, *, first: bool = False) -> bool:
+        """Take over what is new and belongs to ``owner``; return whether anything changed.
+
+        ``first`` says that this is the connection's first awareness message: a client that
+        comes back announces itself at the clock it left with, and is let in one clock later.
+        Raises ``TooManyRequests`` where the table is full.
+        """
+        changed = False
+        for entry in entries:
+            row = self._rows.get(entry.client)
+            clock = entry.clock
+            if row is not None:
+                if row.owner is not None and row.owner is not owner:
+                    continue
+                if clock < row.clock:
+                    continue
+                if clock == row.clock:
+                    if entry.state == REMOVED:
+                        if row.state == REMOVED:
+                            continue
+                    elif first and row.departed:
+                        clock += 1
+                    else:
+                        continue
+            elif entry.state == REMOVED:
+                continue
+            else:
+                self._make_room()
+            self._put(entry.client, clock, entry.state, owner)
+            changed = True
+        return changed
+
+    def _make_room(self) -> None:
+        if len(self._rows) < self._limits.max_awareness_clients:
+            return
+        for client, row in self._rows.items():
+            if row.state == REMOVED:
+                del self._rows[client]
+                return
+        raise TooManyRequests("too many clients are present in this document")
+
+    def _put(self, client: int, clock: int, state: str, owner: object) -> None:
+        self.version += 1
+        previous = self._rows.pop(client, None)
+        if previous is not None and previous.owner is not None and previous.owner is not owner:
+            self._owned[previous.owner].discard(client)
+        self._rows[client] = _Row(clock, state, owner, self.version)
+        self._owned.setdefault(owner, set()).add(client)
+
+    def leave(self, owner: object) -> bool:
+        """Remove what a gone connection had introduced; return whether anything changed."""
+        changed = False
+        for client in self._owned.pop(owner, ()):
+            row = self._rows[client]
+            row.owner = None
+            if row.state != REMOVED:
+                self.version += 1
+                row.state = REMOVED
+                row.departed = True
+                row.version = self.version
+                self._rows[client] = self._rows.pop(client)
+                changed = True
+        return changed
+
+    def changed_since(self, version: int) -> list[Entry]:
+        """Return the entries that changed after ``version``, removals included."""
+        changed: list[Entry] = []
+        for client in reversed(self._rows):
+            row = self._rows[client]
+            if row.version <= version:
+                break
+            changed.append(Entry(client, row.clock, row.state))
+        changed.reverse()
+        return changed
+
+    def present(self) -> list[Entry]:
+        """Return every client that is there."""
+        return [
+            Entry(client, row.clock, row.state)
+            for client, row in self._rows.items()
+            if row.state != REMOVED
+        ]

@@ -1,0 +1,261 @@
+"""``crdtsync documents``: list, show, export, import and delete what a store holds."""
+
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from crdtsync import documents as library
+from crdtsync.cli.options import Command, json_option, with_config
+from crdtsync.cli.output import human_bytes, human_time, note, print_json, print_table, printable
+from crdtsync.cli.stores import with_store
+from crdtsync.config import Resolved
+from crdtsync.documents import DocumentDetails, Exported, ExportFormat, Imported, RootDetails
+from crdtsync.errors import OperatorError
+from crdtsync.store.base import Damage, DocumentInfo, Store
+
+__all__ = ["documents"]
+
+
+@click.group()
+def documents() -> None:
+    """List, show, export, import and delete documents.
+
+    Works on the store itself. `list`, `show` and `export` may run beside a server; `import` and
+    `delete` need the store for themselves.
+    """
+
+
+@documents.command("list", cls=Command)
+@click.option("--prefix", default="", metavar="TEXT", help="Only names that begin with this.")
+@click.option("--after", default="", metavar="NAME", help="Begin behind this name.")
+@click.option(
+    "--limit",
+    default=1000,
+    metavar="N",
+    type=click.IntRange(1, 1_000_000),
+    help="At most so many.  [default: 1000]",
+)
+@json_option
+@with_config("Store")
+def list_(resolved: Resolved, *, prefix: str, after: str, limit: int, as_json: bool) -> None:
+    """List documents by name.
+
+    Where there are more than --limit, says with which --after to go on.
+    """
+
+    async def work(store: Store) -> list[DocumentInfo]:
+        # One more than asked for tells whether there is a next page.
+        return await library.list_documents(store, prefix=prefix, after=after, limit=limit + 1)
+
+    found = with_store(resolved.config, work)
+    page = found[:limit]
+    rest = page[-1].name if len(found) > limit else None
+    if as_json:
+        print_json({"documents": [asdict(info) for info in page], "next_after": rest})
+        return
+    print_table(
+        ("NAME", "UPDATES", "SIZE", "CREATED", "UPDATED"),
+        (
+            (
+                info.name,
+                str(info.sequence),
+                human_bytes(info.checkpoint_bytes + info.log_bytes),
+                human_time(info.created_ms),
+                human_time(info.updated_ms),
+            )
+            for info in page
+        ),
+        right=("UPDATES", "SIZE"),
+    )
+    if rest is not None:
+        note(f"There are more: --after {rest}")
+    elif not page:
+        note("No documents.")
+
+
+@documents.command(cls=Command)
+@click.argument("name")
+@json_option
+@with_config("Store")
+def show(resolved: Resolved, *, name: str, as_json: bool) -> None:
+    """Show a document's metadata, its roots, their kinds and sizes.
+
+    A root is a shared type that the application gets by name: doc.getText('content').
+    """
+
+    async def work(store: Store) -> DocumentDetails:
+        return await library.document_info(store, name, limits=resolved.config.limits)
+
+    details = with_store(resolved.config, work)
+    info = details.info
+    if as_json:
+        print_json(asdict(details))
+        return
+    print_table(
+        ("FIELD", "VALUE"),
+        (
+            ("name", info.name),
+            ("updates", str(info.sequence)),
+            ("created", human_time(info.created_ms)),
+            ("updated", human_time(info.updated_ms)),
+            (
+                "checkpoint",
+                f"{human_bytes(info.checkpoint_bytes)}, updates 1 to {info.checkpoint_sequence}"
+                if info.checkpoint_sequence
+                else "-",
+            ),
+            ("log", f"{human_bytes(info.log_bytes)}, {info.log_records} updates"),
+            ("state", human_bytes(details.state_bytes)),
+            ("clients", str(details.clients)),
+        ),
+    )
+    click.echo()
+    print_table(
+        ("ROOT", "KIND", "SIZE"),
+        ((root.name, root.kind, _root_size(root)) for root in details.roots),
+        right=("SIZE",),
+    )
+    _warn(details.damage)
+
+
+@documents.command(cls=Command)
+@click.argument("name")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(("update", "json", "text")),
+    default="update",
+    help="A Yjs v1 update (whole, can be imported), JSON, or one root's plain text.  "
+    "[default: update]",
+)
+@click.option("--root", metavar="ROOT", help="This root only; for json and text.")
+@click.option(
+    "-o", "--output", default="-", metavar="FILE", help="Write here; - is stdout.  [default: -]"
+)
+@with_config("Store")
+def export(
+    resolved: Resolved, *, name: str, format_: ExportFormat, root: str | None, output: str
+) -> None:
+    """Write a document to a file or to stdout."""
+    if root is not None and format_ == "update":
+        raise click.UsageError("--root goes with --format json or text: an update is always whole")
+    if format_ == "update" and output == "-" and sys.stdout.isatty():
+        raise click.UsageError("an update is binary: write it to a file with -o, or into a pipe")
+
+    async def work(store: Store) -> Exported:
+        return await library.export_document(
+            store, name, format=format_, root=root, limits=resolved.config.limits
+        )
+
+    exported = with_store(resolved.config, work)
+    if output == "-":
+        sys.stdout.buffer.write(exported.data)
+        sys.stdout.buffer.flush()
+    else:
+        _write(Path(output), exported.data)
+        note(f"Wrote {human_bytes(len(exported.data))} to {output}")
+    _warn(exported.damage)
+
+
+@documents.command("import", cls=Command)
+@click.argument("name")
+@click.argument("file")
+@click.option("--merge", is_flag=True, help="Add to a document that is already there.")
+@with_config("Store")
+def import_(resolved: Resolved, *, name: str, file: str, merge: bool) -> None:
+    """Import a Yjs v1 update from FILE (- is stdin) as document NAME.
+
+    The update is what Y.encodeStateAsUpdate(doc) or `export` gives; it is checked before anything
+    is stored. A document that is already there is changed with --merge only.
+    """
+    limits = resolved.config.limits
+    update = _read(file, library.MAX_IMPORT_BYTES + 1)
+
+    async def work(store: Store) -> Imported:
+        return await library.import_document(store, name, update, merge=merge, limits=limits)
+
+    imported = with_store(resolved.config, work, read_only=False)
+    if not imported.changed:
+        note(f"Document {name} already held everything: nothing changed.")
+    elif imported.created:
+        note(f"Created document {name} from {human_bytes(len(update))}.")
+    else:
+        note(f"Merged {human_bytes(len(update))} into document {name}.")
+
+
+@documents.command(cls=Command)
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Don't ask.")
+@with_config("Store")
+def delete(resolved: Resolved, *, name: str, yes: bool) -> int:
+    """Delete a document with its whole log, for good.
+
+    A client that still holds it brings its content back when it connects.
+    """
+
+    async def work(store: Store) -> bool:
+        info = await store.info(name)
+        if info is None:
+            raise library.DocumentNotFound(f"there is no document {name!r}")
+        size = human_bytes(info.checkpoint_bytes + info.log_bytes)
+        what = (
+            f"document {name}: {info.sequence} updates, {size}, last {human_time(info.updated_ms)}"
+        )
+        if not yes and not _confirmed(f"Delete {what}? [y/N] "):
+            return False
+        await library.delete_document(store, name)
+        note(f"Deleted {what}.")
+        return True
+
+    if with_store(resolved.config, work, read_only=False):
+        return 0
+    note("Nothing deleted.")
+    return 1
+
+
+def _confirmed(question: str) -> bool:
+    click.echo(printable(question), nl=False, err=True)
+    answer = sys.stdin.readline()
+    if not answer:
+        click.echo(err=True)
+        raise OperatorError("nobody answers on stdin", hint="Say --yes to delete without asking")
+    return answer.strip().lower() in ("y", "yes")
+
+
+def _read(file: str, most: int) -> bytes:
+    if file == "-":
+        return sys.stdin.buffer.read(most)
+    try:
+        with open(file, "rb") as source:
+            return source.read(most)
+    except OSError as error:
+        raise OperatorError(f"can't read {file}: {error.strerror}") from None
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write beside the target and rename, so that an older export is never half replaced."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        try:
+            beside.write_bytes(data)
+            beside.replace(path)
+        except OSError:
+            beside.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise OperatorError(f"can't write {path}: {error.strerror}") from None
+
+
+def _root_size(root: RootDetails) -> str:
+    return f"{root.size} characters" if root.kind == "text" else human_bytes(root.size)
+
+
+def _warn(damage: Damage | None) -> None:
+    if damage is not None:
+        note(
+            f"Damaged from sequence {damage.sequence} on ({damage.problem}): this is what was "
+            "before. See crdtsync check."
+        )

@@ -1,0 +1,78 @@
+"""The click side of the option table: every option of a group becomes one of a command."""
+
+import os
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from crdtsync.config import CONFIG_VARIABLE, DEFAULT_FILE, GROUPS, OPTIONS, load
+
+__all__ = ["Command", "json_option", "with_config"]
+
+_GENERAL: Final = "Options"
+
+
+class GroupedOption(click.Option):
+    """An option that knows under which heading of the help it stands."""
+
+    heading: str = _GENERAL
+
+
+class Command(click.Command):
+    """A command whose help lists its options under headings."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write one section per heading, the general options first."""
+        sections: dict[str, list[tuple[str, str]]] = {_GENERAL: []}
+        for heading in GROUPS:
+            sections[heading] = []
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                sections[getattr(parameter, "heading", _GENERAL)].append(record)
+        for heading, records in sections.items():
+            if records:
+                with formatter.section(heading):
+                    formatter.write_dl(records, col_max=34)
+
+
+def with_config(*groups: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command ``--config`` and these groups' options; hand it a ``Resolved`` first.
+
+    The values stay text until ``load`` reads them, so that a mistake is told the same way
+    whichever source it is in.
+    """
+    table = [option for option in OPTIONS if option.group in groups]
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def command(*args: Any, config_file: str | None, **params: Any) -> Any:
+            given = {option.name: params.pop(option.name) for option in table}
+            path = None if config_file is None else Path(config_file)
+            return function(load(cli=given, env=os.environ, config_file=path), *args, **params)
+
+        decorated: Callable[..., Any] = command
+        for option in reversed(table):
+            default = option.shown_default
+            decorated = click.option(
+                option.flag,
+                option.name,
+                cls=type("Option", (GroupedOption,), {"heading": option.group}),
+                metavar=option.kind.metavar,
+                help=option.help + (f"  [default: {default}]" if default else ""),
+            )(decorated)
+        return click.option(
+            "--config",
+            "config_file",
+            metavar="FILE",
+            help=f"TOML file to read; also {CONFIG_VARIABLE}.  "
+            f"[default: {DEFAULT_FILE}, where there is one]",
+        )(decorated)
+
+    return decorate
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -1,0 +1,93 @@
+"""``crdtsync serve``: run a server until it is told to stop."""
+
+import logging
+import sys
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+import click
+from rich.console import Console
+from rich.panel import Panel
+from rich.text import Text
+
+from crdtsync.cli.logs import configure_logging
+from crdtsync.cli.options import Command, with_config
+from crdtsync.config import GROUPS, Resolved
+
+if TYPE_CHECKING:
+    from crdtsync.server.serve import Listening
+
+__all__ = ["announcement", "connect_lines", "serve"]
+
+_ANY_ADDRESS: Final = {"0.0.0.0", "::"}
+
+log = logging.getLogger(__name__)
+
+
+@click.command(cls=Command)
+@with_config(*GROUPS)
+def serve(resolved: Resolved) -> None:
+    """Run the server.
+
+    Every option may also be a CRDTSYNC_* variable or a line of a TOML file: the command line
+    wins over variables, they over the file. `crdtsync config` shows the outcome. SIGTERM and
+    Ctrl-C commit what has arrived, send the clients away to come back, and stop.
+    """
+    # Here, because it takes half the start-up time of the commands that don't need it.
+    from crdtsync.server.serve import run
+
+    config = resolved.config
+    configure_logging(config.log_level, config.log_format)
+
+    def started(listening: "Listening") -> None:
+        _announce(listening, as_log=config.log_format == "json")
+
+    run(config, started=started)
+
+
+def _announce(listening: "Listening", *, as_log: bool) -> None:
+    if as_log:
+        # Standard output stays empty: whoever collects both streams gets nothing but JSON.
+        log.info(
+            "listening",
+            extra={
+                "urls": list(listening.urls),
+                "unix_socket": listening.unix_socket,
+                "store": listening.store_url,
+                "durability": listening.durability,
+                "transport": listening.transport,
+                "notes": list(listening.notes),
+            },
+        )
+        return
+    lines = announcement(listening)
+    connect = connect_lines(listening)
+    if sys.stdout.isatty():
+        body = Text("\n".join([*lines, *(["", *connect] if connect else [])]))
+        Console().print(Panel(body, title="crdtsync", title_align="left", expand=False))
+        return
+    click.echo("\n".join([*lines, *connect]))
+
+
+def announcement(listening: "Listening") -> list[str]:
+    """Say where the server listens and what it promises, one fact per line."""
+    lines = [f"listening on {url}" for url in listening.urls]
+    if listening.unix_socket is not None:
+        lines.append(f"listening on unix socket {listening.unix_socket}")
+    lines.append(f"store {listening.store_url}, durability {listening.durability}")
+    lines.append(f"transport {listening.transport}{', TLS' if listening.tls else ''}")
+    return lines + [f"note: {text}" for text in listening.notes]
+
+
+def connect_lines(listening: "Listening") -> list[str]:
+    """Return the JavaScript that connects to this server; nothing for a unix socket alone."""
+    if not listening.urls:
+        return []
+    parts = urlsplit(listening.urls[0])
+    host = "localhost" if parts.hostname in _ANY_ADDRESS else parts.netloc.rpartition(":")[0]
+    scheme = "wss" if listening.tls else "ws"
+    return [
+        "import * as Y from 'yjs'",
+        "import { WebsocketProvider } from 'y-websocket'",
+        f"new WebsocketProvider('{scheme}://{host}:{parts.port}', 'my-document', new Y.Doc())",
+    ]

@@ -1,0 +1,177 @@
+"""Group commit: every room's pending updates go to the store together, one commit at a time.
+
+Owns the pace of commits, what happens when the store fails, and the order of ``on_change``.
+While one commit is on its way to the disk the next one gathers, so the busier the server, the
+larger the commits; ``commit_interval_s`` does the same for a quiet one with a fast disk.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.streams.memory
+
+from crdtsync.connection import Connection
+from crdtsync.errors import CrdtsyncError, StoreError
+from crdtsync.room import Change, Room
+from crdtsync.store.base import Record
+
+if TYPE_CHECKING:
+    from crdtsync.hub import Hub
+
+__all__ = ["Committer"]
+
+log = logging.getLogger("crdtsync")
+
+MAX_QUEUED_CHANGES = 10_000
+"""Committed changes that wait for a slow ``on_change``; above, commits wait for it."""
+FIRST_RETRY_S = 0.05
+"""The first pause after a failed commit; doubles from one to the next."""
+
+
+class Committer:
+    """The one task that writes."""
+
+    def __init__(
+        self, hub: "Hub", on_change: Callable[[Change], Awaitable[None]] | None
+    ) -> None:
+        self._hub = hub
+        self._on_change = on_change
+        self._dirty: list[Room] = []
+        self._committing = False
+        self._wake = anyio.Event()
+        self._idle: list[anyio.Event] = []
+        self._throttled: list[Connection] = []
+
+    def schedule(self, room: Room) -> None:
+        """Put a room's pending updates into the next commit."""
+        room.dirty = True
+        self._dirty.append(room)
+        if len(self._dirty) == 1:
+            self._wake.set()
+
+    def throttle(self, connection: Connection) -> None:
+        """Stop reading from a connection until the pending updates are committed."""
+        connection.pause_reading()
+        self._throttled.append(connection)
+
+    async def flush(self) -> None:
+        """Wait until everything pending is committed, or given up."""
+        while self._dirty or self._committing:
+            event = anyio.Event()
+            self._idle.append(event)
+            await event.wait()
+
+    async def run(self) -> None:
+        """Commit, for as long as the hub is open."""
+        interval_s = self._hub.limits.commit_interval_s
+        monotonic_s = self._hub.clock.monotonic_s
+        async with anyio.create_task_group() as tasks:
+            changes: anyio.streams.memory.MemoryObjectSendStream[Change] | None = None
+            if self._on_change is not None:
+                changes, received = anyio.create_memory_object_stream[Change](MAX_QUEUED_CHANGES)
+                tasks.start_soon(self._call_on_change, received, self._on_change)
+            while True:
+                if not self._dirty:
+                    self._wake = anyio.Event()
+                    await self._wake.wait()
+                started_s = monotonic_s()
+                await self._commit(changes)
+                for event in self._idle:
+                    event.set()
+                self._idle.clear()
+                pause_s = started_s + interval_s - monotonic_s()
+                if pause_s > 0:
+                    await anyio.sleep(pause_s)
+
+    async def _commit(
+        self, changes: anyio.streams.memory.MemoryObjectSendStream[Change] | None
+    ) -> None:
+        hub = self._hub
+        rooms, self._dirty = self._dirty, []
+        hub.pressure.pending_bytes = 0
+        self._committing = True
+        try:
+            time_ms = hub.clock.time_ms()
+            batches = [(room, room.take_batch(time_ms)) for room in rooms]
+            records = [record for _, batch in batches for record in batch]
+            started_s = hub.clock.monotonic_s()
+            try:
+                await hub.store.append(records)
+            except StoreError as error:
+                self._failed(error, "append")
+                batches = await self._commit_each(batches)
+            hub.stats.commit_seconds.observe(hub.clock.monotonic_s() - started_s)
+            hub.stats.commit_updates.observe(len(records))
+            for room, _ in batches:
+                room.committed()
+        finally:
+            self._committing = False
+            self._release()
+        for room, batch in batches:
+            if room.wants_checkpoint:
+                hub.housekeeping.schedule_checkpoint(room)
+            if changes is not None:
+                for record in batch:
+                    await changes.send(_change(record))
+
+    def _failed(self, error: StoreError, operation: str) -> None:
+        self._hub.stats.store_errors[operation] += 1
+        log.error("the store failed: %s", error)
+
+    async def _commit_each(
+        self, batches: list[tuple[Room, list[Record]]]
+    ) -> list[tuple[Room, list[Record]]]:
+        """Try again, each room by itself, so that one document's trouble is its own.
+
+        Returns the rooms that were committed; the others are abandoned with their clients.
+        """
+        hub = self._hub
+        committed: list[tuple[Room, list[Record]]] = []
+        give_up_s = hub.clock.monotonic_s() + hub.limits.commit_retry_s
+        for room, batch in batches:
+            pause_s = FIRST_RETRY_S
+            while True:
+                room.degraded = "the store fails: edits wait"
+                try:
+                    await hub.store.append(batch)
+                except StoreError as error:
+                    self._failed(error, "append")
+                    if hub.clock.monotonic_s() + pause_s > give_up_s:
+                        hub.abandon(room, "the store can't take edits now")
+                        room.abandoned()
+                        break
+                    await anyio.sleep(pause_s)
+                    pause_s *= 2
+                else:
+                    room.degraded = ""
+                    committed.append((room, batch))
+                    break
+        return committed
+
+    def _release(self) -> None:
+        pressure = self._hub.pressure
+        if self._throttled and pressure.pending_bytes <= pressure.limit_bytes // 2:
+            throttled, self._throttled = self._throttled, []
+            for connection in throttled:
+                connection.resume_reading()
+
+    async def _call_on_change(
+        self,
+        received: anyio.streams.memory.MemoryObjectReceiveStream[Change],
+        on_change: Callable[[Change], Awaitable[None]],
+    ) -> None:
+        async for change in received:
+            try:
+                await on_change(change)
+            except CrdtsyncError as error:
+                log.error("on_change failed for %r: %s", change.document, error)
+            except Exception:  # noqa: BLE001 - the application's own code: logged, never fatal
+                log.exception("on_change failed for %r", change.document)
+
+
+def _change(record: Record) -> Change:
+    return Change(
+        record.document, record.sequence, record.time_ms, record.author, record.update
+    )

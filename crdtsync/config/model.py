@@ -1,0 +1,86 @@
+"""What a server is configured with, as one immutable value."""
+
+import ssl
+from dataclasses import dataclass, field
+from typing import Literal
+
+from crdtsync.errors import ConfigError
+from crdtsync.limits import Limits
+
+__all__ = ["Config", "DurabilityName", "LogFormat", "LogLevel", "Transport"]
+
+DurabilityName = Literal["fsync", "os", "none"]
+LogFormat = Literal["text", "json"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+Transport = Literal["auto", "native", "asgi"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Everything ``crdtsync serve`` can be told. The defaults here are *the* defaults."""
+
+    host: str = "localhost"
+    """Both loopback addresses: Node resolves ``localhost`` to ``::1`` first, browsers and
+    Python to ``127.0.0.1``, and anything wider would let the network in unasked."""
+    port: int = 1234
+    """What y-websocket's own server listens on."""
+    unix_socket: str | None = None
+    store: str = "sqlite:crdtsync.db"
+    durability: DurabilityName = "fsync"
+    transport: Transport = "auto"
+    certfile: str | None = None
+    keyfile: str | None = None
+    log_level: LogLevel = "info"
+    log_format: LogFormat = "text"
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        """Refuse options that contradict one another, with ``ConfigError``."""
+        if self.keyfile is not None and self.certfile is None:
+            raise ConfigError(
+                "keyfile is set, certfile is not",
+                hint="Set certfile to the PEM file of the certificate",
+            )
+        if self.unix_socket is not None and self.transport == "native":
+            raise ConfigError(
+                "the native transport can't listen on a unix socket",
+                hint="Set transport to auto or asgi",
+            )
+
+    @property
+    def tls(self) -> bool:
+        """Whether clients connect by TLS."""
+        return self.certfile is not None
+
+    def ssl_context(self, *, alpn: tuple[str, ...] = ("http/1.1",)) -> ssl.SSLContext | None:
+        """Load the certificate and its key; return ``None`` where none is configured.
+
+        Raises ``ConfigError`` where a file can't be read, is no PEM file, or the key is not
+        the certificate's.
+        """
+        if self.certfile is None:
+            return None
+        for option, path in (("certfile", self.certfile), ("keyfile", self.keyfile)):
+            if path is None:
+                continue
+            try:
+                with open(path, "rb"):
+                    pass
+            except OSError as error:
+                raise ConfigError(
+                    f"{option}: can't read {path}: {error.strerror}",
+                    hint=f"Set {option} to a PEM file that this user may read",
+                ) from None
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        try:
+            # An encrypted key is refused: without the empty password, OpenSSL would ask for
+            # one on the terminal and a service would hang.
+            context.load_cert_chain(self.certfile, self.keyfile, password="")
+        except (ssl.SSLError, OSError, ValueError) as error:
+            reason = getattr(error, "reason", None) or str(error)
+            raise ConfigError(
+                f"certfile, keyfile: not a certificate and its key ({reason})",
+                hint="Use PEM files: the certificate chain, and its key without a password",
+            ) from None
+        context.set_alpn_protocols(list(alpn))
+        return context

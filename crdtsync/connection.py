@@ -1,0 +1,229 @@
+"""One client of one room, seen from the engine; and what the engine needs of a transport.
+
+Owns a connection's state: where its cursor is, whether its socket takes more, whether it is
+alive. The transport calls the methods, on the event loop, and none of them ever awaits.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, Protocol
+
+from crdtsync.crdt import IntegrationError
+from crdtsync.errors import CloseCode, RemoteError, UnsupportedData, close_reason
+from crdtsync.gate import Principal
+from crdtsync.protocol import permission_denied_frame
+from crdtsync.session import Session, UpdateReceived
+
+if TYPE_CHECKING:
+    from crdtsync.room import Room
+
+__all__ = ["Connection", "Link"]
+
+log = logging.getLogger("crdtsync")
+
+_SLOTS: Final = 1 << 16
+
+
+class Link(Protocol):
+    """A transport's side of one connection. Nothing here awaits or raises."""
+
+    def send(self, frame: bytes) -> None:
+        """Send one binary message; may call ``pause_writing`` before it returns."""
+        ...
+
+    def close(self, code: int, reason: str) -> None:
+        """Close behind what was sent; idempotent."""
+        ...
+
+    def abort(self) -> None:
+        """Drop a dead peer at once."""
+        ...
+
+    def ping(self) -> None:
+        """Send a ping, where the transport has one; the answer comes as ``heard``."""
+        ...
+
+    def pause_reading(self) -> None:
+        """Take nothing more from the socket for now."""
+        ...
+
+    def resume_reading(self) -> None:
+        """Go on reading."""
+        ...
+
+
+class Connection:
+    """One client of one room. Made by ``Hub.connect``."""
+
+    __slots__ = (
+        "_backlog",
+        "_backlog_bytes",
+        "_reading_paused",
+        "acknowledge",
+        "alive",
+        "awareness_version",
+        "blocked",
+        "blocked_since_s",
+        "closed",
+        "cursor",
+        "denials",
+        "link",
+        "live",
+        "principal",
+        "room",
+        "send",
+        "sent",
+        "session",
+        "slot",
+    )
+
+    _count = 0
+
+    def __init__(
+        self, link: Link, room: "Room", principal: Principal, *, acknowledge: bool
+    ) -> None:
+        self.link = link
+        self.room = room
+        self.principal = principal
+        self.session = Session(room.limits)
+        self.acknowledge = acknowledge
+        """Whether its own updates come back to it once they are committed."""
+        self.send: Callable[[bytes], None] = link.send
+        self.live = False
+        """Whether the room is loaded and this connection is part of its fan-out."""
+        self.closed = False
+        """Nothing more is taken from it or sent to it."""
+        self.blocked = False
+        """Its socket takes nothing now."""
+        self.blocked_since_s = 0.0
+        self.cursor = 0
+        """While blocked: the first entry of the room's log that it lacks."""
+        self.awareness_version = 0
+        """While blocked: the awareness version that it has."""
+        self.alive = True
+        """Something came from it since the last ping."""
+        self.sent = True
+        """Something was sent to it since the last look."""
+        self.denials = 0
+        self._backlog: list[bytes] = []
+        self._backlog_bytes = 0
+        self._reading_paused = False
+        Connection._count += 1
+        self.slot = Connection._count % _SLOTS
+        """Spreads periodic work over time."""
+
+    # From the transport
+
+    def receive(self, frame: bytes) -> None:
+        """Take one whole binary message."""
+        self.alive = True
+        if self.closed:
+            return
+        if not self.live:
+            self._keep(frame)
+            return
+        room = self.room
+        room.stats.bytes_in += len(frame)
+        try:
+            for event in self.session.receive(frame, structs=room.detailed):
+                if type(event) is UpdateReceived:
+                    room.receive_update(self, *event)
+                else:
+                    room.handle(self, event)
+        except RemoteError as error:
+            self.refuse(error)
+        except IntegrationError as error:
+            room.stats.integration_errors += 1
+            log.error("document %r can't be read: %s", room.name, error)
+            self.close(CloseCode.INTERNAL_ERROR, "the document can't be read")
+
+    def receive_text(self) -> None:
+        """Take note of a text message: there are none in this protocol."""
+        self.alive = True
+        self.refuse(UnsupportedData("text messages are not part of the protocol"))
+
+    def heard(self) -> None:
+        """Take note of any sign of life, such as a pong."""
+        self.alive = True
+
+    def pause_writing(self) -> None:
+        """Stop sending: the socket's buffer is full."""
+        if not self.blocked:
+            self.blocked = True
+            self.room.fanout.blocked(self)
+
+    def resume_writing(self) -> None:
+        """Go on sending: the socket's buffer has drained."""
+        if self.blocked:
+            self.blocked = False
+            if not self.closed:
+                self.room.fanout.catch_up(self)
+
+    def lost(self) -> None:
+        """Take note that the socket is gone; idempotent."""
+        self.closed = True
+        self._backlog.clear()
+        self.room.detach(self)
+
+    # From the engine and the transport
+
+    def refuse(self, error: RemoteError) -> None:
+        """Count the error, tell the client, and close this connection with the error's code.
+
+        The reason goes out as an auth message too and the close waits a moment behind it:
+        clients before y-websocket 3.1 would come back at once and never show it.
+        """
+        if self.closed:
+            return
+        self.room.stats.rejected[error.kind] += 1
+        reason = str(error)
+        self.send(permission_denied_frame(reason))
+        self.closed = True
+        self._backlog.clear()
+        self.room.detach(self)
+        self.room.engine.later(
+            self.room.limits.refusal_delay_s,
+            lambda: self.link.close(error.close_code, close_reason(reason)),
+        )
+
+    def close(self, code: CloseCode, reason: str) -> None:
+        """Close from the server's side, behind what was sent."""
+        if self.closed:
+            return
+        self.closed = True
+        self._backlog.clear()
+        self.room.detach(self)
+        self.link.close(code, close_reason(reason))
+
+    def pause_reading(self) -> None:
+        """Stop reading from this client until ``resume_reading``."""
+        if not self._reading_paused:
+            self._reading_paused = True
+            self.link.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Go on reading."""
+        if self._reading_paused:
+            self._reading_paused = False
+            if not self.closed:
+                self.link.resume_reading()
+
+    def deny(self, reason: str) -> None:
+        """Tell the client that its edit was not taken, and go on."""
+        self.denials += 1
+        self.send(permission_denied_frame(reason))
+
+    def _keep(self, frame: bytes) -> None:
+        self._backlog.append(frame)
+        self._backlog_bytes += len(frame)
+        if self._backlog_bytes > self.room.limits.max_backlog_bytes:
+            self.pause_reading()
+
+    def go_live(self) -> None:
+        """Handle what came while the room was loading."""
+        self.live = True
+        backlog, self._backlog = self._backlog, []
+        self._backlog_bytes = 0
+        self.resume_reading()
+        for frame in backlog:
+            self.receive(frame)

@@ -1,0 +1,114 @@
+"""Listing, describing and exporting documents."""
+
+import json
+
+from crdtsync.content import RootExport, export
+from crdtsync.crdt import IntegrationError
+from crdtsync.documents.loading import open_loaded, stored_info, whole_state
+from crdtsync.documents.model import (
+    DocumentDetails,
+    DocumentError,
+    DocumentNotFound,
+    Exported,
+    ExportFormat,
+    RootDetails,
+)
+from crdtsync.errors import InvalidUpdate
+from crdtsync.limits import Limits
+from crdtsync.store.base import DocumentInfo, Store
+
+__all__ = ["document_info", "export_document", "list_documents"]
+
+
+async def list_documents(
+    store: Store, *, prefix: str = "", after: str = "", limit: int = 1000
+) -> list[DocumentInfo]:
+    """List up to ``limit`` documents by name, from the first name behind ``after``."""
+    return await store.documents(prefix=prefix, after=after, limit=limit)
+
+
+async def document_info(
+    store: Store, name: str, *, limits: Limits | None = None
+) -> DocumentDetails:
+    """Describe one document: metadata, size, and its roots with their kinds.
+
+    Raises ``DocumentNotFound``, and ``DocumentError`` where it can't be read.
+    """
+    info = await stored_info(store, name)
+    loaded = await store.load(name)
+    document, damage = open_loaded(name, loaded, limits or Limits())
+    state = whole_state(name, document)
+    roots = tuple(
+        RootDetails(root, content.kind, _size(content))
+        for root, content in _roots(name, state).items()
+    )
+    return DocumentDetails(info, len(state), len(document.clocks), roots, damage)
+
+
+async def export_document(
+    store: Store,
+    name: str,
+    *,
+    format: ExportFormat = "update",
+    root: str | None = None,
+    limits: Limits | None = None,
+) -> Exported:
+    """Return a document as a v1 update, as JSON, or as the plain text of one root.
+
+    ``root`` chooses one root; for ``text`` it may be left out where there is one text only.
+    Raises ``DocumentNotFound``, also for a root, and ``DocumentError`` where the document can't
+    be read or has several texts.
+    """
+    await stored_info(store, name)
+    document, damage = open_loaded(name, await store.load(name), limits or Limits())
+    state = whole_state(name, document)
+    if format == "update":
+        return Exported(state, damage)
+    roots = _roots(name, state)
+    if root is not None and root not in roots:
+        raise DocumentNotFound(
+            f"document {name!r} has no root {root!r}", hint=_known("Its roots are", list(roots))
+        )
+    if format == "json":
+        values = {key: content.value for key, content in roots.items() if root in (None, key)}
+        return Exported(json.dumps(values, ensure_ascii=False, indent=2).encode() + b"\n", damage)
+    return Exported(_text(name, roots, root).encode(), damage)
+
+
+def _roots(name: str, state: bytes) -> dict[str, RootExport]:
+    try:
+        return export(state)
+    except (InvalidUpdate, IntegrationError) as error:
+        raise DocumentError(
+            f"the content of document {name!r} can't be read: {error}",
+            hint="Export it as an update, which needs no reading",
+        ) from error
+
+
+def _text(name: str, roots: dict[str, RootExport], root: str | None) -> str:
+    texts = {key: content for key, content in roots.items() if content.kind == "text"}
+    if root is None and len(texts) == 1:
+        (root,) = texts
+    if root is None:
+        raise DocumentError(
+            f"document {name!r} has {len(texts)} texts"
+            if texts
+            else f"document {name!r} has no text",
+            hint=_known("Name the root:", list(texts)) if texts else "Export it as json",
+        )
+    content = roots[root]
+    if content.kind != "text":
+        raise DocumentError(
+            f"root {root!r} is no text but {content.kind}", hint="Export it as json"
+        )
+    return str(content.value)
+
+
+def _known(words: str, names: list[str]) -> str:
+    return f"{words} {', '.join(map(repr, names[:10]))}" if names else "It has none"
+
+
+def _size(content: RootExport) -> int:
+    if content.kind == "text":
+        return len(str(content.value))
+    return len(json.dumps(content.value, ensure_ascii=False).encode())

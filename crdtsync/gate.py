@@ -1,0 +1,55 @@
+"""Who may do what: the decision on each update, before it is stored or relayed."""
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from crdtsync.update import Scan
+
+__all__ = ["ALLOW", "Allow", "Decision", "Deny", "Gate", "Principal", "ReadWriteGate"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """Who a connection speaks for. The default is an anonymous writer."""
+
+    id: str = ""
+    """Stable and unique; recorded as the author. Empty for anonymous."""
+    name: str = ""
+    """For people to read."""
+    read_only: bool = False
+    """May follow, may be present, may not edit."""
+    attributes: dict[str, Any] = field(default_factory=dict)
+    """Whatever a custom ``authenticate`` wants its gate and hooks to see."""
+
+
+@dataclass(frozen=True, slots=True)
+class Allow:
+    """The update may enter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deny:
+    """The update may not enter; the reason is shown to its author."""
+
+    reason: str
+
+
+Decision = Allow | Deny
+ALLOW = Allow()
+
+
+class Gate(Protocol):
+    """Decides on updates. Called for each one, so it has to be quick, and must not await."""
+
+    def check(self, principal: Principal, document: str, update: bytes, scan: Scan) -> Decision:
+        """Return ``Allow()`` or ``Deny(reason)`` for this principal's update."""
+        ...
+
+
+class ReadWriteGate:
+    """The default: everyone but a read-only principal may write."""
+
+    def check(self, principal: Principal, document: str, update: bytes, scan: Scan) -> Decision:
+        if principal.read_only:
+            return Deny("this document is read-only for you")
+        return ALLOW

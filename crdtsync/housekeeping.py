@@ -1,0 +1,142 @@
+"""What happens by the clock: awareness ticks, checkpoints, idle rooms, silent and stuck clients.
+
+Owns every periodic task of the engine. Looks at each connection once a second at most, and
+spreads pings and keepalives so that many connections don't have their turn at the same moment.
+"""
+
+import logging
+from typing import TYPE_CHECKING
+
+import anyio
+
+from crdtsync.connection import Connection
+from crdtsync.crdt import IntegrationError
+from crdtsync.errors import CloseCode, StoreError
+from crdtsync.protocol import KEEPALIVE
+from crdtsync.room import Room
+from crdtsync.store.base import Checkpoint
+
+if TYPE_CHECKING:
+    from crdtsync.hub import Hub
+
+__all__ = ["Housekeeping"]
+
+log = logging.getLogger("crdtsync")
+
+
+class Housekeeping:
+    """The engine's periodic work."""
+
+    def __init__(self, hub: "Hub") -> None:
+        self._hub = hub
+        self._stirred: dict[Room, None] = {}
+        self._wake = anyio.Event()
+        self._checkpoints: set[Room] = set()
+        self._one_checkpoint = anyio.Lock()
+        self._tick = 0
+
+    # Awareness
+
+    def schedule_awareness(self, room: Room) -> None:
+        """Flush a room's awareness: at once if the last tick is long past."""
+        if not self._stirred:
+            self._wake.set()
+        self._stirred[room] = None
+
+    async def run_awareness(self) -> None:
+        """Flush awareness, at most once per tick."""
+        interval_s = self._hub.limits.awareness_interval_s
+        while True:
+            if not self._stirred:
+                self._wake = anyio.Event()
+                await self._wake.wait()
+            stirred, self._stirred = self._stirred, {}
+            for room in stirred:
+                room.fanout.flush_awareness()
+            await anyio.sleep(interval_s)
+
+    # Checkpoints
+
+    def schedule_checkpoint(self, room: Room) -> None:
+        """Write a checkpoint of a room in use, in the background."""
+        if room not in self._checkpoints:
+            self._checkpoints.add(room)
+            self._hub.spawn(lambda: self._checkpoint_once(room))
+
+    async def _checkpoint_once(self, room: Room) -> None:
+        try:
+            await self.checkpoint(room)
+        finally:
+            self._checkpoints.discard(room)
+
+    async def checkpoint(self, room: Room) -> bool:
+        """Write a checkpoint where the log is not empty; return whether the log is empty now."""
+        async with self._one_checkpoint:
+            if not room.loaded or room.damage or not room.log_records:
+                return room.log_records == 0
+            sequence, records, size = room.committed_sequence, room.log_records, room.log_bytes
+            try:
+                state = room.document.checkpoint()
+            except IntegrationError as error:
+                self._hub.stats.integration_errors += 1
+                room.degraded = "no checkpoint can be made: the log is kept as it is"
+                log.error("no checkpoint of %r, its log is kept: %s", room.name, error)
+                room.log_records = room.log_bytes = 0
+                return False
+            time_ms = self._hub.clock.time_ms()
+            try:
+                await self._hub.store.checkpoint(Checkpoint(room.name, sequence, time_ms, state))
+            except StoreError as error:
+                self._hub.stats.store_errors["checkpoint"] += 1
+                log.error("no checkpoint of %r, its log is kept: %s", room.name, error)
+                return False
+            room.log_records -= records
+            room.log_bytes -= size
+            return room.log_records == 0
+
+    # Rooms and connections
+
+    async def run(self) -> None:
+        """Look after rooms and connections, about once a second."""
+        limits = self._hub.limits
+        while True:
+            await anyio.sleep(limits.housekeeping_interval_s)
+            self._tick += 1
+            now_s = self._hub.clock.monotonic_s()
+            for room in list(self._hub.rooms.values()):
+                for connection in list(room.connections):
+                    self._look_after(connection, now_s)
+                if not room.connections and not room.pins and room.loaded:
+                    if now_s - room.idle_since_s >= limits.idle_room_s:
+                        await self._close_idle(room)
+                elif room.loaded and now_s - room.active_s > limits.idle_room_s:
+                    room.rest()
+
+    def _look_after(self, connection: Connection, now_s: float) -> None:
+        limits = self._hub.limits
+        step = limits.housekeeping_interval_s
+        if connection.blocked and now_s - connection.blocked_since_s > limits.max_lag_s:
+            self._hub.stats.rejected["lagging"] += 1
+            connection.close(CloseCode.TRY_AGAIN_LATER, "the connection takes nothing")
+            return
+        # "sent" is looked at twice per keepalive time, so silence ends within that time.
+        if (self._tick + connection.slot) % max(1, round(limits.keepalive_s / 2 / step)) == 0:
+            if not connection.sent and not connection.blocked and connection.live:
+                connection.room.fanout.direct(connection, KEEPALIVE)
+            connection.sent = False
+        if (self._tick + connection.slot) % max(1, round(limits.ping_interval_s / step)) == 0:
+            if not connection.alive:
+                connection.closed = True
+                connection.room.detach(connection)
+                connection.link.abort()
+                return
+            connection.alive = False
+            connection.link.ping()
+
+    async def _close_idle(self, room: Room) -> None:
+        """Write a checkpoint of an idle room and let go of it, unless somebody came meanwhile."""
+        await self.checkpoint(room)
+        if room.connections or room.pins or room.uncommitted:
+            return
+        if self._hub.rooms.get(room.name) is room:
+            del self._hub.rooms[room.name]

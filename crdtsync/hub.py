@@ -1,0 +1,323 @@
+"""All rooms of one server: opening, committing, resting and closing them.
+
+Owns the rooms, the store's lifetime and every task of the engine. Invariants:
+
+- A room is opened once, however many ask at once, and answers nobody before it is loaded.
+- Commits run one at a time over all rooms together; while one is on its way to the disk the
+  next one gathers. Fan-out comes after the commit, never before.
+- When the store fails, updates are neither shown nor acknowledged; if it lasts, the affected
+  clients are sent away with 1013 and bring their edits back.
+- What ends, ends in order: commit, checkpoint, then close the clients with 1012.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from types import TracebackType
+from typing import Self
+
+import anyio
+import anyio.abc
+
+from crdtsync.clock import Clock, SystemClock
+from crdtsync.committer import Committer
+from crdtsync.connection import Connection, Link
+from crdtsync.document import Document, Verdict
+from crdtsync.errors import (
+    CloseCode,
+    InvalidUpdate,
+    Restarting,
+    StoreDamaged,
+    StoreError,
+    TooManyRequests,
+    Unavailable,
+)
+from crdtsync.gate import Gate, Principal
+from crdtsync.housekeeping import Housekeeping
+from crdtsync.limits import Limits
+from crdtsync.protocol import check_document_name
+from crdtsync.room import Change, Editor, Pressure, Room
+from crdtsync.stats import Stats
+from crdtsync.store.base import Loaded, Store
+from crdtsync.update import EMPTY_UPDATE, scan
+
+__all__ = ["Hub"]
+
+log = logging.getLogger("crdtsync")
+
+Errand = Callable[[], Coroutine[object, object, None]]
+
+
+class Hub:
+    """The engine: ``async with Hub(store) as hub``. One per store and process."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        gate: Gate | None = None,
+        limits: Limits | None = None,
+        clock: Clock | None = None,
+        on_change: Callable[[Change], Awaitable[None]] | None = None,
+    ) -> None:
+        """Prepare a hub; ``async with`` opens the store and starts it.
+
+        ``on_change`` is awaited for each committed change, in the order of commits, after the
+        change has gone out. What it raises is logged; while it is slow, changes queue up to
+        a limit, and then commits wait for it.
+        """
+        self.store = store
+        self.limits = limits or Limits()
+        self.clock: Clock = clock or SystemClock()
+        self.stats = Stats()
+        self.rooms: dict[str, Room] = {}
+        """The open rooms by name, those that are loading included."""
+        self.draining = False
+        self.pressure = Pressure(self.limits.max_pending_bytes)
+        self._gate = gate
+        self._stack = AsyncExitStack()
+        self._tasks: anyio.abc.TaskGroup | None = None
+        self._committer = Committer(self, on_change)
+        self.housekeeping = Housekeeping(self)
+        self._errands: list[Errand] = []
+        self._errand: anyio.Event
+        self._waiting: dict[str, list[anyio.Event]] = {}
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self.store)
+            self._tasks = await stack.enter_async_context(anyio.create_task_group())
+            self._errand = anyio.Event()
+            self._tasks.start_soon(self._run_errands)
+            self._tasks.start_soon(self._committer.run)
+            self._tasks.start_soon(self.housekeeping.run)
+            self._tasks.start_soon(self.housekeeping.run_awareness)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with anyio.CancelScope(shield=True):
+            await self.drain()
+            assert self._tasks is not None
+            self._tasks.cancel_scope.cancel()
+            self._tasks = None
+        # What ended the body is its caller's; the stack only ends what the hub started.
+        await self._stack.aclose()
+
+    @property
+    def connections(self) -> int:
+        """The number of connections now."""
+        return self.stats.connections_total - self.stats.connections_closed
+
+    # What rooms ask for (``room.Engine``)
+
+    def schedule_commit(self, room: Room) -> None:
+        """Commit a room's pending updates with the next batch."""
+        self._committer.schedule(room)
+
+    def schedule_awareness(self, room: Room) -> None:
+        """Flush a room's awareness within a tick."""
+        self.housekeeping.schedule_awareness(room)
+
+    def throttle(self, connection: Connection) -> None:
+        """Stop reading from a connection until less is pending."""
+        self._committer.throttle(connection)
+
+    def later(self, delay_s: float, call: Callable[[], None]) -> None:
+        """Call something after a while, or at once where the hub is closing."""
+        if self._tasks is None:
+            call()
+            return
+
+        async def wait() -> None:
+            try:
+                await anyio.sleep(delay_s)
+            finally:
+                call()
+
+        self.spawn(wait)
+
+    def spawn(self, function: Errand) -> None:
+        """Run something in the background, for as long as the hub is open."""
+        # Transports call from the event loop itself, where no task is current and AnyIO can't
+        # start one: so a task of the hub does.
+        self._errands.append(function)
+        self._errand.set()
+
+    async def _run_errands(self) -> None:
+        async with anyio.create_task_group() as tasks:
+            while True:
+                await self._errand.wait()
+                self._errand = anyio.Event()
+                errands, self._errands = self._errands, []
+                for function in errands:
+                    tasks.start_soon(function)
+
+    # Connections
+
+    def connect(
+        self, link: Link, document: str, principal: Principal, *, acknowledge: bool = False
+    ) -> Connection:
+        """Let a client into a document; it may send at once, and hears once the room is loaded.
+
+        Raises ``InvalidDocumentName``, ``TooManyRequests``, or ``Restarting`` while the hub
+        shuts down.
+        """
+        check_document_name(document, max_bytes=self.limits.max_document_name_bytes)
+        if self.draining or self._tasks is None:
+            raise Restarting("the server is restarting")
+        if self.connections >= self.limits.max_connections:
+            raise TooManyRequests("the server has too many connections")
+        room = self._room(document)
+        connection = Connection(link, room, principal, acknowledge=acknowledge)
+        self.stats.connections_total += 1
+        room.attach(connection)
+        return connection
+
+    def _room(self, name: str) -> Room:
+        room = self.rooms.get(name)
+        if room is None:
+            room = Room(
+                name,
+                engine=self,
+                gate=self._gate,
+                limits=self.limits,
+                stats=self.stats,
+                clock=self.clock,
+            )
+            self.rooms[name] = room
+            self.spawn(lambda: self._load(room))
+        return room
+
+    async def _load(self, room: Room) -> None:
+        try:
+            loaded = await self.store.load(room.name)
+            document, sequence, problem = self._replay(loaded)
+        except StoreError as error:
+            self.stats.store_errors["load"] += 1
+            log.error("cannot load document %r: %s", room.name, error)
+            self.abandon(room, f"the document can't be loaded now: {error}")
+            return
+        room.log_records = len(loaded.records)
+        room.log_bytes = sum(len(record.update) for record in loaded.records)
+        room.damage = problem
+        if problem:
+            log.error("document %r is served read-only: %s", room.name, problem)
+        room.opened(document, sequence)
+        for event in self._waiting.pop(room.name, ()):
+            event.set()
+
+    def _replay(self, loaded: Loaded) -> tuple[Document, int, str]:
+        """Build the document from what the store holds; the third value says what is wrong."""
+        problem = ""
+        if loaded.damage is not None:
+            damage = loaded.damage
+            problem = _read_only(f"sequence {damage.sequence}: {damage.problem}")
+        checkpoint = loaded.checkpoint
+        sequence = checkpoint.sequence if checkpoint else 0
+        try:
+            document = Document(
+                self.limits, state=checkpoint.state if checkpoint else EMPTY_UPDATE
+            )
+        except InvalidUpdate as error:
+            return Document(self.limits), 0, _read_only(f"checkpoint {sequence}: {error}")
+        for record in loaded.records:
+            try:
+                document.replay(record.update)
+            except InvalidUpdate as error:
+                return document, sequence, _read_only(f"sequence {record.sequence}: {error}")
+            sequence = record.sequence
+        return document, sequence, problem
+
+    def abandon(self, room: Room, reason: str) -> None:
+        """Close a room as it is: its clients come back, and it is loaded afresh for them."""
+        if self.rooms.get(room.name) is room:
+            del self.rooms[room.name]
+        room.degraded = reason
+        room.close_connections(CloseCode.TRY_AGAIN_LATER, reason)
+        for event in self._waiting.pop(room.name, ()):
+            event.set()
+
+    # The library's way in
+
+    @asynccontextmanager
+    async def open(self, document: str) -> AsyncIterator[Room]:
+        """Open a document for as long as the block runs, loaded.
+
+        Raises ``InvalidDocumentName``, ``Restarting``, ``Unavailable`` where it can't be loaded.
+        """
+        check_document_name(document, max_bytes=self.limits.max_document_name_bytes)
+        if self.draining or self._tasks is None:
+            raise Restarting("the server is restarting")
+        room = self._room(document)
+        room.pins += 1
+        try:
+            if not room.loaded:
+                event = anyio.Event()
+                self._waiting.setdefault(document, []).append(event)
+                await event.wait()
+            if not room.loaded:
+                raise Unavailable(room.degraded)
+            yield room
+        finally:
+            room.pins -= 1
+            room.idle_since_s = self.clock.monotonic_s()
+
+    async def edit(self, document: str, update: bytes, principal: Principal | None = None) -> int:
+        """Apply an update as if a client had sent it; return once it is committed.
+
+        Returns the document's sequence. Raises ``InvalidUpdate`` where the update is damaged or
+        refers to something that the document lacks, ``StoreDamaged`` where the document is
+        read-only, ``Unavailable`` where the store failed.
+        """
+        async with self.open(document) as room:
+            if room.damage:
+                raise StoreDamaged(room.damage, document=document)
+            found = scan(update, self.limits, structs=room.document.detailed)
+            if room.submit(update, found, Editor(principal or Principal())) is Verdict.AHEAD:
+                raise InvalidUpdate("the update refers to something the document lacks")
+            done = anyio.Event()
+            room.when_committed(done.set)
+            await done.wait()
+            if room.degraded and self.rooms.get(document) is not room:
+                raise Unavailable(room.degraded)
+            return room.sequence
+
+    async def delete(self, document: str) -> bool:
+        """Delete a document: its clients are sent away for good, the store forgets it."""
+        room = self.rooms.get(document)
+        if room is not None:
+            room.close_connections(CloseCode.FORBIDDEN, "the document was deleted")
+            async with self.open(document) as room:
+                await self._committer.flush()
+                self.rooms.pop(document, None)
+        return await self.store.delete(document)
+
+    # The end
+
+    async def drain(self) -> None:
+        """Take nobody new, commit and checkpoint everything, send the clients away with 1012."""
+        if self.draining:
+            return
+        self.draining = True
+        with anyio.move_on_after(self.limits.drain_timeout_s) as scope:
+            await self._committer.flush()
+            for room in list(self.rooms.values()):
+                await self.housekeeping.checkpoint(room)
+            await self._committer.flush()
+        if scope.cancelled_caught:
+            log.warning("not everything was checkpointed in time; the log has it all")
+        for room in list(self.rooms.values()):
+            room.close_connections(CloseCode.SERVICE_RESTART, "the server is restarting")
+
+
+def _read_only(problem: str) -> str:
+    return (
+        f"the document is damaged ({problem}) and read-only: "
+        "run 'crdtsync check --repair' with the server stopped"
+    )

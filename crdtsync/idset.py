@@ -1,0 +1,69 @@
+"""Sets of ids, as sorted ranges of clocks per client: what a document has deleted.
+
+Kept in flat arrays of machine integers, 16 bytes a range: a real paper of 259,778 edits has
+some ten thousand.
+"""
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
+
+__all__ = ["IdSet"]
+
+
+class _Ranges:
+    """Disjoint, sorted half-open ranges that never touch."""
+
+    __slots__ = ("ends", "starts")
+
+    def __init__(self) -> None:
+        self.starts = array("Q")
+        self.ends = array("Q")
+
+    def covers(self, start: int, end: int) -> bool:
+        index = bisect_right(self.starts, start) - 1
+        return index >= 0 and self.ends[index] >= end
+
+    def add(self, start: int, end: int) -> None:
+        starts, ends = self.starts, self.ends
+        if not starts or start > ends[-1]:
+            starts.append(start)
+            ends.append(end)
+            return
+        first = bisect_left(ends, start)  # the first range that reaches to or behind start
+        last = bisect_right(starts, end)  # the first range that begins behind end
+        if first < last:
+            start = min(start, starts[first])
+            end = max(end, ends[last - 1])
+        starts[first:last] = array("Q", (start,))
+        ends[first:last] = array("Q", (end,))
+
+
+class IdSet:
+    """A set of ``(client, clock)`` ids."""
+
+    __slots__ = ("_clients",)
+
+    def __init__(self) -> None:
+        self._clients: dict[int, _Ranges] = {}
+
+    def covers(self, ranges: Iterable[tuple[int, int, int]]) -> bool:
+        """Return whether every ``(client, start, end)`` lies in the set."""
+        for client, start, end in ranges:
+            own = self._clients.get(client)
+            if own is None or not own.covers(start, end):
+                return False
+        return True
+
+    def add(self, ranges: Iterable[tuple[int, int, int]]) -> None:
+        """Put every ``(client, start, end)`` into the set."""
+        for client, start, end in ranges:
+            own = self._clients.get(client)
+            if own is None:
+                own = self._clients[client] = _Ranges()
+            own.add(start, end)
+
+    def __iter__(self) -> Iterator[tuple[int, int, int]]:
+        for client, own in self._clients.items():
+            for start, end in zip(own.starts, own.ends, strict=True):
+                yield client, start, end

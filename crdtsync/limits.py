@@ -1,0 +1,76 @@
+"""Every limit, with its name, its unit and its default. A test reaches each one.
+
+The sizes are for what a client sends; times are in seconds. ``Limits()`` is what
+``crdtsync serve`` uses when nothing else is configured.
+"""
+
+from dataclasses import dataclass
+
+__all__ = ["Limits"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a server accepts, keeps and waits for."""
+
+    max_message_bytes: int = 64 * 1024 * 1024
+    """One WebSocket message, continuation frames joined. A long-offline client returns with
+    one big step 2, so this is far above a keystroke."""
+    max_document_name_bytes: int = 512
+    """A document's name, in UTF-8."""
+    max_any_depth: int = 512
+    """Nesting of arrays and objects inside one value."""
+    max_type_depth: int = 512
+    """Nesting of shared types inside one another (a Y.Map in a Y.Array in ...)."""
+    max_conflicts: int = 2_000
+    """Items of one update that compete for one place: the same key, or the same two
+    neighbours. Integrating n of them takes n squared steps."""
+    max_update_clients: int = 65_536
+    """Different client ids in one update or state vector."""
+    max_held_updates: int = 1_000
+    """Updates of one document that wait for something missing."""
+    max_held_bytes: int = 16 * 1024 * 1024
+    """The same, in bytes."""
+    max_merge: int = 512
+    """Updates joined into one frame or one stored record; 1 turns coalescing off."""
+    max_frame_bytes: int = 1024 * 1024
+    """Above this a state or a merged update is sent in several frames."""
+    max_pending_bytes: int = 16 * 1024 * 1024
+    """Updates of all documents that wait for a commit; above, their senders are not read."""
+    max_backlog_bytes: int = 1024 * 1024
+    """What a connection may send while its document loads; above, it is not read."""
+    max_backlog_log_bytes: int = 16 * 1024 * 1024
+    """Committed updates of one document kept for connections that lag behind; above, a
+    laggard gets one difference from the document instead."""
+    max_tail_updates: int = 2_000
+    """Committed updates that wait to be integrated into the document in memory."""
+    max_log_records: int = 2_000
+    """Stored records after the newest checkpoint; above, the next checkpoint is written."""
+    max_log_bytes: int = 4 * 1024 * 1024
+    """The same, in bytes."""
+    max_awareness_clients: int = 10_000
+    """Awareness states of one document, and entries of one awareness message."""
+    max_awareness_bytes: int = 64 * 1024
+    """One client's awareness state, as JSON in UTF-8."""
+    max_connections: int = 100_000
+    """Connections of the whole server."""
+    commit_interval_s: float = 0.0015
+    """At most one commit starts in this time: updates that arrive meanwhile share the next."""
+    commit_retry_s: float = 5.0
+    """A failing store is retried for this long before the affected clients are sent away."""
+    awareness_interval_s: float = 0.05
+    """At most one awareness frame per document goes out in this time."""
+    housekeeping_interval_s: float = 1.0
+    """How often idle rooms, laggards and silent peers are looked for."""
+    keepalive_s: float = 20.0
+    """A client that got no message for this long gets an empty awareness message."""
+    ping_interval_s: float = 25.0
+    """A WebSocket ping goes out this often; a peer that sent nothing between two is gone."""
+    idle_room_s: float = 30.0
+    """A room without connections stays open for this long."""
+    max_lag_s: float = 60.0
+    """A connection that takes nothing for this long while something waits is closed with 1013."""
+    refusal_delay_s: float = 0.25
+    """Between telling a client why it is refused and closing, so that the reason arrives."""
+    drain_timeout_s: float = 10.0
+    """How long a shutdown waits for commits and checkpoints."""

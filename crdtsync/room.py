@@ -1,0 +1,455 @@
+"""A document that is open on this server, with its connections.
+
+Owns the way of an update through the room: gate, admission, the pending batch, and, once the
+store has it, document and fan-out. Synchronous throughout: the hub awaits, the room never does.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol
+
+from crdtsync.clock import Clock
+from crdtsync.connection import Connection
+from crdtsync.content import RootExport, export
+from crdtsync.crdt import IntegrationError, merge
+from crdtsync.document import Document, Verdict
+from crdtsync.errors import CloseCode, Forbidden
+from crdtsync.fanout import Committed, Fanout
+from crdtsync.gate import Deny, Gate, Principal, ReadWriteGate
+from crdtsync.limits import Limits
+from crdtsync.protocol import EMPTY_STEP_2, step_1_frame, step_2_frame, update_frame
+from crdtsync.session import (
+    AwarenessReceived,
+    AwarenessRequested,
+    Event,
+    Ignored,
+    StateRequested,
+    UpdateReceived,
+)
+from crdtsync.slicing import join_updates
+from crdtsync.stats import Stats
+from crdtsync.store.base import Record
+from crdtsync.update import Scan
+
+__all__ = ["Change", "Engine", "Room"]
+
+MAX_DENIALS = 3
+"""Edits of a read-only client that are answered; the next one closes its connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A committed change, as ``on_change`` gets it."""
+
+    document: str
+    sequence: int
+    time_ms: int
+    author: str
+    update: bytes
+
+
+class Pressure:
+    """How much waits for the store, over all rooms."""
+
+    __slots__ = ("limit_bytes", "pending_bytes")
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
+        self.pending_bytes = 0
+
+
+class Engine(Protocol):
+    """What a room asks of its hub."""
+
+    pressure: "Pressure"
+
+    def schedule_commit(self, room: "Room") -> None:
+        """Commit the room's pending updates soon."""
+        ...
+
+    def schedule_awareness(self, room: "Room") -> None:
+        """Flush the room's awareness within a tick."""
+        ...
+
+    def throttle(self, connection: Connection) -> None:
+        """Stop reading from a connection until less is pending."""
+        ...
+
+    def later(self, delay_s: float, call: Callable[[], None]) -> None:
+        """Call something after a while."""
+        ...
+
+
+class Editor(NamedTuple):
+    """A source of updates that is no connection: the library, REST."""
+
+    principal: Principal
+
+
+_DEFAULT_GATE: Final = ReadWriteGate()
+
+Source = Connection | Editor
+Pending = tuple[bytes, Scan, Source]
+
+
+class Room:
+    """An open document. Made by ``Hub``; read it, and edit through ``Hub.edit``."""
+
+    __slots__ = (
+        "_document",
+        "_done",
+        "_gate",
+        "_in_flight",
+        "_pending",
+        "_pressure",
+        "_queued",
+        "_waiters",
+        "active_s",
+        "clock",
+        "committed_sequence",
+        "damage",
+        "degraded",
+        "detailed",
+        "dirty",
+        "engine",
+        "fanout",
+        "idle_since_s",
+        "limits",
+        "log_bytes",
+        "log_records",
+        "name",
+        "pins",
+        "sequence",
+        "stats",
+    )
+
+    def __init__(
+        self, name: str, *, engine: Engine, gate: Gate | None, limits: Limits, stats: Stats, clock: Clock
+    ) -> None:
+        self.name = name
+        self.engine = engine
+        self.limits = limits
+        self.stats = stats
+        self.clock = clock
+        self._gate = gate
+        self._pressure = engine.pressure
+        self._document: Document | None = None
+        self.detailed = False
+        """Whether updates are best scanned with structs."""
+        self.sequence = 0
+        """Of the last record handed to the store."""
+        self._pending: list[Pending] = []
+        self._in_flight: list[Committed] = []
+        self._queued = 0
+        self._done = 0
+        self._waiters: list[tuple[int, Callable[[], None]]] = []
+        self.committed_sequence = 0
+        """Of the last record that the store has."""
+        self.active_s = clock.monotonic_s()
+        self.fanout = Fanout(limits, stats, clock, self._everything)
+        self.dirty = False
+        """Whether a commit is scheduled."""
+        self.log_records = 0
+        """Records in the store behind its newest checkpoint."""
+        self.log_bytes = 0
+        self.pins = 0
+        """Users other than connections that keep the room open."""
+        self.idle_since_s = clock.monotonic_s()
+        self.damage = ""
+        """Why the document is read-only; empty where it is sound."""
+        self.degraded = ""
+        """What is wrong right now; empty where all is well."""
+
+    @property
+    def document(self) -> Document:
+        """The loaded document."""
+        assert self._document is not None, "the room is still loading"
+        return self._document
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the document is there."""
+        return self._document is not None
+
+    @property
+    def connections(self) -> Sequence[Connection]:
+        """The connections, in the order in which they came."""
+        return self.fanout.connections
+
+    @property
+    def uncommitted(self) -> bool:
+        """Whether updates wait for, or are in, a commit."""
+        return bool(self._pending or self._in_flight)
+
+    def state(self) -> bytes:
+        """Return everything committed as one v1 update."""
+        return self.document.state()
+
+    def state_vector(self) -> bytes:
+        """Return the encoded state vector."""
+        return self.document.state_vector()
+
+    def export(self) -> dict[str, RootExport]:
+        """Return the document's roots as JSON and text."""
+        return export(self.state())
+
+    # Opening
+
+    def attach(self, connection: Connection) -> None:
+        """Let a connection in; while the document loads it only waits."""
+        self.fanout.connections.append(connection)
+        if self._document is not None:
+            self._greet(connection)
+
+    def opened(self, document: Document, sequence: int) -> None:
+        """Take over the loaded document and greet everyone who waits."""
+        self._document = document
+        self.sequence = self.committed_sequence = sequence
+        self.detailed = document.detailed
+        for connection in list(self.fanout.connections):
+            self._greet(connection)
+
+    def _greet(self, connection: Connection) -> None:
+        fanout = self.fanout
+        fanout.direct(connection, step_1_frame(self.document.state_vector()))
+        fanout.greet_awareness(connection, always=False)
+        connection.go_live()
+
+    def detach(self, connection: Connection) -> None:
+        """Forget a connection and the awareness states that it brought."""
+        fanout = self.fanout
+        if connection not in fanout.connections:
+            return
+        fanout.connections.remove(connection)
+        self.stats.connections_closed += 1
+        if fanout.awareness.leave(connection):
+            self.engine.schedule_awareness(self)
+        if not fanout.connections:
+            self.idle_since_s = self.clock.monotonic_s()
+
+    # From a connection
+
+    def handle(self, connection: Connection, event: Event) -> None:
+        """Do what an event of a connection's session asks for."""
+        match event:
+            case UpdateReceived(update, found, step_2):
+                self.receive_update(connection, update, found, step_2)
+            case StateRequested(state_vector):
+                self._answer(connection, state_vector)
+            case AwarenessReceived(entries, first):
+                self.stats.awareness_in += 1
+                if self.fanout.awareness.apply(entries, connection, first=first):
+                    self.engine.schedule_awareness(self)
+            case AwarenessRequested():
+                self.fanout.greet_awareness(connection, always=True)
+            case Ignored(kind):
+                self.stats.messages_ignored[kind] += 1
+
+    def receive_update(
+        self, connection: Connection, update: bytes, found: Scan, step_2: bool
+    ) -> None:
+        """Let a connection's update in, or say why not.
+
+        Raises ``InvalidUpdate`` where it may not enter.
+        """
+        # The hot path: what ``submit`` does is written out here, which saves three calls.
+        self.stats.updates_in += 1
+        if self._gate is not None or self.damage or connection.principal.read_only:
+            denial = self._denial(connection.principal, update, found)
+            if denial is not None:
+                self._deny(connection, denial, found, step_2=step_2)
+                return
+        document = self._document
+        assert document is not None
+        verdict = document.admit(update, found, connection)
+        if verdict is Verdict.NEW and not document.ready:
+            self._pending.append((update, found, connection))
+            self._queued += 1
+            pressure = self._pressure
+            pressure.pending_bytes += len(update)
+            if not self.dirty:
+                self.engine.schedule_commit(self)
+            if pressure.pending_bytes > pressure.limit_bytes:
+                self.engine.throttle(connection)
+        elif self._settle(verdict, update, found, connection) is Verdict.AHEAD:
+            self.fanout.direct(connection, step_1_frame(document.state_vector()))
+
+    def _denial(self, principal: Principal, update: bytes, found: Scan) -> Deny | None:
+        if self.damage:
+            return Deny(self.damage)
+        gate = self._gate or _DEFAULT_GATE
+        decision = gate.check(principal, self.name, update, found)
+        return decision if isinstance(decision, Deny) else None
+
+    def _deny(self, connection: Connection, denial: Deny, found: Scan, *, step_2: bool) -> None:
+        """Tell the author; one that insists is sent away. Its edits stay with it."""
+        if self.document.knows(found):
+            return
+        self.stats.rejected["denied"] += 1
+        if step_2 or self.damage or connection.denials < MAX_DENIALS:
+            connection.deny(denial.reason)
+        else:
+            connection.refuse(Forbidden(denial.reason))
+
+    def submit(self, update: bytes, found: Scan, source: Source) -> Verdict:
+        """Admit an update and queue it for the next commit.
+
+        Raises ``InvalidUpdate`` where it may not enter.
+        """
+        return self._settle(
+            self.document.admit(update, found, source), update, found, source
+        )
+
+    def _settle(self, verdict: Verdict, update: bytes, found: Scan, source: Source) -> Verdict:
+        """Queue what an admission let in, count what it did not."""
+        if verdict is Verdict.NEW:
+            self._queue(update, found, source)
+        elif verdict is Verdict.AHEAD:
+            self.stats.updates_held += 1
+        for piece, described, author in self.document.take_ready():
+            assert isinstance(author, Connection | Editor)
+            self._queue(piece, described, author)
+            verdict = verdict if verdict is Verdict.AHEAD else Verdict.NEW
+        if verdict is Verdict.KNOWN:
+            self.stats.updates_duplicate += 1
+        return verdict
+
+    def _queue(self, update: bytes, found: Scan, source: Source) -> None:
+        self._pending.append((update, found, source))
+        self._queued += 1
+        pressure = self._pressure
+        pressure.pending_bytes += len(update)
+        if not self.dirty:
+            self.engine.schedule_commit(self)
+        if pressure.pending_bytes > pressure.limit_bytes and isinstance(source, Connection):
+            self.engine.throttle(source)
+
+    def _answer(self, connection: Connection, state_vector: bytes) -> None:
+        """Answer a step 1: all but the last update as update messages, the last as step 2."""
+        updates = self.document.diff(state_vector)
+        self.active_s = self.clock.monotonic_s()
+        direct = self.fanout.direct
+        for update in updates[:-1]:
+            direct(connection, update_frame(update))
+        direct(connection, step_2_frame(updates[-1]) if updates else EMPTY_STEP_2)
+
+    def _everything(self) -> list[bytes]:
+        return self.document.diff(b"\x00")
+
+    # Commit
+
+    def take_batch(self, time_ms: int) -> list[Record]:
+        """Hand the pending updates over for a commit.
+
+        Neighbours of one source become one record, for they share author and time; neighbours
+        of any source become one entry for the document and the fan-out.
+        """
+        pending, self._pending = self._pending, []
+        self.dirty = False
+        records: list[Record] = []
+        most, size_limit = self.limits.max_merge, self.limits.max_frame_bytes
+        start = 0
+        while start < len(pending):
+            size = 0
+            end = run = start
+            while end < len(pending) and end - start < most:
+                size += len(pending[end][0])
+                if size > size_limit and end > start:
+                    break
+                if pending[end][2] is not pending[run][2]:
+                    records.append(self._record(pending[run:end], time_ms))
+                    run = end
+                end += 1
+            records.append(self._record(pending[run:end], time_ms))
+            one = run == start
+            update = records[-1].update if one else _joined(pending[start:end])
+            source = pending[start][2] if one else None
+            self._in_flight.append(Committed(update, end - start, source))
+            start = end
+        return records
+
+    def _record(self, run: list[Pending], time_ms: int) -> Record:
+        self.sequence += 1
+        return Record(self.name, self.sequence, time_ms, run[0][2].principal.id, _joined(run))
+
+    def committed(self) -> None:
+        """Take over what the store now has: into the document, and out to everyone."""
+        entries, self._in_flight = self._in_flight, []
+        document = self.document
+        for entry in entries:
+            document.commit(entry.update, entry.updates)
+            self.stats.updates_committed += entry.updates
+            self._done += entry.updates
+            self.log_bytes += len(entry.update)
+        self.log_records += len(entries)
+        self.committed_sequence += len(entries)
+        self.detailed = document.detailed
+        self.fanout.publish(entries)
+        if document.tail_updates > self.limits.max_tail_updates:
+            self.integrate()
+        if self._waiters:
+            self._wake_waiters()
+
+    def integrate(self) -> None:
+        """Put the log's tail into the document in memory, and count what that takes."""
+        document = self.document
+        start = self.clock.monotonic_s()
+        failed = document.unintegrated
+        document.integrate()
+        self.stats.integration_seconds += self.clock.monotonic_s() - start
+        if document.unintegrated > failed:
+            self.stats.integration_errors += document.unintegrated - failed
+            self.degraded = "some updates can't be integrated: the log is kept as it is"
+
+    def when_committed(self, call: Callable[[], None]) -> None:
+        """Call something once everything queued so far is committed."""
+        if self._done == self._queued:
+            call()
+        else:
+            self._waiters.append((self._queued, call))
+
+    def _wake_waiters(self) -> None:
+        waiting, self._waiters = self._waiters, []
+        for target, call in waiting:
+            if target <= self._done:
+                call()
+            else:
+                self._waiters.append((target, call))
+
+    def abandoned(self) -> None:
+        """Give up what could not be committed: the clients have it, and bring it back."""
+        self._in_flight.clear()
+        self._pending.clear()
+        self._done = self._queued
+        self._wake_waiters()
+
+    # Closing
+
+    def rest(self) -> None:
+        """Let go of what can be made again, after a while without edits."""
+        try:
+            self.document.rest()
+        except IntegrationError as error:
+            self.degraded = str(error)
+        self.active_s = self.clock.monotonic_s()
+
+    @property
+    def wants_checkpoint(self) -> bool:
+        """Whether the log is long enough for a checkpoint while the room is in use."""
+        return (
+            self.log_records > self.limits.max_log_records
+            or self.log_bytes > self.limits.max_log_bytes
+        )
+
+    def close_connections(self, code: CloseCode, reason: str) -> None:
+        """Send every client away."""
+        for connection in list(self.fanout.connections):
+            connection.close(code, reason)
+
+
+def _joined(run: list[Pending]) -> bytes:
+    """Make one update of some that follow one another."""
+    if len(run) == 1:
+        return run[0][0]
+    joined = join_updates([(update, found) for update, found, _ in run])
+    return merge([update for update, _, _ in run]) if joined is None else joined

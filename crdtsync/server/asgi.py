@@ -1,0 +1,132 @@
+"""The ASGI application: documents over WebSocket, everything else over HTTP.
+
+A WebSocket always means a document, whatever its path; plain HTTP never does. So a document
+may be called ``metrics`` or ``health/live`` and gets in nobody's way.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.datastructures import URLPath
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Match, NoMatchFound, Route
+from starlette.types import Receive, Scope, Send
+
+from crdtsync.auth import Authenticator, OpenAuthenticator
+from crdtsync.hub import Hub
+from crdtsync.metrics import Metrics, package_version
+from crdtsync.server.health import MAX_LOOP_LAG_S, Health
+from crdtsync.server.openapi import describe
+from crdtsync.server.page import Page
+from crdtsync.server.problems import exception_handlers
+from crdtsync.server.rest import API, Rest
+from crdtsync.server.websocket import serve_document
+
+__all__ = ["create_app"]
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class NameConvertor(Convertor[str]):
+    """A document's name in a route: anything, slashes and line breaks as well."""
+
+    regex = "(?s:.*)"
+
+    def convert(self, value: str) -> str:
+        """Return the name as it is: routes read it from the raw path anyway."""
+        return value
+
+    def to_string(self, value: str) -> str:
+        """Return the name as it is."""
+        return value
+
+
+register_url_convertor("document", NameConvertor())
+
+
+class DocumentRoute(BaseRoute):
+    """Takes every WebSocket. The name is read from the raw path, not from a route's pattern."""
+
+    def __init__(self, hub: Hub, authenticator: Authenticator) -> None:
+        self._hub = hub
+        self._authenticator = authenticator
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Match by the scope's type alone."""
+        return (Match.FULL, {}) if scope["type"] == "websocket" else (Match.NONE, {})
+
+    def url_path_for(self, name: str, /, **path_params: object) -> URLPath:
+        """Refuse: a document's URL is made from its name."""
+        raise NoMatchFound(name, path_params)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the document."""
+        await serve_document(scope, receive, send, hub=self._hub, authenticator=self._authenticator)
+
+
+def create_app(
+    hub: Hub,
+    *,
+    authenticator: Authenticator | None = None,
+    lifespan: bool = True,
+    metrics: bool = True,
+    page: bool = True,
+    max_loop_lag_s: float = MAX_LOOP_LAG_S,
+) -> Starlette:
+    """Return the ASGI application that serves this hub.
+
+    With ``lifespan`` the application enters and exits the hub itself. Mounted in another
+    application, whose mounts get no lifespan events, pass ``lifespan=False`` and hold
+    ``async with hub:`` in the outer application's lifespan. ``metrics`` and ``page`` leave
+    those routes out; ``max_loop_lag_s`` is where ``/health/ready`` says no.
+    """
+    authenticator = authenticator or OpenAuthenticator()
+    health = Health(hub, max_loop_lag_s=max_loop_lag_s)
+    rest = Rest(hub, authenticator)
+    routes: list[BaseRoute] = [
+        DocumentRoute(hub, authenticator),
+        Route("/health/live", health.live),
+        Route("/health/ready", health.ready),
+        Route(f"{API}/openapi.json", _openapi(metrics=metrics)),
+        Route(f"{API}/documents", rest.documents),
+        Route(f"{API}/documents/{{name:document}}", rest.document),
+    ]
+    if metrics:
+        routes.append(Route("/metrics", _metrics(hub)))
+    if page:
+        routes.append(Route("/", Page(hub, metrics=metrics).get))
+
+    @asynccontextmanager
+    async def run(app: Starlette) -> AsyncIterator[None]:
+        async with hub:
+            yield
+
+    return Starlette(
+        routes=routes,
+        exception_handlers=exception_handlers(),
+        lifespan=run if lifespan else None,
+    )
+
+
+def _metrics(hub: Hub) -> Endpoint:
+    source = Metrics(hub)
+
+    async def metrics(request: Request) -> Response:
+        body, content_type = source.exposition(request.headers.get("accept", ""))
+        headers = {"Content-Type": content_type, "Cache-Control": "no-store", "Vary": "Accept"}
+        return Response(body, headers=headers)
+
+    return metrics
+
+
+def _openapi(*, metrics: bool) -> Endpoint:
+    async def openapi(request: Request) -> Response:
+        root_path = request.scope.get("root_path", "")
+        return JSONResponse(
+            describe(version=package_version(), root_path=root_path, metrics=metrics)
+        )
+
+    return openapi

@@ -1,0 +1,146 @@
+"""One port for everything: looks at a connection's first request and hands the socket on.
+
+A WebSocket upgrade over HTTP/1.1 goes to the native transport, anything else (plain HTTP,
+HTTP/2 with its own WebSockets, what is no HTTP at all) to Hypercorn. It reads one request head
+and keeps nothing.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.asyncio.worker_context import WorkerContext
+from hypercorn.config import Config as HypercornConfig
+from hypercorn.typing import AppWrapper
+
+__all__ = ["FrontDoor", "HttpServer"]
+
+MAX_HEAD_BYTES: Final = 16 * 1024
+"""A request head over this goes to Hypercorn, which refuses it in its own way."""
+HEAD_TIMEOUT_S: Final = 10.0
+"""How long a client may take for its request head."""
+
+
+class HttpServer:
+    """Hypercorn, for sockets that somebody else accepted."""
+
+    def __init__(self, app: AppWrapper, config: HypercornConfig) -> None:
+        self._app = app
+        self._config = config
+        self._loop = asyncio.get_running_loop()
+        self._context = WorkerContext(None)
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def protocol(self) -> asyncio.StreamReaderProtocol:
+        """Return a protocol for one socket, for ``transport.set_protocol``."""
+        reader = asyncio.StreamReader(loop=self._loop)
+        return asyncio.StreamReaderProtocol(reader, self._connected, loop=self._loop)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        await TCPServer(self._app, self._loop, self._config, self._context, {}, reader, writer)
+
+    async def aclose(self, *, timeout_s: float) -> None:
+        """Let requests that are being answered end, then end the rest."""
+        await self._context.terminated.set()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout_s)
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+class FrontDoor(asyncio.Protocol):
+    """Waits for one request head and decides."""
+
+    def __init__(
+        self,
+        http: HttpServer,
+        websocket: Callable[[str], asyncio.BufferedProtocol] | None,
+    ) -> None:
+        self._http = http
+        self._websocket = websocket  # None: everything is Hypercorn's
+        self._head = bytearray()
+        self._transport: asyncio.Transport | None = None
+        self._timeout: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Hand the socket on at once where the first bytes can't make a difference."""
+        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "set_protocol")
+        self._transport = transport  # type: ignore[assignment]
+        tls = transport.get_extra_info("ssl_object")
+        if self._websocket is None or (tls and tls.selected_alpn_protocol() == "h2"):
+            self._hand_over_http()
+        else:
+            self._timeout = asyncio.get_running_loop().call_later(HEAD_TIMEOUT_S, self._hang_up)
+
+    def data_received(self, data: bytes) -> None:
+        """Collect the head; decide when it is whole, or can't be an upgrade any more."""
+        head = self._head
+        head += data
+        end = head.find(b"\r\n\r\n")
+        if end >= 0:
+            if is_websocket_upgrade(bytes(head[:end])):
+                self._hand_over_websocket()
+            else:
+                self._hand_over_http()
+        elif not b"GET ".startswith(head[:4]) or len(head) > MAX_HEAD_BYTES:
+            self._hand_over_http()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Forget a socket that went before it said anything."""
+        if self._timeout is not None:
+            self._timeout.cancel()
+            self._timeout = None
+
+    def _hang_up(self) -> None:
+        assert self._transport is not None
+        self._transport.close()
+
+    def _release(self) -> asyncio.Transport:
+        if self._timeout is not None:
+            self._timeout.cancel()
+            self._timeout = None
+        transport = self._transport
+        assert transport is not None
+        self._transport = None
+        return transport
+
+    def _hand_over_http(self) -> None:
+        transport = self._release()
+        protocol = self._http.protocol()
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        if self._head:
+            protocol.data_received(bytes(self._head))
+
+    def _hand_over_websocket(self) -> None:
+        transport = self._release()
+        assert self._websocket is not None
+        peer = transport.get_extra_info("peername")
+        protocol = self._websocket(str(peer[0]) if peer else "")
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        rest = memoryview(self._head)
+        while rest and not transport.is_closing():
+            buffer = protocol.get_buffer(len(rest))
+            taken = min(len(buffer), len(rest))
+            buffer[:taken] = rest[:taken]
+            protocol.buffer_updated(taken)
+            rest = rest[taken:]
+
+
+def is_websocket_upgrade(head: bytes) -> bool:
+    """Return whether a request head asks for a WebSocket (RFC 6455, 4.1)."""
+    lines = head.split(b"\r\n")
+    if not lines[0].startswith(b"GET ") or not lines[0].endswith(b" HTTP/1.1"):
+        return False
+    for line in lines[1:]:
+        name, _, value = line.partition(b":")
+        if name.strip().lower() == b"upgrade" and b"websocket" in value.lower():
+            return True
+    return False

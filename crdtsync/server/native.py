@@ -1,0 +1,375 @@
+"""The native WebSocket transport: picows below, the engine's ``Link`` above.
+
+Owns one socket's WebSocket side: joining continuation frames, size limits with close codes of
+the application, the closing handshake, pings. picows parses frames and answers pings; what it
+finds wrong it says to its logger before it closes, and ``_ParserLog`` turns "too big" into the
+application's 4413 there, because 1009 makes clients come back for ever.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from picows import (
+    WSCloseCode,
+    WSFrame,
+    WSListener,
+    WSMsgType,
+    WSTransport,
+    WSUpgradeRequest,
+    WSUpgradeResponse,
+    WSUpgradeResponseWithListener,
+)
+from picows.picows import WSAutoPingStrategy, WSProtocol
+
+from crdtsync.auth import Authenticator, ConnectRequest
+from crdtsync.connection import Connection
+from crdtsync.errors import CloseCode, CrdtsyncError, MessageTooLarge, RemoteError
+from crdtsync.hub import Hub
+from crdtsync.protocol import document_name, permission_denied_frame
+from crdtsync.server.admission import admit, refusal
+from crdtsync.server.request import connect_request, select_subprotocol
+
+__all__ = ["NativeServer"]
+
+log = logging.getLogger("crdtsync.websocket")
+
+READ_BUFFER_BYTES: Final = 2048
+"""What picows allocates per connection; it grows with what a client sends."""
+WRITE_BUFFER_BYTES: Final = 256 * 1024
+"""Above this a socket counts as full, and its connection falls back to a cursor."""
+CLOSE_TIMEOUT_S: Final = 5.0
+"""How long a peer may take to answer a close frame."""
+HANDSHAKE_TIMEOUT_S: Final = 10.0
+MAX_EARLY_BYTES: Final = 1024 * 1024
+"""What a client may send before it is authenticated; above, it is not read."""
+
+_BINARY: Final = WSMsgType.BINARY
+
+
+class _ParserLog(logging.LoggerAdapter[logging.Logger]):
+    """One connection's logger for picows, which reports here what its parser refuses."""
+
+    def __init__(self, too_large: Callable[[], None]) -> None:
+        super().__init__(logging.getLogger("picows.crdtsync"))
+        self._too_large = too_large
+
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - logging's own name
+        return level >= logging.ERROR
+
+    def info(self, msg: object, *args: object, **kwargs: Any) -> None:
+        """Drop picows' connection chatter."""
+
+    def error(self, msg: object, *args: object, **kwargs: Any) -> None:
+        """Take note of a protocol error of the peer; picows closes the connection."""
+        if args and isinstance(args[0], tuple) and args[0][:1] == (WSCloseCode.MESSAGE_TOO_BIG,):
+            self._too_large()
+        else:
+            log.debug("a client broke the WebSocket protocol: %s", args)
+
+
+class NativeLink(WSListener):
+    """One socket, as the engine's ``Link``."""
+
+    def __init__(self, server: "NativeServer", request: WSUpgradeRequest, address: str) -> None:
+        self._server = server
+        self._request: WSUpgradeRequest | None = request
+        self._address = address
+        self._transport: WSTransport = None
+        self._connection: Connection | None = None
+        self._early: list[bytes] = []
+        self._parts: list[bytes] | None = None
+        self._parts_bytes = 0
+        self._text = False
+        self._closing = False
+
+    # From picows
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        """Start to find out who this is."""
+        self._transport = transport
+        transport.underlying_transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        self._server.links.add(self)
+        self._server.spawn(self._admit())
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """Take one frame."""
+        connection = self._connection
+        if (
+            frame.msg_type == _BINARY
+            and connection is not None
+            and frame.fin
+            and self._parts is None
+            and frame.payload_size <= self._server.max_message_bytes
+            and not (frame.rsv1 or frame.rsv2 or frame.rsv3)
+        ):
+            connection.receive(frame.get_payload_as_bytes())
+        else:
+            self._on_rare_frame(frame)
+
+    def _on_rare_frame(self, frame: WSFrame) -> None:
+        connection = self._connection
+        if connection is not None:
+            connection.heard()
+        kind = frame.msg_type
+        if frame.rsv1 or frame.rsv2 or frame.rsv3:
+            self.close(CloseCode.PROTOCOL_ERROR, "reserved bits are set")
+        elif kind == WSMsgType.CLOSE:
+            self._on_close(frame)
+        elif kind in (WSMsgType.PING, WSMsgType.PONG):
+            pass
+        elif kind == WSMsgType.CONTINUATION:
+            if self._parts is None:
+                self.close(CloseCode.PROTOCOL_ERROR, "a continuation of nothing")
+            else:
+                self._on_part(frame)
+        elif self._parts is not None:
+            self.close(CloseCode.PROTOCOL_ERROR, "a message begins within another")
+        elif frame.fin:
+            self._on_message(frame.get_payload_as_bytes(), text=kind == WSMsgType.TEXT)
+        else:
+            self._parts = []
+            self._parts_bytes = 0
+            self._text = kind == WSMsgType.TEXT
+            self._on_part(frame)
+
+    def _on_part(self, frame: WSFrame) -> None:
+        assert self._parts is not None
+        self._parts_bytes += frame.payload_size
+        if self._parts_bytes > self._server.max_message_bytes:
+            self._parts.clear()
+            self.too_large()
+            return
+        self._parts.append(frame.get_payload_as_bytes())
+        if frame.fin:
+            message = b"".join(self._parts)
+            self._parts = None
+            self._on_message(message, text=self._text)
+
+    def _on_message(self, message: bytes, *, text: bool) -> None:
+        connection = self._connection
+        if len(message) > self._server.max_message_bytes:
+            self.too_large()
+        elif connection is not None:
+            if text:
+                connection.receive_text()
+            else:
+                connection.receive(message)
+        elif not self._closing:
+            self._early.append(b"" if text else message)
+            if sum(map(len, self._early)) > MAX_EARLY_BYTES:
+                self.pause_reading()
+
+    def too_large(self) -> None:
+        """Refuse a message over the limit, whole or in parts."""
+        error = MessageTooLarge(f"a message is over {self._server.max_message_bytes} bytes")
+        if self._connection is not None and not self._connection.closed:
+            # At once: picows closes by itself right behind, with a code that means "retry".
+            self._connection.room.stats.rejected[error.kind] += 1
+            self._connection.closed = True
+            self._connection.room.detach(self._connection)
+        self._send(permission_denied_frame(str(error)))
+        self.close(error.close_code, str(error))
+
+    def _on_close(self, frame: WSFrame) -> None:
+        if not self._closing:
+            self._closing = True
+            code = frame.get_close_code()
+            self._transport.send_close(WSCloseCode.OK if not code else code)
+        self._transport.disconnect()
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        """Take note that the socket is gone."""
+        self._closing = True
+        self._server.links.discard(self)
+        if self._connection is not None:
+            self._connection.lost()
+
+    def pause_writing(self) -> None:
+        """Hold the engine back: the socket's buffer is full."""
+        if self._connection is not None:
+            self._connection.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Let the engine go on."""
+        if self._connection is not None:
+            self._connection.resume_writing()
+
+    # From the engine
+
+    def _send(self, frame: bytes) -> None:
+        self._transport.send(_BINARY, frame)
+
+    def close(self, code: int, reason: str) -> None:
+        """Send a close frame behind what was sent; hang up when it is answered, or after 5 s."""
+        if self._closing:
+            return
+        self._closing = True
+        self._transport.send_close(int(code), reason.encode())
+        self._server.loop.call_later(CLOSE_TIMEOUT_S, self._transport.disconnect, False)
+
+    def abort(self) -> None:
+        """Drop the socket."""
+        self._transport.disconnect(False)
+
+    def ping(self) -> None:
+        """Send a ping; any frame counts as its answer."""
+        self._transport.send_ping()
+
+    def pause_reading(self) -> None:
+        """Leave what comes in the kernel's buffer."""
+        if not self._transport.is_disconnected:
+            self._transport.underlying_transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Go on reading."""
+        if not self._transport.is_disconnected:
+            self._transport.underlying_transport.resume_reading()
+
+    # Admission
+
+    async def _admit(self) -> None:
+        request = self._request
+        assert request is not None
+        self._request = None
+        hub = self._server.hub
+        try:
+            path, _, query = request.path.partition(b"?")
+            name = document_name(
+                urlsplit(path).path if path.startswith(b"http") else path,
+                max_bytes=hub.limits.max_document_name_bytes,
+            )
+            asked = _connect_request(name, query, request, self._address)
+            principal = await admit(self._server.authenticator, asked)
+            if self._closing:
+                return
+            connection = hub.connect(
+                _Sink(self), name, principal, acknowledge=asked.params.get("ack") == "1"
+            )
+        except CrdtsyncError as error:
+            await self._refuse(error)
+            return
+        self._connection = connection
+        early, self._early = self._early, []
+        if early:
+            self.resume_reading()
+        for message in early:
+            if message:
+                connection.receive(message)
+            else:
+                connection.receive_text()
+
+    async def _refuse(self, error: CrdtsyncError) -> None:
+        hub = self._server.hub
+        code, kind, reason = refusal(error)
+        hub.stats.rejected[kind] += 1
+        self._early.clear()
+        if isinstance(error, RemoteError):
+            self._send(permission_denied_frame(reason))
+            await asyncio.sleep(hub.limits.refusal_delay_s)
+        self.close(code, reason)
+
+
+class _Sink:
+    """The engine's view of a link: its ``send`` is picows' own, without a call in between."""
+
+    __slots__ = ("abort", "close", "pause_reading", "ping", "resume_reading", "send")
+
+    def __init__(self, link: NativeLink) -> None:
+        transport = link._transport
+        send = transport.send
+        # A default argument is found faster than a global or a closure's cell.
+        self.send: Callable[[bytes], None] = lambda frame, send=send, kind=_BINARY: send(
+            kind, frame
+        )
+        self.close = link.close
+        self.abort = link.abort
+        self.ping = link.ping
+        self.pause_reading = link.pause_reading
+        self.resume_reading = link.resume_reading
+
+
+def _connect_request(
+    name: str, query: bytes, request: WSUpgradeRequest, address: str
+) -> ConnectRequest:
+    headers = [
+        (key.encode("latin-1", "replace"), value.encode("latin-1", "replace"))
+        for key, value in request.headers.items()
+    ]
+    return connect_request(
+        name, query=query, headers=headers, subprotocols=_offered(request), address=address
+    )
+
+
+def _offered(request: WSUpgradeRequest) -> list[str]:
+    header = ",".join(request.headers.getall("Sec-WebSocket-Protocol", ()))
+    return [name.strip() for name in header.split(",") if name.strip()]
+
+
+class NativeServer:
+    """Makes picows protocols for sockets whose upgrade request the front door has seen."""
+
+    def __init__(self, hub: Hub, authenticator: Authenticator) -> None:
+        self.hub = hub
+        self.authenticator = authenticator
+        self.max_message_bytes = hub.limits.max_message_bytes
+        self.loop = asyncio.get_running_loop()
+        self.links: set[NativeLink] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run an admission in the background."""
+        task = self.loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def protocol(self, address: str) -> WSProtocol:
+        """Return a protocol for one socket, for ``transport.set_protocol``."""
+        made: list[NativeLink] = []
+
+        def listener(request: WSUpgradeRequest) -> object:
+            link = NativeLink(self, request, address)
+            made.append(link)
+            offered = _offered(request)
+            if not offered:
+                return link
+            selected = select_subprotocol(offered)
+            headers = {"Sec-WebSocket-Protocol": selected} if selected else None
+            return WSUpgradeResponseWithListener(
+                WSUpgradeResponse.create_101_response(headers), link
+            )
+
+        def too_large() -> None:
+            if made:
+                made[0].too_large()
+
+        return WSProtocol(
+            None,  # host and path are a client's
+            None,
+            False,
+            listener,
+            _ParserLog(too_large),
+            True,  # hang up where a listener raises
+            HANDSHAKE_TIMEOUT_S,
+            False,  # pings are the engine's
+            0.0,
+            0.0,
+            WSAutoPingStrategy.PING_WHEN_IDLE,
+            True,  # answer pings
+            self.max_message_bytes,
+            None,
+            READ_BUFFER_BYTES,
+        )
+
+    async def aclose(self) -> None:
+        """Give peers a moment to answer their close frames, then hang up."""
+        deadline = self.loop.time() + CLOSE_TIMEOUT_S
+        while self.links and self.loop.time() < deadline:
+            await asyncio.sleep(0.02)
+        for link in list(self.links):
+            link.abort()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -1,0 +1,132 @@
+"""What a request says about itself: the document that it names, and who it comes from.
+
+Owns the reading of an ASGI scope's path, query, headers and subprotocols, for WebSockets and
+REST alike, so that both mean the same document and find the same token. Refuses to know what
+a token is worth: that is the authenticator's.
+"""
+
+from collections.abc import Iterable, Sequence
+from urllib.parse import parse_qsl, quote
+
+from starlette.types import Scope
+
+from crdtsync.auth import ConnectRequest
+
+__all__ = [
+    "SUBPROTOCOL",
+    "TOKEN_SUBPROTOCOL",
+    "connect_request",
+    "encoded_path",
+    "scope_request",
+    "select_subprotocol",
+    "strip_prefix",
+]
+
+SUBPROTOCOL = "crdtsync"
+"""The WebSocket subprotocol that the server selects where a client offers it."""
+TOKEN_SUBPROTOCOL = "token."
+"""A client may offer ``token.<value>`` beside it, to carry a token that no log shows."""
+MAX_QUERY_FIELDS = 100
+"""Fields of one query string; the rest is ignored as a whole."""
+
+
+def strip_prefix(raw_path: bytes, prefix: str) -> bytes | None:
+    """Return what follows a decoded prefix in a path that is still percent-encoded.
+
+    ``None`` where the path does not begin with the prefix.
+    """
+    position = 0
+    for byte in prefix.encode("utf-8", "surrogateescape"):
+        width = 1
+        got = raw_path[position : position + 1]
+        if got == b"%":
+            width = 3
+            try:
+                got = bytes.fromhex(raw_path[position + 1 : position + 3].decode("latin-1"))
+            except ValueError:
+                return None
+        if got != bytes((byte,)):
+            return None
+        position += width
+    return raw_path[position:]
+
+
+def encoded_path(scope: Scope) -> bytes:
+    """Return the path below the application's mount, percent-encoded as the client sent it.
+
+    ``scope["path"]`` is decoded already, and decoding it again would turn ``%252F`` into a
+    slash; so this reads ``raw_path`` where the server gives it (ASGI, HTTP Connection Scope).
+    Servers disagree whether a configured ``root_path`` is part of the path: both are read.
+    """
+    raw_path = scope.get("raw_path")
+    if raw_path is None:
+        raw_path = quote(scope["path"], safe="/").encode()
+    below = strip_prefix(raw_path, scope.get("root_path", ""))
+    return raw_path if below is None else below
+
+
+def select_subprotocol(offered: Sequence[str]) -> str | None:
+    """Return the subprotocol to answer with: ours, or else the first that is not a token.
+
+    A browser that offers some and gets none drops the connection (WHATWG WebSockets, 4).
+    """
+    if SUBPROTOCOL in offered:
+        return SUBPROTOCOL
+    return next((name for name in offered if not name.startswith(TOKEN_SUBPROTOCOL)), None)
+
+
+def connect_request(
+    document: str,
+    *,
+    query: bytes,
+    headers: Iterable[tuple[bytes, bytes]],
+    subprotocols: Sequence[str] = (),
+    address: str = "",
+) -> ConnectRequest:
+    """Return what the client says; the token is the query's, a subprotocol's or the header's."""
+    fields: dict[str, str] = {}
+    for raw_name, raw_value in headers:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        fields[name] = f"{fields[name]}, {value}" if name in fields else value
+    params = _params(query)
+    token = params.pop("token", "") or _subprotocol_token(subprotocols) or _bearer_token(fields)
+    return ConnectRequest(
+        document=document, token=token, params=params, headers=fields, address=address
+    )
+
+
+def scope_request(scope: Scope, document: str) -> ConnectRequest:
+    """Return the connect request of an ASGI scope, HTTP or WebSocket."""
+    client = scope.get("client")
+    return connect_request(
+        document,
+        query=scope.get("query_string", b""),
+        headers=scope["headers"],
+        subprotocols=scope.get("subprotocols", ()),
+        address=client[0] if client else "",
+    )
+
+
+def _params(query: bytes) -> dict[str, str]:
+    try:
+        pairs = parse_qsl(
+            query.decode("latin-1"),
+            keep_blank_values=True,
+            errors="replace",
+            max_num_fields=MAX_QUERY_FIELDS,
+        )
+    except ValueError:
+        return {}
+    return dict(pairs)
+
+
+def _subprotocol_token(offered: Sequence[str]) -> str:
+    for name in offered:
+        if name.startswith(TOKEN_SUBPROTOCOL):
+            return name[len(TOKEN_SUBPROTOCOL) :]
+    return ""
+
+
+def _bearer_token(headers: dict[str, str]) -> str:
+    scheme, _, value = headers.get("authorization", "").partition(" ")
+    return value.strip() if scheme.lower() == "bearer" else ""

@@ -1,0 +1,121 @@
+"""One connection's conversation: bytes in, events out. No socket, no document, no task.
+
+Owns the reading of frames: each becomes typed events for the room, or one typed error. It
+remembers only what the protocol makes it remember.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from crdtsync.awareness import Entry, read_entries
+from crdtsync.limits import Limits
+from crdtsync.protocol import (
+    SYNC,
+    UPDATE,
+    AuthMessage,
+    AwarenessMessage,
+    QueryAwareness,
+    SyncStep1,
+    SyncStep2,
+    SyncUpdate,
+    UnknownMessage,
+    decode_frame,
+)
+from crdtsync.update import EMPTY_UPDATE, Scan, read_state_vector, scan
+
+__all__ = [
+    "AwarenessReceived",
+    "AwarenessRequested",
+    "Event",
+    "Ignored",
+    "Session",
+    "StateRequested",
+    "UpdateReceived",
+]
+
+
+class UpdateReceived(NamedTuple):
+    """The client brings an update, already read. A tuple: made 0.6 us faster than the others."""
+
+    update: bytes
+    scan: Scan
+    step_2: bool
+    """Whether it answers a step 1: then it may well bring nothing new."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateRequested:
+    """The client says what it has and wants the rest."""
+
+    state_vector: bytes
+    """Encoded, checked."""
+
+
+@dataclass(frozen=True, slots=True)
+class AwarenessReceived:
+    """The client says who is there."""
+
+    entries: list[Entry]
+    first: bool
+    """Whether it is the connection's first: then a single entry is the client itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class AwarenessRequested:
+    """The client asks who is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """A message that means nothing to a server."""
+
+    kind: str
+
+
+Event = UpdateReceived | StateRequested | AwarenessReceived | AwarenessRequested | Ignored
+
+
+class Session:
+    """The protocol state of one connection."""
+
+    __slots__ = ("_heard_awareness", "_limits")
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._heard_awareness = False
+
+    def receive(self, frame: bytes, *, structs: bool = False) -> list[Event]:
+        """Read one frame; with ``structs``, scan its updates in detail.
+
+        Raises ``MalformedMessage``, ``InvalidUpdate`` or ``MessageTooLarge``. Nothing of a
+        frame counts where any part of it is bad.
+        """
+        # One short update, the frame of a keystroke: 1.5 us faster than by its message.
+        size = len(frame) - 3
+        if 2 < size < 0x80 and frame[0] == SYNC and frame[1] == UPDATE and frame[2] == size:
+            update = frame[3:]
+            return [UpdateReceived(update, scan(update, self._limits, structs=structs), False)]
+        events: list[Event] = []
+        for message in decode_frame(frame):
+            match message:
+                case SyncUpdate(update) | SyncStep2(update):
+                    if update != EMPTY_UPDATE:
+                        found = scan(update, self._limits, structs=structs)
+                        events.append(
+                            UpdateReceived(update, found, isinstance(message, SyncStep2))
+                        )
+                case SyncStep1(state_vector):
+                    read_state_vector(state_vector, self._limits)
+                    events.append(StateRequested(state_vector))
+                case AwarenessMessage(payload):
+                    entries = read_entries(payload, self._limits)
+                    first = not self._heard_awareness and len(entries) == 1
+                    self._heard_awareness = True
+                    events.append(AwarenessReceived(entries, first))
+                case QueryAwareness():
+                    events.append(AwarenessRequested())
+                case AuthMessage():
+                    events.append(Ignored("auth"))
+                case UnknownMessage():
+                    events.append(Ignored("unknown"))
+        return events

@@ -1,0 +1,79 @@
+"""Plain counters of what happens. Reading them is the metrics module's work.
+
+A counter is an attribute of an ordinary object, so that counting costs some 30 ns on the path
+of a frame; the Prometheus text is made only when somebody asks for it.
+"""
+
+from bisect import bisect_left
+from collections import Counter
+
+__all__ = ["Histogram", "Stats"]
+
+
+class Histogram:
+    """Counts of observations per bucket; ``bounds`` are the buckets' upper ends."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count one value."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+
+class Stats:
+    """What one hub has done since it started."""
+
+    __slots__ = (
+        "awareness_in",
+        "awareness_out",
+        "bytes_in",
+        "bytes_out",
+        "commit_seconds",
+        "commit_updates",
+        "connections_closed",
+        "connections_total",
+        "frames_out",
+        "integration_errors",
+        "integration_seconds",
+        "messages_ignored",
+        "rejected",
+        "store_errors",
+        "updates_committed",
+        "updates_duplicate",
+        "updates_held",
+        "updates_in",
+        "updates_out",
+    )
+
+    def __init__(self) -> None:
+        self.connections_total = 0
+        self.connections_closed = 0
+        self.updates_in = 0
+        self.updates_out = 0
+        """Updates delivered: one per update and connection, merged or not."""
+        self.updates_committed = 0
+        self.updates_duplicate = 0
+        self.updates_held = 0
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.frames_out = 0
+        self.awareness_in = 0
+        self.awareness_out = 0
+        self.messages_ignored: Counter[str] = Counter()
+        """By message type."""
+        self.rejected: Counter[str] = Counter()
+        """Connections and messages refused, by the error's ``kind``."""
+        self.store_errors: Counter[str] = Counter()
+        """By operation."""
+        self.integration_errors = 0
+        self.integration_seconds = 0.0
+        self.commit_updates = Histogram((1, 2, 4, 8, 16, 32, 64, 128, 256, 1024, 4096))
+        self.commit_seconds = Histogram(
+            (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5)
+        )

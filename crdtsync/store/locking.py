@@ -1,0 +1,59 @@
+"""One process owns a store: a lock file beside it, and the owner's process id for people."""
+
+import logging
+import os
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from crdtsync.errors import StoreLocked
+
+__all__ = ["StoreLock"]
+
+logger = logging.getLogger("crdtsync.store")
+
+
+class StoreLock:
+    """An exclusive lock that ends with the process, however that ends.
+
+    ``base`` with ``.lock`` is the lock, with ``.pid`` the owner's process id (a file of its
+    own, because a locked file can't be read everywhere).
+    """
+
+    def __init__(self, base: Path, *, url: str) -> None:
+        self._url = url
+        self._owner = base.with_name(base.name + ".pid")
+        # Taken and released on the store's thread, not the one that makes the object.
+        self._lock = FileLock(base.with_name(base.name + ".lock"), thread_local=False)
+
+    def acquire(self) -> None:
+        """Take the lock; raise ``StoreLocked`` at once where another process has it."""
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            owner = self._read_owner()
+            by = f"process {owner}" if owner else "another process"
+            raise StoreLocked(
+                f"the store {self._url} is in use by {by}",
+                hint=f"Stop {by}, or choose another store: each one serves one process.",
+            ) from None
+        try:
+            self._owner.write_text(f"{os.getpid()}\n")
+        except OSError as error:  # only a nicer message depends on it
+            logger.warning("can't note the store's owner in %s: %s", self._owner, error)
+
+    def release(self) -> None:
+        """Give the lock back; does nothing where it is not held."""
+        if not self._lock.is_locked:
+            return
+        try:
+            self._owner.unlink(missing_ok=True)
+        except OSError as error:
+            logger.warning("can't remove %s: %s", self._owner, error)
+        self._lock.release()
+
+    def _read_owner(self) -> int:
+        try:
+            return int(self._owner.read_text())
+        except (OSError, ValueError):
+            return 0

@@ -1,0 +1,138 @@
+"""The default store: one SQLite database with a write-ahead log.
+
+Two threads, two connections: one commits, one reads, so that loading a thousand documents
+after a restart does not hold up a single commit.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from os import PathLike
+from pathlib import Path
+
+from crdtsync.clock import Clock, SystemClock
+from crdtsync.errors import StoreError
+from crdtsync.store import sqlite_rows
+from crdtsync.store.base import Checkpoint, DocumentInfo, Durability, Finding, Loaded, Record
+from crdtsync.store.locking import StoreLock
+from crdtsync.store.sqlite_check import Checker
+from crdtsync.store.sqlite_schema import connect, migrate
+from crdtsync.store.sqlite_writer import Writer
+from crdtsync.store.threaded import ThreadedStore
+
+__all__ = ["SQLiteStore"]
+
+
+class SQLiteStore(ThreadedStore):
+    """Documents in a SQLite database at ``path``, which is created where it does not exist.
+
+    With ``read_only`` nothing is locked, written or migrated: for looking into a store that a
+    server has open.
+    """
+
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        *,
+        durability: Durability = "fsync",
+        read_only: bool = False,
+        clock: Clock | None = None,
+    ) -> None:
+        backend = _SQLiteBackend(
+            Path(path),
+            durability=durability,
+            read_only=read_only,
+            clock=clock if clock is not None else SystemClock(),
+        )
+        super().__init__(
+            "sqlite",
+            Path(path),
+            backend,
+            durability=durability,
+            read_only=read_only,
+            own_reader=not read_only,
+        )
+
+
+class _SQLiteBackend:
+    """The writer, a reading connection and the lock."""
+
+    def __init__(
+        self, path: Path, *, durability: Durability, read_only: bool, clock: Clock
+    ) -> None:
+        # Behind links, so that two names of one database have one lock.
+        self._path = path.resolve()
+        self._url = f"sqlite:{path}"
+        self._durability: Durability = durability
+        self._read_only = read_only
+        self._clock = clock
+        self._lock = StoreLock(self._path, url=self._url)
+        self._writer = Writer(self._path, durability)
+        self._reader: sqlite3.Connection | None = None
+
+    def open(self) -> None:
+        """Open both connections; take the lock first, unless only reading."""
+        if self._read_only:
+            if not self._path.exists():
+                raise StoreError(
+                    f"there is no store {self._url}", hint="Check the path after sqlite:"
+                )
+            self._reader = connect(self._path, self._durability, mode="ro")
+            migrate(self._reader, self._path, read_only=True)
+            return
+        self._lock.acquire()
+        self._writer.open()
+        self._reader = connect(self._path, self._durability, reader=True)
+
+    def close(self) -> None:
+        """Close both connections and give the lock back."""
+        reader, self._reader = self._reader, None
+        try:
+            if reader is not None:
+                reader.close()  # first, for it would keep the write-ahead log in use
+            self._writer.close()
+        finally:
+            self._lock.release()
+
+    def append(self, batch: Sequence[Record]) -> bool:
+        """Commit the batch."""
+        return self._writer.append(batch)
+
+    def settle(self) -> None:
+        """Index the log's newest rows."""
+        self._writer.settle()
+
+    def checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Replace what the checkpoint stands for by it."""
+        self._writer.checkpoint(checkpoint)
+
+    def delete(self, document: str) -> bool:
+        """Remove a document."""
+        return self._writer.delete(document)
+
+    def probe(self) -> None:
+        """Commit something that changes nothing."""
+        self._writer.probe()
+
+    def load(self, document: str) -> Loaded:
+        """Read and verify a document."""
+        return sqlite_rows.load(self._reading(), document)
+
+    def info(self, document: str) -> DocumentInfo | None:
+        """Read a document's metadata."""
+        return sqlite_rows.info(self._reading(), document)
+
+    def names(self, prefix: str, after: str, limit: int) -> list[str]:
+        """Read the documents' names."""
+        return sqlite_rows.names(self._reading(), prefix, after, limit)
+
+    def check(self, repair: bool) -> Iterator[Finding]:
+        """Verify everything; repair on the connection that writes."""
+        return Checker(
+            db=self._writer.ready if repair else self._reading,
+            repairing=self._writer.repairing if repair else None,
+            now_ms=self._clock.time_ms(),
+        ).run()
+
+    def _reading(self) -> sqlite3.Connection:
+        assert self._reader is not None
+        return self._reader

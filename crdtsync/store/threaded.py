@@ -1,0 +1,252 @@
+"""The part that stores on a disk have in common: calls, turned into jobs on a thread.
+
+Owns the threads, the mapping of failures to ``StoreError``, and the slicing of long work so
+that commits get in between. What a job does is the ``Backend``'s.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self, TypeVar, TypeVarTuple
+
+from crdtsync.errors import StoreDamaged, StoreError
+from crdtsync.store.base import (Checkpoint, Damage, DocumentInfo, Durability, Finding, Loaded, Record)
+from crdtsync.store.failures import FAILURES, not_open, read_only, store_error
+from crdtsync.store.thread import StoreThread
+
+__all__ = ["Backend", "ThreadedStore"]
+
+logger = logging.getLogger("crdtsync.store")
+
+INFO_SLICE = 16
+"""Documents whose metadata one job reads."""
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class Backend(Protocol):
+    """A store without threads: every method blocks and may raise what the system raises.
+
+    ``load``, ``info``, ``names`` and ``check`` are called on the reading thread, the others on
+    the writing one; the two may be one.
+    """
+
+    def open(self) -> None:
+        """Take the lock, create or migrate what there is, recover what a crash left."""
+        ...
+
+    def close(self) -> None:
+        """Tidy up and give the lock back; must not fail where nothing is open."""
+        ...
+
+    def append(self, batch: Sequence[Record]) -> bool:
+        """Commit the batch; return whether ``settle`` has work now."""
+        ...
+
+    def settle(self) -> None:
+        """Do a piece of the work that was put off so that commits are short."""
+        ...
+
+    def checkpoint(self, checkpoint: Checkpoint) -> None: ...
+
+    def delete(self, document: str) -> bool: ...
+
+    def probe(self) -> None: ...
+
+    def load(self, document: str) -> Loaded: ...
+
+    def info(self, document: str) -> DocumentInfo | None: ...
+
+    def names(self, prefix: str, after: str, limit: int) -> list[str]:
+        """Return names that start with ``prefix``, in order, behind ``after``."""
+        ...
+
+    def check(self, repair: bool) -> Iterator[Finding]:
+        """Yield findings; with ``repair``, called on the writing thread."""
+        ...
+
+
+class ThreadedStore:
+    """A store over a backend; see ``crdtsync.store.base.Store`` for what the methods promise."""
+
+    def __init__(
+        self,
+        scheme: str,
+        path: Path,
+        backend: Backend,
+        *,
+        durability: Durability,
+        read_only: bool,
+        own_reader: bool,
+    ) -> None:
+        self._url = f"{scheme}:{path}"
+        self._path = path
+        self._backend = backend
+        self._durability: Durability = durability
+        self._read_only = read_only
+        self._writer = StoreThread("crdtsync-store")
+        self._reader = StoreThread("crdtsync-store-reader") if own_reader else self._writer
+        self._open = False
+        self._threads: AsyncExitStack | None = None
+        self._damaged: dict[str, Damage] = {}
+        """Documents that loaded with damage: not written to until they are repaired."""
+
+    @property
+    def url(self) -> str:
+        """Where the store is, as ``--store`` takes it."""
+        return self._url
+
+    @property
+    def durability(self) -> Durability:
+        """What a returned ``append`` promises."""
+        return self._durability
+
+    @property
+    def path(self) -> Path:
+        """The database's file, or the store's folder."""
+        return self._path
+
+    async def __aenter__(self) -> Self:
+        if self._threads is not None:
+            raise StoreError(f"the store {self._url} is open already")
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._writer)
+            if self._reader is not self._writer:
+                await stack.enter_async_context(self._reader)
+            self._open = True
+            stack.push_async_callback(self._close)
+            await self._call(self._writer, "open", self._backend.open)
+            self._threads = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        threads, self._threads = self._threads, None
+        if threads is not None:
+            await threads.aclose()
+
+    async def append(self, batch: Sequence[Record]) -> None:
+        """Commit all records, of any documents, at once; all or none."""
+        self._refuse_reader("append")
+        if self._damaged:
+            for record in batch:
+                self._refuse_damaged("append", record.document)
+        if batch and await self._call(self._writer, "append", self._backend.append, batch):
+            self._writer.spawn(self._settle)
+
+    async def load(self, document: str) -> Loaded:
+        """Return the newest verified checkpoint and the records after it."""
+        loaded = await self._call(self._reader, "load", self._backend.load, document)
+        if loaded.damage is not None:
+            self._damaged[document] = loaded.damage
+        elif self._damaged:
+            self._damaged.pop(document, None)
+        return loaded
+
+    async def checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Write the checkpoint, read it back, then drop what it stands for; all or nothing."""
+        self._refuse_reader("checkpoint")
+        self._refuse_damaged("checkpoint", checkpoint.document)
+        await self._call(self._writer, "checkpoint", self._backend.checkpoint, checkpoint)
+
+    async def info(self, document: str) -> DocumentInfo | None:
+        """Return one document's metadata, ``None`` where the store has no such document."""
+        return await self._call(self._reader, "info", self._backend.info, document)
+
+    async def documents(
+        self, *, prefix: str = "", after: str = "", limit: int = 1000
+    ) -> list[DocumentInfo]:
+        """List documents by name (code point order), from the first name behind ``after``."""
+        if limit <= 0:
+            return []
+        names = await self._call(
+            self._reader, "list", self._backend.names, prefix, after, limit
+        )
+        infos: list[DocumentInfo] = []
+        for start in range(0, len(names), INFO_SLICE):
+            slice_ = names[start : start + INFO_SLICE]
+            infos += await self._call(self._reader, "list", self._infos, slice_)
+        return infos
+
+    async def delete(self, document: str) -> bool:
+        """Remove a document with all its records; return whether there was one."""
+        self._refuse_reader("delete")
+        deleted = await self._call(self._writer, "delete", self._backend.delete, document)
+        self._damaged.pop(document, None)
+        return deleted
+
+    async def probe(self) -> None:
+        """Prove that the store can be written to; raise where it can't."""
+        self._refuse_reader("probe")
+        await self._call(self._writer, "probe", self._backend.probe)
+
+    async def check(self, *, repair: bool = False) -> AsyncIterator[Finding]:
+        """Read everything; yield what is wrong and where, and one ``ok`` per sound document."""
+        if repair:
+            self._refuse_reader("repair")
+        thread = self._writer if repair else self._reader
+        findings = await self._call(thread, "check", self._backend.check, repair)
+        # One finding a job, so that commits get in between.
+        while (finding := await self._call(thread, "check", _following, findings)) is not None:
+            if finding.repaired:
+                self._damaged.pop(finding.document, None)
+            yield finding
+
+    def _infos(self, names: list[str]) -> list[DocumentInfo]:
+        infos = (self._backend.info(name) for name in names)
+        return [info for info in infos if info is not None]
+
+    def _settle(self) -> None:
+        try:
+            self._backend.settle()
+        except FAILURES as error:
+            # Nothing is lost or half done by it: what was put off stays put off.
+            failure = store_error("settle", self._path, error)
+            logger.warning("%s. %s", failure, failure.hint)
+
+    async def _close(self) -> None:
+        try:
+            await self._call(self._writer, "close", self._backend.close)
+        except StoreError as error:
+            # Every commit is on its medium already; only tidying up has failed.
+            logger.warning("%s. %s", error, error.hint)
+        finally:
+            self._open = False
+
+    async def _call(
+        self, thread: StoreThread, operation: str, call: Callable[[*Ts], T], *args: *Ts
+    ) -> T:
+        if not self._open:
+            raise not_open(operation, self._url)
+        try:
+            return await thread.run(call, *args)
+        except StoreError:
+            raise
+        except FAILURES as error:
+            raise store_error(operation, self._path, error) from error
+
+    def _refuse_reader(self, operation: str) -> None:
+        if self._read_only:
+            raise read_only(operation, self._path)
+
+    def _refuse_damaged(self, operation: str, document: str) -> None:
+        damage = self._damaged.get(document)
+        if damage is not None:
+            raise StoreDamaged(
+                f"{operation} refused: document {document!r} is damaged at {damage.sequence}: "
+                f"{damage.problem}",
+                document=document,
+                sequence=damage.sequence,
+                hint=f"Stop the server and run: crdtsync check --repair --store {self._url}",
+            )
+
+
+def _following(findings: Iterator[Finding]) -> Finding | None:
+    return next(findings, None)

@@ -1,0 +1,524 @@
+"""The update reader: one strict pass over a Yjs v1 update, and the way to cut one.
+
+Owns what an update's bytes say: which struct ranges it brings, what they depend on, what it
+deletes, which roots it names. It refuses what no Yjs client writes and what is known to crash,
+stall or mislead a CRDT library, so that only sound bytes are ever stored, relayed or
+integrated. It knows no document: whether the update fits is decided by ``document``.
+
+The format (Yjs 13, ``encoding.js``, ``structs/*.js``), all integers varints::
+
+    update   := clients:n (block){n} deletes
+    block    := structs:n client clock (struct){n}            clocks follow one another
+    struct   := 0x00 length                                   GC
+              | 0x0A length                                   Skip
+              | info [origin] [right origin] [parent [key]] content
+    info     := content kind (bits 0-4) | 0x20 has key | 0x40 has right origin | 0x80 has origin
+    origin   := client clock                                  parent only where no origin is
+    parent   := 1 string | 0 client clock
+    deletes  := clients:n (client ranges:n (clock length){n}){n}
+"""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from crdtsync.encoding import read_var_bytes, read_var_string, read_var_uint
+from crdtsync.errors import InvalidUpdate
+from crdtsync.limits import Limits
+
+__all__ = ["EMPTY_UPDATE", "MAX_CLOCK", "Scan", "Struct", "read_state_vector", "scan"]
+
+MAX_CLOCK: Final = 1 << 31
+"""Clocks end here: above, pycrdt's integers wrap."""
+MAX_JSON_DEPTH: Final = 100
+"""Nesting of a format's or embed's JSON; pycrdt's parser stops at 128."""
+EMPTY_UPDATE: Final = b"\x00\x00"
+"""The update that brings nothing."""
+
+GC: Final = 0
+DELETED: Final = 1
+JSON: Final = 2
+BINARY: Final = 3
+STRING: Final = 4
+EMBED: Final = 5
+FORMAT: Final = 6
+TYPE: Final = 7
+ANY: Final = 8
+DOC: Final = 9
+SKIP: Final = 10
+
+HAS_KEY: Final = 0x20
+HAS_RIGHT: Final = 0x40
+HAS_ORIGIN: Final = 0x80
+
+_XML_ELEMENT: Final = 3
+_XML_HOOK: Final = 5
+_LAST_TYPE: Final = 6
+
+Id = tuple[int, int]
+Range = tuple[int, int, int]
+
+
+class Struct(NamedTuple):
+    """One struct of an update, and where its bytes are."""
+
+    client: int
+    clock: int
+    length: int
+    kind: int
+    """The content's number: GC 0, deleted 1, binary 3, string 4, ... Skip 10."""
+    start: int
+    """Offset of its first byte in the update."""
+    end: int
+    origin: Id | None
+    right: Id | None
+    parent: Id | str | None
+    """An item's id, a root's name, or ``None`` where it is the origin's parent."""
+    key: str | None
+    """Set where the bytes hold it: the parent's map key (or attribute)."""
+    type_ref: int
+    """Of a shared type: array 0, map 1, text 2, XML element 3, fragment 4, hook 5, text 6."""
+
+
+class Scan:
+    """What an update's bytes say. Treat it as immutable."""
+
+    __slots__ = ("body", "deletes", "needs", "ranges", "roots", "skips", "structs", "types")
+
+    def __init__(
+        self,
+        ranges: tuple[Range, ...],
+        needs: dict[int, int],
+        deletes: tuple[Range, ...],
+        roots: frozenset[str],
+        types: bool,
+        skips: bool,
+        structs: list[Struct] | None,
+        body: tuple[int, int, int],
+    ) -> None:
+        self.ranges = ranges
+        """``(client, first clock, end clock)`` of each run of structs, Skips left out."""
+        self.needs = needs
+        """Of every *other* client that some struct refers to: the end clock it needs."""
+        self.deletes = deletes
+        """``(client, first clock, end clock)`` of each deleted range."""
+        self.roots = roots
+        """The named roots that it writes to, where the bytes say so."""
+        self.types = types
+        """Whether it makes shared types inside others."""
+        self.skips = skips
+        """Whether there are Skips: holes that the writer itself was waiting to fill."""
+        self.structs = structs
+        """Each struct, where asked for."""
+        self.body = body
+        """Of the last client's structs: offset of the first, offset behind the last, number.
+        For joining updates of one client, which is nearly all that there are."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether the update brings nothing at all."""
+        return not self.ranges and not self.deletes
+
+
+_NO_ROOTS: Final[frozenset[str]] = frozenset()
+
+
+def scan(data: bytes, limits: Limits, *, structs: bool = False) -> Scan:
+    """Read a v1 update in one pass; with ``structs``, describe each of them too.
+
+    Raises ``InvalidUpdate``, and nothing else, for anything that is not a sound v1 update.
+    """
+    # The hot path: once per keystroke. Varints of one byte are read in place, and a client id
+    # that repeats the block's own is recognised by its bytes (2.1 us instead of 3.6 for a
+    # keystroke with two origins).
+    try:
+        size = len(data)
+        described: list[Struct] | None = [] if structs else None
+        ranges: list[Range] = []
+        needs: dict[int, int] = {}
+        roots: set[str] | None = None
+        types = skips = False
+        places: dict[bytes, int] | None = None
+        total = count = body = 0
+
+        clients = data[0]
+        position = 1
+        if clients >= 0x80:
+            clients, position = read_var_uint(data, 0)
+            if clients > limits.max_update_clients:
+                raise InvalidUpdate("the update names too many clients", kind="update-clients")
+        seen: set[int] | None = set() if clients > 1 else None
+
+        for _ in range(clients):
+            count = data[position]
+            position += 1
+            if count >= 0x80:
+                count, position = read_var_uint(data, position - 1)
+            if not count:
+                raise InvalidUpdate("a client of the update has no structs", kind="update-empty-client")
+            total += count
+            if total > limits.max_conflicts and places is None:
+                places = {}
+            begin = position
+            client = data[position]
+            position += 1
+            if client >= 0x80:
+                client, position = read_var_uint(data, begin)
+            own = data[begin:position]
+            if seen is not None:
+                if client in seen:
+                    raise InvalidUpdate("a client stands in the update twice")
+                seen.add(client)
+            clock = data[position]
+            position += 1
+            if clock >= 0x80:
+                clock, position = read_var_uint(data, position - 1)
+            run = clock
+            body = position
+            left = count
+
+            while left:
+                left -= 1
+                begin = position
+                info = data[position]
+                position += 1
+                kind = info & 0x1F
+                origin = right = None
+                parent: Id | str | None = None
+                key: str | None = None
+                type_ref = -1
+                if kind == SKIP or kind == GC:
+                    if info != kind:
+                        raise InvalidUpdate("a struct has flags that its kind can't have")
+                    length, position = read_var_uint(data, position)
+                    if kind == SKIP:
+                        skips = True
+                        if clock > run:
+                            ranges.append((client, run, clock))
+                        run = clock + length
+                else:
+                    place = position
+                    if info & 0xC0:
+                        if info & HAS_ORIGIN:
+                            if data.startswith(own, position):
+                                position += len(own)
+                                other = client
+                            else:
+                                other, position = read_var_uint(data, position)
+                            at = data[position]
+                            position += 1
+                            if at >= 0x80:
+                                at, position = read_var_uint(data, position - 1)
+                            if other == client:
+                                if at >= clock:
+                                    raise InvalidUpdate("an item stands behind a later one of its own")
+                            elif needs.get(other, 0) <= at:
+                                needs[other] = at + 1
+                            if described is not None:
+                                origin = (other, at)
+                        if info & HAS_RIGHT:
+                            if data.startswith(own, position):
+                                position += len(own)
+                                other = client
+                            else:
+                                other, position = read_var_uint(data, position)
+                            at = data[position]
+                            position += 1
+                            if at >= 0x80:
+                                at, position = read_var_uint(data, position - 1)
+                            if other == client:
+                                if at >= clock:
+                                    raise InvalidUpdate("an item stands before a later one of its own")
+                            elif needs.get(other, 0) <= at:
+                                needs[other] = at + 1
+                            if described is not None:
+                                right = (other, at)
+                    else:
+                        named = data[position]
+                        position += 1
+                        if named == 1:
+                            parent, position = read_var_string(data, position)
+                            if roots is None:
+                                roots = set()
+                            roots.add(parent)
+                        elif named == 0:
+                            other, position = read_var_uint(data, position)
+                            at, position = read_var_uint(data, position)
+                            if other == client:
+                                if at >= clock:
+                                    raise InvalidUpdate("an item lies in a later one of its own")
+                            elif needs.get(other, 0) <= at:
+                                needs[other] = at + 1
+                            parent = (other, at)
+                        else:
+                            raise InvalidUpdate("an item's parent is neither a name nor an id")
+                        if info & HAS_KEY:
+                            key, position = read_var_string(data, position)
+                    if places is not None:
+                        at_place = bytes((info & 0xE0,)) + data[place:position]
+                        conflicts = places.get(at_place, 0) + 1
+                        if conflicts > limits.max_conflicts:
+                            raise InvalidUpdate(
+                                "too many items of the update compete for one place",
+                                kind="update-conflicts",
+                            )
+                        places[at_place] = conflicts
+                    if kind == STRING:
+                        length = data[position]
+                        position += 1
+                        if length >= 0x80:
+                            length, position = read_var_uint(data, position - 1)
+                        end = position + length
+                        if end > size:
+                            raise IndexError
+                        text = data[position:end]
+                        if not text.isascii():
+                            length = len(text.decode().encode("utf-16-le")) >> 1
+                        position = end
+                    elif kind == TYPE:
+                        types = True
+                        type_ref, position = read_var_uint(data, position)
+                        if type_ref > _LAST_TYPE:
+                            raise InvalidUpdate("the update makes a shared type of an unknown kind")
+                        if type_ref == _XML_ELEMENT or type_ref == _XML_HOOK:
+                            _, position = read_var_string(data, position)
+                        length = 1
+                    else:
+                        length, position = _read_content(kind, data, position, limits)
+                if not length:
+                    raise InvalidUpdate(
+                        "a struct of the update has no length", kind="update-zero-length"
+                    )
+                if described is not None:
+                    described.append(
+                        Struct(
+                            client, clock, length, kind, begin, position,
+                            origin, right, parent, key, type_ref,
+                        )
+                    )  # fmt: skip
+                clock += length
+                if clock > MAX_CLOCK:
+                    raise InvalidUpdate("a clock of the update is above 2^31", kind="update-clock")
+            if clock > run:
+                ranges.append((client, run, clock))
+
+        end = position
+        clients = data[position]
+        position += 1
+        if not clients:
+            if position != size:
+                raise InvalidUpdate("bytes stand behind the update's end", kind="update-trailing")
+            return Scan(
+                tuple(ranges),
+                needs,
+                (),
+                _NO_ROOTS if roots is None else frozenset(roots),
+                types,
+                skips,
+                described,
+                (body, end, count),
+            )
+        deletes, position = _read_deletes(data, position - 1, limits)
+        if position != size:
+            raise InvalidUpdate("bytes stand behind the update's end", kind="update-trailing")
+        return Scan(
+            tuple(ranges),
+            needs,
+            deletes,
+            _NO_ROOTS if roots is None else frozenset(roots),
+            types,
+            skips,
+            described,
+            (body, end, count),
+        )
+    except IndexError:
+        raise InvalidUpdate("the update is truncated", kind="update-truncated") from None
+    except UnicodeDecodeError:
+        raise InvalidUpdate("the update holds text that is not UTF-8") from None
+    except ValueError as error:
+        raise InvalidUpdate(f"the update is damaged: {error}") from None
+
+
+def _read_deletes(data: bytes, position: int, limits: Limits) -> tuple[tuple[Range, ...], int]:
+    clients, position = read_var_uint(data, position)
+    if clients > limits.max_update_clients:
+        raise InvalidUpdate("the update names too many clients", kind="update-clients")
+    ranges: list[Range] = []
+    seen: set[int] = set()
+    for _ in range(clients):
+        client, position = read_var_uint(data, position)
+        if client in seen:
+            raise InvalidUpdate("a client stands in the update's deletes twice")
+        seen.add(client)
+        count, position = read_var_uint(data, position)
+        if not count:
+            raise InvalidUpdate("a client of the update's deletes has no ranges")
+        for _ in range(count):
+            clock = data[position]
+            position += 1
+            if clock >= 0x80:
+                clock, position = read_var_uint(data, position - 1)
+            length = data[position]
+            position += 1
+            if length >= 0x80:
+                length, position = read_var_uint(data, position - 1)
+            if not length:
+                raise InvalidUpdate("a deleted range has no length", kind="update-zero-length")
+            end = clock + length
+            if end > MAX_CLOCK:
+                raise InvalidUpdate("a clock of the update is above 2^31", kind="update-clock")
+            ranges.append((client, clock, end))
+    return tuple(ranges), position
+
+
+def _read_content(kind: int, data: bytes, position: int, limits: Limits) -> tuple[int, int]:
+    """Check the less frequent contents; return their length in clocks and the next position."""
+    if kind == DELETED:
+        return read_var_uint(data, position)
+    if kind == ANY:
+        length, position = read_var_uint(data, position)
+        for _ in range(length):
+            position = _skip_any(data, position, limits.max_any_depth)
+        return length, position
+    if kind == FORMAT:
+        _, position = read_var_string(data, position)
+        return 1, _check_json(data, position)
+    if kind == EMBED:
+        return 1, _check_json(data, position)
+    if kind == BINARY:
+        _, position = read_var_bytes(data, position)
+        return 1, position
+    if kind == DOC:
+        _, position = read_var_string(data, position)
+        if data[position] != _ANY_OBJECT:
+            raise InvalidUpdate("a subdocument's options are not an object")
+        return 1, _skip_any(data, position, limits.max_any_depth)
+    if kind == JSON:
+        raise InvalidUpdate("the update holds JSON structs, which Yjs gave up", kind="update-json")
+    raise InvalidUpdate("the update holds a struct of an unknown kind (is it a V2 update?)")
+
+
+_ANY_UNDEFINED: Final = 127
+_ANY_INTEGER: Final = 125
+_ANY_FLOAT32: Final = 124
+_ANY_FLOAT64: Final = 123
+_ANY_BIGINT: Final = 122
+_ANY_TRUE: Final = 120
+_ANY_STRING: Final = 119
+_ANY_OBJECT: Final = 118
+_ANY_ARRAY: Final = 117
+_ANY_BYTES: Final = 116
+
+
+def _skip_any(data: bytes, position: int, max_depth: int) -> int:
+    """Walk one lib0 "any" value, however nested, without recursion; return what follows it."""
+    open_values: list[int] = []  # per open array or object: the values still to come
+    keyed: list[bool] = []
+    size = len(data)
+    while True:
+        tag = data[position]
+        position += 1
+        if tag == _ANY_STRING:
+            _, position = read_var_string(data, position)
+        elif tag == _ANY_INTEGER:
+            last = position + 8
+            while data[position] >= 0x80:
+                position += 1
+                if position > last:
+                    raise ValueError("an integer is longer than eight bytes")
+            position += 1
+        elif tag == _ANY_FLOAT64 or tag == _ANY_BIGINT:
+            position += 8
+        elif tag == _ANY_FLOAT32:
+            position += 4
+        elif tag == _ANY_BYTES:
+            _, position = read_var_bytes(data, position)
+        elif tag == _ANY_OBJECT or tag == _ANY_ARRAY:
+            count, position = read_var_uint(data, position)
+            if count:
+                if len(open_values) >= max_depth:
+                    raise InvalidUpdate("a value is nested too deeply", kind="update-any-depth")
+                open_values.append(count)
+                keyed.append(tag == _ANY_OBJECT)
+                if tag == _ANY_OBJECT:
+                    _, position = read_var_string(data, position)
+                continue
+        elif not _ANY_TRUE <= tag <= _ANY_UNDEFINED:
+            raise InvalidUpdate("a value is of an unknown kind")
+        if position > size:
+            raise IndexError
+        while open_values:
+            open_values[-1] -= 1
+            if open_values[-1]:
+                if keyed[-1]:
+                    _, position = read_var_string(data, position)
+                break
+            open_values.pop()
+            keyed.pop()
+        else:
+            return position
+
+
+def _not_json(word: str) -> None:
+    raise ValueError(f"{word} is not JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError("a number is out of range")
+    return value
+
+
+_decode_json: Final[Callable[[str], object]] = json.JSONDecoder(
+    parse_constant=_not_json, parse_float=_finite
+).decode
+_ESCAPED_SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def _check_json(data: bytes, position: int) -> int:
+    """Check a length-prefixed JSON text: clients parse it without asking whether it is one."""
+    text, position = read_var_string(data, position)
+    if text.count("[") + text.count("{") > MAX_JSON_DEPTH and _json_depth(text) > MAX_JSON_DEPTH:
+        raise InvalidUpdate("a format or embed is nested too deeply", kind="update-json-depth")
+    try:
+        value = _decode_json(text)
+        if _ESCAPED_SURROGATE.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
+    except ValueError:
+        raise InvalidUpdate("a format or embed is not JSON", kind="update-bad-json") from None
+    return position
+
+
+def _json_depth(text: str) -> int:
+    depth = deepest = 0
+    for token in re.findall(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', text, re.DOTALL):
+        if token in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif token in "]}":
+            depth -= 1
+    return deepest
+
+
+def read_state_vector(data: bytes, limits: Limits) -> dict[int, int]:
+    """Read a state vector: ``{client: next clock}``.
+
+    Raises ``InvalidUpdate`` where it is truncated, too long, or names a client twice.
+    """
+    try:
+        count, position = read_var_uint(data, 0)
+        if count > limits.max_update_clients:
+            raise InvalidUpdate("the state vector names too many clients", kind="update-clients")
+        clocks: dict[int, int] = {}
+        for _ in range(count):
+            client, position = read_var_uint(data, position)
+            clocks[client], position = read_var_uint(data, position)
+            if clocks[client] > MAX_CLOCK:
+                raise InvalidUpdate("a clock of the state vector is above 2^31")
+    except (IndexError, ValueError):
+        raise InvalidUpdate("the state vector is damaged", kind="bad-state-vector") from None
+    if position != len(data) or len(clocks) != count:
+        raise InvalidUpdate("the state vector is damaged", kind="bad-state-vector")
+    return clocks

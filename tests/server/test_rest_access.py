@@ -1,0 +1,75 @@
+"""Who may read over HTTP: the authenticator decides, and its refusals are problem documents."""
+
+import pytest
+
+from crdtsync.auth import ConnectRequest
+from crdtsync.errors import Forbidden, Unauthenticated, Unavailable
+from crdtsync.gate import Principal
+from crdtsync.hub import Hub
+from crdtsync.server.asgi import create_app
+
+from .conftest import asgi_client, is_problem, sample
+
+pytestmark = pytest.mark.anyio
+
+DOCUMENTS = "/api/v1/documents"
+
+
+class Doorkeeper:
+    """Lets the token ``good`` in, and fails for some others in its own ways."""
+
+    def __init__(self) -> None:
+        self.requests: list[ConnectRequest] = []
+
+    async def authenticate(self, request: ConnectRequest) -> Principal:
+        self.requests.append(request)
+        match request.token:
+            case "good":
+                return Principal(id="someone")
+            case "other":
+                raise Forbidden("this is not yours")
+            case "later":
+                raise Unavailable("the directory does not answer")
+            case "bug":
+                raise KeyError("secret detail")
+        raise Unauthenticated("sign in first")
+
+
+@pytest.mark.parametrize("path", [DOCUMENTS, f"{DOCUMENTS}/a%20b"])
+@pytest.mark.parametrize(
+    ("token", "status", "code"),
+    [
+        ("good", 200, ""),
+        ("", 401, "unauthenticated"),
+        ("other", 403, "forbidden"),
+        ("later", 503, "unavailable"),
+        ("bug", 503, "unavailable"),
+    ],
+)
+async def test_authentication(hub: Hub, path: str, token: str, status: int, code: str) -> None:
+    """Every document route asks the authenticator, with the token wherever it came from."""
+    await hub.edit("a b", sample().get_update(), Principal())
+    doorkeeper = Doorkeeper()
+    app = create_app(hub, authenticator=doorkeeper, lifespan=False)
+    async with asgi_client(app) as client:
+        for options in (
+            {"headers": {"Authorization": f"Bearer {token}"}},
+            {"params": {"token": token}},
+        ):
+            response = await client.get(path, **options)  # type: ignore[arg-type]
+            if status == 200:
+                assert response.status_code == 200
+            else:
+                is_problem(response, status, code)
+                assert "secret" not in response.text
+    assert "www-authenticate" in response.headers or status != 401
+    names = {request.document for request in doorkeeper.requests}
+    assert names == {"" if path == DOCUMENTS else "a b"}
+
+
+async def test_probes_and_metrics_want_no_token(hub: Hub) -> None:
+    """Probes, metrics, the description and the page are for everybody."""
+    app = create_app(hub, authenticator=Doorkeeper(), lifespan=False)
+    async with asgi_client(app) as client:
+        for path in ("/health/live", "/health/ready", "/metrics", "/api/v1/openapi.json", "/"):
+            assert (await client.get(path)).status_code == 200
