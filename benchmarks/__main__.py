@@ -70,6 +70,7 @@ def _measure(case: Case, servers: list[str], rounds: int, setting: Setting) -> R
                 metrics = uvloop.run(_once(case, KINDS[name], setting))
             except (ServerFailed, Lost) as error:
                 result.failures.setdefault(name, []).append(str(error))
+                result.rounds.setdefault(name, []).append({})
                 click.echo(f"{case.name} {number + 1}/{rounds} {name}: {error}", err=True)
                 continue
             result.rounds.setdefault(name, []).append(dict(metrics))

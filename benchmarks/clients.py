@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
-from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 from benchmarks.dialects import EMPTY_UPDATE, Dialect, Kind
 from benchmarks.servers import Server
@@ -75,7 +75,10 @@ class Client(WSListener):
     async def join(self, server: Server, state_vector: bytes = EMPTY_STATE_VECTOR) -> None:
         """Connect and send step 1; `joined` is set when the server's step 2 is there."""
         url = server.url(self.document)
-        self.transport, _ = await ws_connect(lambda: self, url, max_frame_size=_MAX_FRAME)
+        try:
+            self.transport, _ = await ws_connect(lambda: self, url, max_frame_size=_MAX_FRAME)
+        except (OSError, WSError) as error:
+            raise server.complain(f"refused a connection: {error!r}") from error
         for message in self.dialect.hello(self.document, state_vector):
             self.transport.send(WSMsgType.BINARY, message)
         if self.dialect.joins_in_silence:

@@ -1,8 +1,7 @@
 """Make the edits ahead of the measurement: real Yjs updates, one per keystroke.
 
-Every writer types into the document's one text, each behind its own cursor, and steps its cursor
-back by one place every 64 keys: a text grows from runs of ordinary length, not from one endless
-run. Sets of edits are kept in benchmarks/.cache, since making a million takes a while.
+Every writer types lines of 64 characters into the document's one text, each line above the one
+before: a text grows from runs of ordinary length, not from one endless run. Sets of edits are kept in benchmarks/.cache, since making a million takes a while.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ TEXT = "text"
 FIRST_CLIENT = 1_000_000_000
 """Client ids as long as the random ones that Yjs chooses: five bytes."""
 
-_RUN = 64
+_LINE = 64
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -47,7 +46,9 @@ def type_text(client: int, count: int) -> list[bytes]:
     text = doc.get(TEXT, type=Text)
     doc.observe(lambda event: updates.append(event.update))
     for number in range(count):
-        text.insert(number - number // _RUN, _LETTERS[(number + client) % 26])
+        # The first character stays in front and keeps the writers' lines apart.
+        place = 1 + (number - 1) % _LINE if number else 0
+        text.insert(place, _LETTERS[(number + client) % 26])
     return updates
 
 
@@ -57,7 +58,7 @@ def writers_edits(writers: int, count: int) -> list[list[bytes]]:
     def make() -> list[list[bytes]]:
         return [type_text(FIRST_CLIENT + number, count) for number in range(writers)]
 
-    made: list[list[bytes]] = _cached(f"typed-{writers}x{count}", make)
+    made: list[list[bytes]] = _cached(f"lines-{writers}x{count}", make)
     return made
 
 

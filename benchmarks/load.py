@@ -167,7 +167,7 @@ async def saturate(server: Server, groups: Sequence[Group], setting: Setting, wi
             writer.pump()
         await asyncio.sleep(setting.warm_up_s)
         if all(writer.spent.is_set() for writer in writers):
-            raise RuntimeError("the edits were used up before the measurement: make more")
+            raise server.complain("used up the edits in the warm-up: choose more --seconds")
         moment, starts = server.moment(), [len(reader.log) for reader in readers]
         spent = [asyncio.create_task(writer.spent.wait()) for writer in writers]
         await asyncio.wait(spent, timeout=setting.seconds)

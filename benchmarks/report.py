@@ -9,6 +9,7 @@ from benchmarks.charts import chart
 from benchmarks.results import Result, table, verdict_rows, verdicts
 
 REPORT = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+_BUSY_PER_CENT = 15
 
 
 def _replace(text: str, name: str, body: str) -> str:
@@ -34,6 +35,16 @@ def _versions(results: dict[str, Result]) -> str:
     return "\n".join(f"- {name}: {what}" for name, what in described.items())
 
 
+def _noise(result: Result) -> str:
+    found = [result.median(server, "others_cpu") or 0.0 for server in result.rounds]
+    if max(found, default=0.0) < _BUSY_PER_CENT:
+        return ""
+    return (
+        f"The machine had other work meanwhile, up to {max(found):.0f} % of a core: rates and "
+        "latencies suffer from it, figures per CPU second hardly."
+    )
+
+
 def _section(name: str, result: Result) -> str:
     case = CASES[name]
     machine = ", ".join(f"{key} {value}" for key, value in result.machine.items())
@@ -43,6 +54,7 @@ def _section(name: str, result: Result) -> str:
         f"![{name}](../benchmarks/results/{name}.svg)",
         table(case, result),
         verdicts(case, result),
+        _noise(result),
         f"`{result.command}`, {result.date}, {machine}.",
     ]
     failures = [

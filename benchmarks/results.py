@@ -25,7 +25,7 @@ class Result:
     servers: dict[str, str]
     """What each server was: versions and options."""
     rounds: dict[str, list[dict[str, float]]] = field(default_factory=dict)
-    """Per server, the figures of each round."""
+    """Per server, the figures of each round; none where the round failed."""
     failures: dict[str, list[str]] = field(default_factory=dict)
     """Per server, why a round gave no figures."""
 
@@ -67,7 +67,7 @@ def table(case: Case, result: Result) -> str:
     head = ["server", "rounds", *(column.title for column in case.columns)]
     lines = [_row(head), _row(["---", *("---:" for _ in head[1:])])]
     for server in result.servers:
-        rounds = result.rounds.get(server, [])
+        rounds = [metrics for metrics in result.rounds.get(server, []) if metrics]
         if not rounds:
             reason = (result.failures.get(server) or ["not run"])[0].splitlines()[0]
             lines.append(_row([server, "0", reason, *("" for _ in case.columns[1:])]))

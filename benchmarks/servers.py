@@ -88,25 +88,27 @@ class Kind:
     """Whether documents survive a restart on the same data folder."""
 
 
-def _crdtsync_environment(_port: int, _data: Path) -> Mapping[str, str]:
-    tree = os.environ.get("CRDTSYNC_TREE", str(HERE.parent))
-    return {"PYTHONPATH": tree}
+# To compare versions: a tree to run crdtsync from, and options to add to its command line.
+_TREE = os.environ.get("BENCHMARKS_TREE", str(HERE.parent))
+_OPTIONS = shlex.split(os.environ.get("BENCHMARKS_OPTIONS", ""))
 
 
 def _crdtsync(name: str, durability: str, *options: str) -> Kind:
     def command(port: int, data: Path) -> list[str]:
         address = ["--host", "127.0.0.1", "--port", str(port)]
         store = ["--store", f"sqlite:{data / 'documents.db'}", "--durability", durability]
-        extra = shlex.split(os.environ.get("CRDTSYNC_OPTIONS", ""))
         serve = [sys.executable, "-m", "crdtsync", "serve"]
-        return [*serve, *address, *store, *options, *extra]
+        return [*serve, *address, *store, *options, *_OPTIONS]
 
     def describe() -> str:
         parts = [f"crdtsync {_own_version('crdtsync')}", f"pycrdt {_own_version('pycrdt')}"]
         parts += [f"picows {_own_version('picows')}", f"Python {sys.version.split()[0]}"]
-        return ", ".join([*parts, " ".join(["--durability", durability, *options])])
+        return ", ".join([*parts, " ".join(["--durability", durability, *options, *_OPTIONS])])
 
-    return Kind(name, describe, command, environment=_crdtsync_environment, keeps=True)
+    def environment(_port: int, _data: Path) -> Mapping[str, str]:
+        return {"PYTHONPATH": _TREE}
+
+    return Kind(name, describe, command, environment=environment, keeps=True)
 
 
 def _pycrdt_command(port: int, _data: Path) -> list[str]:
@@ -238,6 +240,11 @@ async def _answers(server: Server) -> None:
             return
 
 
+def _inherited() -> dict[str, str]:
+    """Return this process's variables, without those that would configure crdtsync."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("CRDTSYNC_")}
+
+
 def _start(kind: Kind, data: Path, cores: tuple[int, int]) -> Server:
     data.mkdir(parents=True, exist_ok=True)
     port = _free_port()
@@ -246,7 +253,7 @@ def _start(kind: Kind, data: Path, cores: tuple[int, int]) -> Server:
         process = subprocess.Popen(
             ["taskset", "--cpu-list", str(cores[0]), *kind.command(port, data)],
             cwd=kind.cwd,
-            env={**os.environ, **kind.environment(port, data)},
+            env={**_inherited(), **kind.environment(port, data)},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

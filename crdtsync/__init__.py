@@ -1,0 +1,172 @@
+"""crdtsync: a Yjs sync server that is durable before visible, and the library to build your own.
+
+The public names, each from the module that owns it. They are looked up on first use, so that
+``import crdtsync`` costs nothing and a program loads only the layers that it works with.
+"""
+
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from crdtsync.auth import Authenticator, ConnectRequest, OpenAuthenticator
+    from crdtsync.clock import Clock, ManualClock, SystemClock
+    from crdtsync.config import Config
+    from crdtsync.connection import Connection, Link
+    from crdtsync.content import RootExport
+    from crdtsync.errors import (
+        CloseCode,
+        ConfigError,
+        CrdtsyncError,
+        Forbidden,
+        InvalidDocumentName,
+        InvalidUpdate,
+        MalformedMessage,
+        MessageTooLarge,
+        OperatorError,
+        RemoteError,
+        Restarting,
+        StoreDamaged,
+        StoreError,
+        StoreFull,
+        StoreLocked,
+        TooManyRequests,
+        Unauthenticated,
+        Unavailable,
+        UnsupportedData,
+    )
+    from crdtsync.gate import Allow, Decision, Deny, Gate, Principal, ReadWriteGate
+    from crdtsync.hub import Hub
+    from crdtsync.limits import Limits
+    from crdtsync.room import Change, Room
+    from crdtsync.server.asgi import create_app
+    from crdtsync.server.serve import Listening, run, serve
+    from crdtsync.store import FileStore, MemoryStore, SQLiteStore, open_store
+    from crdtsync.store.base import (
+        Checkpoint,
+        Damage,
+        DocumentInfo,
+        Durability,
+        Finding,
+        Loaded,
+        Record,
+        Store,
+    )
+    from crdtsync.update import Scan
+
+    __version__: str
+
+__all__ = [
+    "Allow",
+    "Authenticator",
+    "Change",
+    "Checkpoint",
+    "Clock",
+    "CloseCode",
+    "Config",
+    "ConfigError",
+    "ConnectRequest",
+    "Connection",
+    "CrdtsyncError",
+    "Damage",
+    "Decision",
+    "Deny",
+    "DocumentInfo",
+    "Durability",
+    "FileStore",
+    "Finding",
+    "Forbidden",
+    "Gate",
+    "Hub",
+    "InvalidDocumentName",
+    "InvalidUpdate",
+    "Limits",
+    "Link",
+    "Listening",
+    "Loaded",
+    "MalformedMessage",
+    "ManualClock",
+    "MemoryStore",
+    "MessageTooLarge",
+    "OpenAuthenticator",
+    "OperatorError",
+    "Principal",
+    "ReadWriteGate",
+    "Record",
+    "RemoteError",
+    "Restarting",
+    "Room",
+    "RootExport",
+    "SQLiteStore",
+    "Scan",
+    "Store",
+    "StoreDamaged",
+    "StoreError",
+    "StoreFull",
+    "StoreLocked",
+    "SystemClock",
+    "TooManyRequests",
+    "Unauthenticated",
+    "Unavailable",
+    "UnsupportedData",
+    "__version__",
+    "create_app",
+    "open_store",
+    "run",
+    "serve",
+]
+
+_MODULES: Final[dict[str, tuple[str, ...]]] = {
+    "auth": ("Authenticator", "ConnectRequest", "OpenAuthenticator"),
+    "clock": ("Clock", "ManualClock", "SystemClock"),
+    "config": ("Config",),
+    "connection": ("Connection", "Link"),
+    "content": ("RootExport",),
+    "gate": ("Allow", "Decision", "Deny", "Gate", "Principal", "ReadWriteGate"),
+    "hub": ("Hub",),
+    "limits": ("Limits",),
+    "room": ("Change", "Room"),
+    "server.asgi": ("create_app",),
+    "server.serve": ("Listening", "run", "serve"),
+    "store": ("FileStore", "MemoryStore", "SQLiteStore", "open_store"),
+    "store.base": (
+        "Checkpoint",
+        "Damage",
+        "DocumentInfo",
+        "Durability",
+        "Finding",
+        "Loaded",
+        "Record",
+        "Store",
+    ),
+    "update": ("Scan",),
+}
+_HOMES: Final = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("crdtsync")
+    except PackageNotFoundError:  # run from a bare folder
+        return "0"
+
+
+if not TYPE_CHECKING:  # for a type checker every other name is a mistake
+
+    def __getattr__(name: str) -> Any:
+        """Import a public name from its module, once."""
+        if name == "__version__":
+            value = _version()
+        elif name in __all__:
+            from importlib import import_module
+
+            # The errors are all the names that no other module has.
+            value = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = value
+        return value
+
+    def __dir__() -> list[str]:
+        """List the public names, loaded or not."""
+        return sorted({*globals(), *__all__})

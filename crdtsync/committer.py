@@ -33,9 +33,7 @@ FIRST_RETRY_S = 0.05
 class Committer:
     """The one task that writes."""
 
-    def __init__(
-        self, hub: "Hub", on_change: Callable[[Change], Awaitable[None]] | None
-    ) -> None:
+    def __init__(self, hub: "Hub", on_change: Callable[[Change], Awaitable[None]] | None) -> None:
         self._hub = hub
         self._on_change = on_change
         self._dirty: list[Room] = []
@@ -172,6 +170,4 @@ class Committer:
 
 
 def _change(record: Record) -> Change:
-    return Change(
-        record.document, record.sequence, record.time_ms, record.author, record.update
-    )
+    return Change(record.document, record.sequence, record.time_ms, record.author, record.update)

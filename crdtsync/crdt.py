@@ -8,7 +8,7 @@ raises all the same leaves as one ``IntegrationError``.
 
 import base64
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import pycrdt
@@ -16,12 +16,9 @@ import pycrdt
 from crdtsync.errors import CrdtsyncError
 from crdtsync.update import EMPTY_UPDATE
 
-__all__ = ["VERSION", "IntegrationError", "Replica", "merge", "read_roots"]
+__all__ = ["VERSION", "IntegrationError", "Replica", "read_roots"]
 
 VERSION: str = pycrdt.__version__
-
-MERGE_WIDTH = 16
-"""Updates that are merged in one call."""
 
 T = TypeVar("T")
 
@@ -37,22 +34,6 @@ def _contained(call: Callable[[], T]) -> T:
         raise
     except BaseException as error:  # noqa: BLE001 - a Rust panic is a BaseException
         raise IntegrationError(f"{type(error).__name__}: {error}") from error
-
-
-def merge(updates: Sequence[bytes]) -> bytes:
-    """Merge updates into one.
-
-    pycrdt's own merge is quadratic in their number, so it gets sixteen at a time: 0.7 us an
-    update for 256 of them instead of 1.6. Raises ``IntegrationError``.
-    """
-    while len(updates) > MERGE_WIDTH:
-        updates = [
-            merge(updates[start : start + MERGE_WIDTH])
-            for start in range(0, len(updates), MERGE_WIDTH)
-        ]
-    if len(updates) == 1:
-        return updates[0]
-    return _contained(lambda: pycrdt.merge_updates(*updates))
 
 
 class Replica:
@@ -108,9 +89,7 @@ def read_roots(state: bytes, kinds: Mapping[str, str]) -> dict[str, Any]:
     def call() -> dict[str, Any]:
         doc = pycrdt.Doc[Any]()
         doc.apply_update(state)
-        return {
-            name: _plain(doc.get(name, type=_ROOT_TYPES[kind])) for name, kind in kinds.items()
-        }
+        return {name: _plain(doc.get(name, type=_ROOT_TYPES[kind])) for name, kind in kinds.items()}
 
     return _contained(call)
 

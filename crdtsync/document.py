@@ -13,19 +13,18 @@ Owns the clocks, the deleted ranges, the log's tail and the replica. Invariants:
 Refuses to know connections, stores, tasks and time.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from enum import Enum
 from functools import lru_cache
-from typing import Final
 
-from crdtsync.crdt import IntegrationError, Replica, merge
 from crdtsync.depths import DepthIndex
 from crdtsync.errors import InvalidUpdate
 from crdtsync.idset import IdSet
 from crdtsync.limits import Limits
 from crdtsync.slicing import Slices, causal_order, encode_state_vector, slice_update
-from crdtsync.update import EMPTY_UPDATE, Scan, scan
+from crdtsync.state import CommittedState
+from crdtsync.update import EMPTY_UPDATE, Layout, Scan, scan
 
 __all__ = ["Document", "Verdict"]
 
@@ -47,33 +46,21 @@ def _stored(limits: Limits) -> Limits:
     return replace(limits, max_conflicts=1 << 62, max_update_clients=1 << 62)
 
 
-_MAX_CACHED_DIFFS: Final = 16
-_MAX_CACHED_DIFF_BYTES: Final = 1024 * 1024
-_COMPACT_BELOW: Final = 16 * 1024  # pieces of the tail under this size are merged for joiners
-
-
 class Document:
     """A document of this server, with everything but its connections."""
 
     __slots__ = (
-        "_applied",
-        "_base",
+        "_committed",
         "_deleted",
         "_depths",
-        "_diffs",
         "_held",
         "_held_bytes",
         "_limits",
-        "_pieces",
-        "_recovery",
-        "_replica",
+        "_pairs",
         "_state_vector",
         "_stored_limits",
-        "_tail",
-        "_unintegrated",
         "clocks",
         "ready",
-        "tail_updates",
     )
 
     def __init__(self, limits: Limits, *, state: bytes = EMPTY_UPDATE) -> None:
@@ -87,20 +74,13 @@ class Document:
         """Of every client the next clock, admitted updates included."""
         self._deleted = IdSet()
         self._depths: DepthIndex | None = None
-        self._base: bytes | None = state  # the whole state, unless the replica is newer
-        self._recovery = state  # the last state taken from the replica,
-        self._applied: list[bytes] = []  # and what went into it since
-        self._tail: list[bytes] = []
-        self.tail_updates = 0
-        self._replica: Replica | None = None
-        self._unintegrated: list[bytes] = []
+        self._pairs: set[tuple[int, int]] | None = None
+        self._committed = CommittedState(self._stored_limits, state)
         self._held: list[tuple[bytes, object]] = []
         self._held_bytes = 0
         self.ready: list[tuple[bytes, Scan, object]] = []
         """For ``take_ready``."""
         self._state_vector: bytes | None = None
-        self._diffs: dict[bytes, bytes] = {}
-        self._pieces: list[bytes] | None = None
         if state != EMPTY_UPDATE:
             self._note(scan(state, self._stored_limits), state)
 
@@ -109,7 +89,7 @@ class Document:
     @property
     def detailed(self) -> bool:
         """Whether scans for this document should come with structs."""
-        return self._depths is not None
+        return self._depths is not None or bool(self._pairs)
 
     @property
     def held(self) -> int:
@@ -134,6 +114,7 @@ class Document:
         if (
             len(found.ranges) == 1
             and not (found.deletes or found.needs or found.types or found.skips or self._held)
+            and not (found.pairs or found.verbatim or self._pairs)
             and self._depths is None
         ):  # one client that types: 0.7 us faster
             client, start, end = found.ranges[0]
@@ -148,14 +129,7 @@ class Document:
             return Verdict.KNOWN
         if not self._fits(found):
             return self._admit_parts(update, source)
-        if found.types or self._depths is not None:
-            self._check_depths(update, found)
-        for client, _, end in found.ranges:
-            if clocks.get(client, 0) < end:
-                clocks[client] = end
-        self._state_vector = None
-        if found.deletes:
-            self._deleted.add(found.deletes)
+        self._note(found, update)
         if self._held:
             self._retry_held()
         return Verdict.NEW
@@ -231,9 +205,7 @@ class Document:
             progress = False
             held, self._held, self._held_bytes = self._held, [], 0
             for update, source in held:
-                slices = self._slice(
-                    update, scan(update, self._stored_limits, structs=True)
-                )
+                slices = self._slice(update, scan(update, self._stored_limits, structs=True))
                 try:
                     for piece in slices.ready:
                         progress |= self._let_in(piece, source)
@@ -257,20 +229,47 @@ class Document:
     def _note(self, found: Scan, update: bytes) -> None:
         if found.types or self._depths is not None:
             self._check_depths(update, found)
+        if found.pairs or found.verbatim or self._pairs:
+            self._check_exact(found, update)
+        clocks = self.clocks
         for client, _, end in found.ranges:
-            if self.clocks.get(client, 0) < end:
-                self.clocks[client] = end
+            if clocks.get(client, 0) < end:
+                clocks[client] = end
         self._state_vector = None
-        self._deleted.add(found.deletes)
+        if found.deletes:
+            self._deleted.add(found.deletes)
+
+    def _check_exact(self, found: Scan, update: bytes) -> None:
+        """Keep a document verbatim from the moment it holds what pycrdt would change.
+
+        A UTF-16 pair that an edit splits becomes two U+FFFD in Yjs; pycrdt can't split it, and
+        loses its neighbour instead. So the halves are known of each document that has pairs.
+        """
+        if self._committed.verbatim:
+            return
+        if found.verbatim:
+            self._committed.keep_verbatim("it holds big integers or XML hooks")
+            return
+        if found.structs is None:
+            found = scan(update, self._stored_limits, structs=True)
+        pairs = self._pairs = self._pairs or set()
+        pairs.update(found.pairs or ())
+        borders = {(client, border) for client, *ends in found.deletes for border in ends}
+        for struct in found.structs or ():
+            borders.add((struct.client, struct.clock))
+            if struct.origin is not None:
+                borders.add((struct.origin[0], struct.origin[1] + 1))
+            if struct.right is not None:
+                borders.add(struct.right)
+        if not pairs.isdisjoint(borders):
+            self._committed.keep_verbatim("an edit splits a UTF-16 surrogate pair")
+            self._pairs = None
 
     # What is committed
 
-    def commit(self, update: bytes, count: int = 1) -> None:
-        """Take over a committed update (of ``count`` merged ones)."""
-        self._tail.append(update)
-        self.tail_updates += count
-        if self._diffs:
-            self._diffs.clear()
+    def commit(self, update: bytes, layout: Layout, count: int = 1) -> None:
+        """Take over a committed update (of ``count`` joined ones)."""
+        self._committed.append(update, layout, count)
 
     def replay(self, update: bytes) -> None:
         """Take over an update of the stored log while the document is loaded.
@@ -280,10 +279,20 @@ class Document:
         found = scan(update, self._stored_limits)
         if not self._fits(found):
             found = scan(update, self._stored_limits, structs=True)
-            if slice_update(update, found, self.clocks, max_bytes=len(update)).rest is not None:
+            if self._slice(update, found).rest is not None:
                 raise InvalidUpdate("a stored update does not follow the one before")
         self._note(found, update)
-        self.commit(update)
+        self.commit(update, found)
+
+    @property
+    def tail_updates(self) -> int:
+        """Committed updates that wait to be integrated."""
+        return self._committed.tail_updates
+
+    @property
+    def verbatim(self) -> str:
+        """Why the document is kept as its updates' own bytes; empty where it is not."""
+        return self._committed.verbatim
 
     def state_vector(self) -> bytes:
         """Return the encoded clocks, admitted updates included."""
@@ -292,159 +301,25 @@ class Document:
         return self._state_vector
 
     def state(self) -> bytes:
-        """Return everything committed as one update.
-
-        Raises ``IntegrationError`` where the CRDT library can't take a committed update.
-        """
-        self.integrate()
-        if self._unintegrated:
-            raise IntegrationError("the document holds updates that can't be integrated")
-        return self._cached_state()
+        """Return everything committed as one update."""
+        return self._committed.state()
 
     def diff(self, state_vector: bytes) -> list[bytes]:
-        """Return updates that bring a client with ``state_vector`` up to what is committed.
-
-        ``state_vector`` has been checked. A newcomer is answered from the cached state and the
-        tail, without integrating.
-        """
-        if state_vector == b"\x00":
-            return [*self._state_pieces(), *self._unintegrated, *self._compact_tail()]
-        known = self._diffs.get(state_vector)
-        if known is None:
-            self.integrate()
-            known = self._integrated().diff(state_vector)
-            if len(known) <= _MAX_CACHED_DIFF_BYTES:
-                if len(self._diffs) >= _MAX_CACHED_DIFFS:
-                    self._diffs.clear()
-                self._diffs[state_vector] = known
-        answer = self._cut(known)
-        return [*answer, *self._unintegrated]
-
-    def _cached_state(self) -> bytes:
-        if self._base is None:
-            self._base = self._recovery = self._integrated().state()
-            self._applied = []
-            self._pieces = None
-        return self._base
-
-    def _state_pieces(self) -> list[bytes]:
-        state = self._cached_state()
-        if self._pieces is None:
-            self._pieces = self._cut(state)
-        return self._pieces
-
-    def _cut(self, update: bytes) -> list[bytes]:
-        """Cut a large update, so that a client on a slow line hears something now and then."""
-        if update == EMPTY_UPDATE:
-            return []
-        limit = self._limits.max_frame_bytes
-        if len(update) <= limit:
-            return [update]
-        found = scan(update, self._stored_limits, structs=True)
-        # A difference refers to what its reader has: everything but the ranges themselves.
-        before = dict(self.clocks)
-        for client, start, _ in found.ranges:
-            before[client] = start
-        slices = slice_update(update, found, before, max_bytes=limit)
-        return [update] if slices.rest is not None else slices.ready
-
-    def _compact_tail(self) -> list[bytes]:
-        """Merge small neighbours of the tail, for good: the next joiner finds them merged."""
-        tail = self._tail
-        if len(tail) > 1:
-            merged: list[bytes] = []
-            for group in _groups(tail, self._limits.max_merge):
-                merged.append(merge(group))
-            self._tail = tail = merged
-        return tail
+        """Return updates that bring a client with ``state_vector`` up to what is committed."""
+        return self._committed.diff(state_vector, self.clocks)
 
     def integrate(self) -> None:
-        """Put the tail into the replica, in one transaction."""
-        if not self._tail:
-            return
-        tail, self._tail, self.tail_updates = self._tail, [], 0
-        replica = self._integrated()
-        try:
-            replica.apply(tail)
-        except IntegrationError:
-            self._isolate(tail)
-        else:
-            self._applied += tail
-        self._base = None
-
-    def _isolate(self, tail: list[bytes]) -> None:
-        """Rebuild the replica without the updates that the CRDT library can't take.
-
-        They stay committed, and are handed to clients as they are.
-        """
-        for update in tail:
-            replica = Replica(self._recovery)
-            try:
-                replica.apply([*self._applied, update])
-            except IntegrationError:
-                self._unintegrated.append(update)
-            else:
-                self._applied.append(update)
-        self._replica = Replica(self._recovery)
-        self._replica.apply(self._applied)
-
-    @property
-    def unintegrated(self) -> int:
-        """Committed updates that the CRDT library could not take."""
-        return len(self._unintegrated)
-
-    def _integrated(self) -> Replica:
-        if self._replica is None:
-            self._replica = Replica(self._recovery)
-        return self._replica
+        """Fold the log's tail into the state."""
+        self._committed.integrate()
 
     def rest(self) -> None:
-        """Let go of the replica: the state's bytes are a tenth of it, and enough for joiners."""
-        if self._replica is not None and not self._unintegrated:
-            self.state()
-            self._replica = None
-            self._diffs.clear()
+        """Let go of what can be made again."""
+        self._committed.rest()
 
     def checkpoint(self) -> bytes:
-        """Return the state, proven to reload to the same document.
-
-        Raises ``IntegrationError`` where it does not; nothing older may be dropped then.
-        """
-        state = self.state()
-        try:
-            found = scan(state, self._stored_limits)
-        except InvalidUpdate as error:
-            raise IntegrationError(f"the state can't be read back: {error}") from None
-        again = Replica(state)
-        if self._replica is not None and again.state_vector() != self._replica.state_vector():
-            raise IntegrationError("the state reloads to another state vector")
-        second = again.state()
-        if second != state:
-            reread = scan(second, self._stored_limits)
-            if sorted(reread.ranges) != sorted(found.ranges) or set(reread.deletes) != set(
-                found.deletes
-            ):
-                raise IntegrationError("the state reloads to another document")
-        return state
+        """Return the state, proven to reload to the same document."""
+        return self._committed.checkpoint()
 
     def deleted_ranges(self) -> Iterator[tuple[int, int, int]]:
         """Iterate over the deleted ``(client, first clock, end clock)``."""
         return iter(self._deleted)
-
-
-def _groups(updates: Iterable[bytes], most: int) -> Iterator[list[bytes]]:
-    """Group neighbours: up to ``most`` small ones; a large one stays alone."""
-    group: list[bytes] = []
-    for update in updates:
-        if len(update) > _COMPACT_BELOW:
-            if group:
-                yield group
-                group = []
-            yield [update]
-            continue
-        group.append(update)
-        if len(group) >= most:
-            yield group
-            group = []
-    if group:
-        yield group

@@ -16,10 +16,11 @@ from typing import NamedTuple
 from crdtsync.awareness import AwarenessTable, Entry, encode_entries
 from crdtsync.clock import Clock
 from crdtsync.connection import Connection
-from crdtsync.crdt import IntegrationError, merge
 from crdtsync.limits import Limits
 from crdtsync.protocol import KEEPALIVE, awareness_frame, update_frame
+from crdtsync.slicing import join_updates
 from crdtsync.stats import Stats
+from crdtsync.update import Layout
 
 __all__ = ["Committed", "Fanout"]
 
@@ -28,6 +29,7 @@ class Committed(NamedTuple):
     """A committed update on its way out."""
 
     update: bytes
+    layout: Layout
     updates: int
     """How many of the clients' updates are merged in it."""
     source: object
@@ -76,7 +78,7 @@ class Fanout:
         start = self.position
         self.position += len(out)
         lagging = False
-        for index, ((_, count, source), frame) in enumerate(out, start):
+        for index, ((_, _, count, source), frame) in enumerate(out, start):
             receivers = 0
             for connection in self.connections:
                 if connection.blocked:
@@ -88,7 +90,7 @@ class Fanout:
                 connection.sent = True
                 receivers += 1
                 if connection.blocked:  # by this send
-                    connection.cursor = index + 1
+                    connection.cursor = index + 1  # type: ignore[unreachable] # it is not
                     lagging = True
             sent += receivers
             updates += receivers * count
@@ -137,7 +139,7 @@ class Fanout:
                 end = cursor + len(group)
                 frames = [
                     update_frame(entry.update)
-                    for entry in _merged(group, sum(entry.updates for entry in group))
+                    for entry in _joined(group)
                     if entry.source is not connection or connection.acknowledge
                 ]
             connection.cursor = end
@@ -218,13 +220,10 @@ class Fanout:
         return frames
 
 
-def _merged(group: list[Committed], count: int) -> list[Committed]:
-    if len(group) == 1:
+def _joined(group: list[Committed]) -> list[Committed]:
+    joined = join_updates([(entry.update, entry.layout) for entry in group])
+    if joined is None:
         return group
     source = group[0].source
-    try:
-        update = merge([entry.update for entry in group])
-    except IntegrationError:
-        return group
     same = all(entry.source is source for entry in group)
-    return [Committed(update, count, source if same else None)]
+    return [Committed(*joined, sum(entry.updates for entry in group), source if same else None)]

@@ -221,9 +221,7 @@ class Hub:
         checkpoint = loaded.checkpoint
         sequence = checkpoint.sequence if checkpoint else 0
         try:
-            document = Document(
-                self.limits, state=checkpoint.state if checkpoint else EMPTY_UPDATE
-            )
+            document = Document(self.limits, state=checkpoint.state if checkpoint else EMPTY_UPDATE)
         except InvalidUpdate as error:
             return Document(self.limits), 0, _read_only(f"checkpoint {sequence}: {error}")
         for record in loaded.records:

@@ -122,7 +122,11 @@ Message = (
     | UnknownMessage
 )
 
-_SYNC_MESSAGES: Final[dict[int, type[SyncStep1 | SyncStep2 | SyncUpdate]]] = {STEP_1: SyncStep1, STEP_2: SyncStep2, UPDATE: SyncUpdate}
+_SYNC_MESSAGES: Final[dict[int, type[SyncStep1 | SyncStep2 | SyncUpdate]]] = {
+    STEP_1: SyncStep1,
+    STEP_2: SyncStep2,
+    UPDATE: SyncUpdate,
+}
 
 
 def decode_frame(frame: bytes) -> list[Message]:

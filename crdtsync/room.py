@@ -4,14 +4,14 @@ Owns the way of an update through the room: gate, admission, the pending batch, 
 store has it, document and fan-out. Synchronous throughout: the hub awaits, the room never does.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Final, NamedTuple, Protocol
 
 from crdtsync.clock import Clock
 from crdtsync.connection import Connection
 from crdtsync.content import RootExport, export
-from crdtsync.crdt import IntegrationError, merge
 from crdtsync.document import Document, Verdict
 from crdtsync.errors import CloseCode, Forbidden
 from crdtsync.fanout import Committed, Fanout
@@ -29,7 +29,7 @@ from crdtsync.session import (
 from crdtsync.slicing import join_updates
 from crdtsync.stats import Stats
 from crdtsync.store.base import Record
-from crdtsync.update import Scan
+from crdtsync.update import Layout, Scan
 
 __all__ = ["Change", "Engine", "Room"]
 
@@ -124,7 +124,14 @@ class Room:
     )
 
     def __init__(
-        self, name: str, *, engine: Engine, gate: Gate | None, limits: Limits, stats: Stats, clock: Clock
+        self,
+        name: str,
+        *,
+        engine: Engine,
+        gate: Gate | None,
+        limits: Limits,
+        stats: Stats,
+        clock: Clock,
     ) -> None:
         self.name = name
         self.engine = engine
@@ -296,9 +303,7 @@ class Room:
 
         Raises ``InvalidUpdate`` where it may not enter.
         """
-        return self._settle(
-            self.document.admit(update, found, source), update, found, source
-        )
+        return self._settle(self.document.admit(update, found, source), update, found, source)
 
     def _settle(self, verdict: Verdict, update: bytes, found: Scan, source: Source) -> Verdict:
         """Queue what an admission let in, count what it did not."""
@@ -347,42 +352,59 @@ class Room:
         pending, self._pending = self._pending, []
         self.dirty = False
         records: list[Record] = []
+        for group in self._groups(pending):
+            joined = join_updates([(update, layout) for update, layout, _ in group])
+            if joined is None:  # they overlap: rare, and never worth a detour
+                for one in group:
+                    self._add(records, [one], one[:2], time_ms)
+            else:
+                self._add(records, group, joined, time_ms)
+        return records
+
+    def _groups(self, pending: list[Pending]) -> Iterator[list[Pending]]:
         most, size_limit = self.limits.max_merge, self.limits.max_frame_bytes
         start = 0
         while start < len(pending):
-            size = 0
-            end = run = start
+            end = start + 1
+            size = len(pending[start][0])
             while end < len(pending) and end - start < most:
                 size += len(pending[end][0])
-                if size > size_limit and end > start:
+                if size > size_limit:
                     break
-                if pending[end][2] is not pending[run][2]:
-                    records.append(self._record(pending[run:end], time_ms))
-                    run = end
                 end += 1
-            records.append(self._record(pending[run:end], time_ms))
-            one = run == start
-            update = records[-1].update if one else _joined(pending[start:end])
-            source = pending[start][2] if one else None
-            self._in_flight.append(Committed(update, end - start, source))
+            yield pending[start:end]
             start = end
-        return records
 
-    def _record(self, run: list[Pending], time_ms: int) -> Record:
-        self.sequence += 1
-        return Record(self.name, self.sequence, time_ms, run[0][2].principal.id, _joined(run))
+    def _add(
+        self,
+        records: list[Record],
+        group: list[Pending],
+        joined: tuple[bytes, Layout],
+        time_ms: int,
+    ) -> None:
+        """Add the records of one group, a run of one source each, and its entry."""
+        runs = [list(run) for _, run in groupby(group, key=_source)]
+        for run in runs:
+            part = joined if len(runs) == 1 else join_updates([each[:2] for each in run])
+            updates = [part[0]] if part is not None else [update for update, _, _ in run]
+            for update in updates:
+                self.sequence += 1
+                author = run[0][2].principal.id
+                records.append(Record(self.name, self.sequence, time_ms, author, update))
+        source = group[0][2] if len(runs) == 1 else None
+        self._in_flight.append(Committed(*joined, len(group), source))
 
     def committed(self) -> None:
         """Take over what the store now has: into the document, and out to everyone."""
         entries, self._in_flight = self._in_flight, []
         document = self.document
         for entry in entries:
-            document.commit(entry.update, entry.updates)
+            document.commit(entry.update, entry.layout, entry.updates)
             self.stats.updates_committed += entry.updates
             self._done += entry.updates
             self.log_bytes += len(entry.update)
-        self.log_records += len(entries)
-        self.committed_sequence += len(entries)
+        self.log_records += self.sequence - self.committed_sequence
+        self.committed_sequence = self.sequence
         self.detailed = document.detailed
         self.fanout.publish(entries)
         if document.tail_updates > self.limits.max_tail_updates:
@@ -394,12 +416,11 @@ class Room:
         """Put the log's tail into the document in memory, and count what that takes."""
         document = self.document
         start = self.clock.monotonic_s()
-        failed = document.unintegrated
+        verbatim = document.verbatim
         document.integrate()
         self.stats.integration_seconds += self.clock.monotonic_s() - start
-        if document.unintegrated > failed:
-            self.stats.integration_errors += document.unintegrated - failed
-            self.degraded = "some updates can't be integrated: the log is kept as it is"
+        if document.verbatim != verbatim:
+            self.stats.integration_errors += 1
 
     def when_committed(self, call: Callable[[], None]) -> None:
         """Call something once everything queued so far is committed."""
@@ -427,10 +448,7 @@ class Room:
 
     def rest(self) -> None:
         """Let go of what can be made again, after a while without edits."""
-        try:
-            self.document.rest()
-        except IntegrationError as error:
-            self.degraded = str(error)
+        self.document.rest()
         self.active_s = self.clock.monotonic_s()
 
     @property
@@ -447,9 +465,5 @@ class Room:
             connection.close(code, reason)
 
 
-def _joined(run: list[Pending]) -> bytes:
-    """Make one update of some that follow one another."""
-    if len(run) == 1:
-        return run[0][0]
-    joined = join_updates([(update, found) for update, found, _ in run])
-    return merge([update for update, _, _ in run]) if joined is None else joined
+def _source(pending: Pending) -> int:
+    return id(pending[2])

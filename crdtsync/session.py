@@ -101,9 +101,7 @@ class Session:
                 case SyncUpdate(update) | SyncStep2(update):
                     if update != EMPTY_UPDATE:
                         found = scan(update, self._limits, structs=structs)
-                        events.append(
-                            UpdateReceived(update, found, isinstance(message, SyncStep2))
-                        )
+                        events.append(UpdateReceived(update, found, isinstance(message, SyncStep2)))
                 case SyncStep1(state_vector):
                     read_state_vector(state_vector, self._limits)
                     events.append(StateRequested(state_vector))

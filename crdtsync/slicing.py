@@ -1,20 +1,51 @@
 """Cutting and joining updates: what fits a document now and what waits, small pieces, batches.
 
 Owns the causal order of structs and the writing of updates from struct bytes; it copies structs
-as they are and never makes new ones. Works on the update reader's description, so nothing
-unchecked comes in. Pieces come in an order in which each can be integrated by itself, they hold
-no Skips, and no piece refers to anything that is neither known nor in the piece or before it.
+as they are, but for one that is known in part, which is cut as Yjs cuts it. Works on the update
+reader's description, so nothing unchecked comes in. Pieces come in an order in which each can
+be integrated by itself, they hold no Skips, and no piece refers to anything that is neither
+known nor in the piece or before it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from crdtsync.encoding import write_var_uint
-from crdtsync.update import SKIP, Scan, Struct
+from crdtsync.encoding import (
+    read_var_bytes,
+    read_var_string,
+    read_var_uint,
+    write_var_string,
+    write_var_uint,
+)
+from crdtsync.errors import InvalidUpdate
+from crdtsync.limits import Limits
+from crdtsync.update import (
+    DELETED,
+    GC,
+    HAS_ORIGIN,
+    SKIP,
+    STRING,
+    Layout,
+    Scan,
+    Struct,
+    scan,
+    skip_any,
+)
 
-__all__ = ["Slices", "causal_order", "encode_state_vector", "join_updates", "slice_update"]
+__all__ = [
+    "Slices",
+    "causal_order",
+    "cut_struct",
+    "encode_state_vector",
+    "join_updates",
+    "missing_from",
+    "slice_update",
+    "weave_updates",
+]
 
 Range = tuple[int, int, int]
+Block = tuple[int, int, int, list[bytes]]
+"""One client's structs: first clock, end clock, their number, their bytes."""
 
 
 class Slices(NamedTuple):
@@ -26,7 +57,7 @@ class Slices(NamedTuple):
     """What depends on something unknown, as one update (Skips stand for its holes)."""
 
 
-class _Block:
+class _Queue:
     """One client's structs, and how far they have been taken."""
 
     __slots__ = ("next", "structs")
@@ -42,13 +73,13 @@ def causal_order(structs: Iterable[Struct], clocks: Mapping[int, int]) -> list[S
     A struct can be when its client's earlier clocks are known and whatever it refers to is.
     Structs that are wholly known already are left out.
     """
-    blocks: dict[int, _Block] = {}
+    blocks: dict[int, _Queue] = {}
     for struct in structs:
-        blocks.setdefault(struct.client, _Block()).structs.append(struct)
+        blocks.setdefault(struct.client, _Queue()).structs.append(struct)
     return _take_ready(blocks, dict(clocks))
 
 
-def _take_ready(blocks: dict[int, _Block], known: dict[int, int]) -> list[Struct]:
+def _take_ready(blocks: dict[int, _Queue], known: dict[int, int]) -> list[Struct]:
     """Take what fits, advancing ``known``; a client that waits is looked at again only when
     the client it waits for has advanced, so the work is linear in structs and references."""
     ready: list[Struct] = []
@@ -94,9 +125,9 @@ def slice_update(data: bytes, scan: Scan, clocks: Mapping[int, int], *, max_byte
     """
     if scan.structs is None:
         raise ValueError("slicing needs a scan with structs")
-    blocks: dict[int, _Block] = {}
+    blocks: dict[int, _Queue] = {}
     for struct in scan.structs:
-        blocks.setdefault(struct.client, _Block()).structs.append(struct)
+        blocks.setdefault(struct.client, _Queue()).structs.append(struct)
     known = dict(clocks)
     ready = _take_ready(blocks, known)
     pieces: list[list[Struct]] = []
@@ -162,43 +193,139 @@ def _united(deletes: Iterable[Range]) -> list[Range]:
     return united
 
 
-def join_updates(updates: Sequence[tuple[bytes, Scan]]) -> bytes | None:
-    """Join updates that follow one another into one, by their bytes alone; linear.
+def join_updates(updates: Sequence[tuple[bytes, Layout]]) -> tuple[bytes, Layout] | None:
+    """Join updates that follow one another into one, by their bytes alone; linear and exact.
 
-    Returns ``None`` where one is not of a single client, or they don't follow directly: then
-    it takes a CRDT library, in quadratic time. Clients go from the highest id to the lowest,
-    because Yjs's own ``mergeUpdates`` relies on it.
+    Returns ``None`` where some clocks overlap or leave a hole: then ``weave_updates`` is for
+    it, or they stay apart. Clients go from the highest id to the lowest, because Yjs's own
+    ``mergeUpdates`` relies on it.
     """
-    blocks: dict[int, tuple[int, list[bytes]]] = {}  # client: structs, their bytes
-    borders: dict[int, tuple[int, int]] = {}  # client: first clock, end clock
+    if len(updates) == 1:
+        return updates[0]
+    blocks: dict[int, Block] = {}
     deletes: list[Range] = []
     for update, found in updates:
         ranges = found.ranges
         if ranges:
-            if len(ranges) > 1 or found.skips:
+            if found.skips:
                 return None
-            client, start, end = ranges[0]
-            first, last, count = found.body
-            border = borders.get(client)
-            if border is None:
-                borders[client] = (start, end)
-                blocks[client] = (count, [update[first:last]])
-            elif border[1] == start:
-                borders[client] = (border[0], end)
-                before, parts = blocks[client]
-                parts.append(update[first:last])
-                blocks[client] = (before + count, parts)
-            else:
-                return None
+            for (client, start, end), (first, last, count) in zip(
+                ranges, found.bodies, strict=True
+            ):
+                block = blocks.get(client)
+                if block is None:
+                    blocks[client] = (start, end, count, [update[first:last]])
+                elif block[1] == start:
+                    block[3].append(update[first:last])
+                    blocks[client] = (block[0], end, block[2] + count, block[3])
+                else:
+                    return None
         if found.deletes:
             deletes += found.deletes
-    out = [write_var_uint(len(blocks))]
+    return _assemble(blocks, deletes)
+
+
+def _assemble(blocks: Mapping[int, Block], deletes: Iterable[Range]) -> tuple[bytes, Layout]:
+    out = bytearray(write_var_uint(len(blocks)))
+    ranges: list[Range] = []
+    bodies: list[Range] = []
     for client in sorted(blocks, reverse=True):
-        count, parts = blocks[client]
-        out += (write_var_uint(count), write_var_uint(client), write_var_uint(borders[client][0]))
-        out += parts
-    out.append(_write_deletes(deletes) if deletes else b"\x00")
-    return b"".join(out)
+        start, end, count, parts = blocks[client]
+        out += write_var_uint(count) + write_var_uint(client) + write_var_uint(start)
+        begin = len(out)
+        out += b"".join(parts)
+        ranges.append((client, start, end))
+        bodies.append((begin, len(out), count))
+    united = _united(deletes)
+    out += _write_deletes(united)
+    return bytes(out), Layout(tuple(ranges), tuple(bodies), tuple(united))
+
+
+def weave_updates(updates: Iterable[bytes], limits: Limits) -> tuple[bytes, Layout]:
+    """Make one update of some that follow one another but may overlap; exact.
+
+    Goes struct by struct, some 10 us each. Raises ``InvalidUpdate`` where there is a hole.
+    """
+    blocks: dict[int, Block] = {}
+    deletes: list[Range] = []
+    for update in updates:
+        found = scan(update, limits, structs=True)
+        for struct in found.structs or ():
+            end = struct.clock + struct.length
+            start, known, count, parts = blocks.get(
+                struct.client, (struct.clock, struct.clock, 0, [])
+            )
+            if end <= known or struct.kind == SKIP:
+                continue
+            if struct.clock > known:
+                raise InvalidUpdate("the updates don't follow one another")
+            parts.append(cut_struct(update, struct, known - struct.clock))
+            blocks[struct.client] = (start, end, count + 1, parts)
+        deletes += found.deletes
+    return _assemble(blocks, deletes)
+
+
+def missing_from(update: bytes, found: Scan, clocks: Mapping[int, int]) -> bytes:
+    """Return what a document at ``clocks`` lacks of an update; every deletion is in it.
+
+    ``found`` has to come with structs.
+    """
+    blocks: dict[int, Block] = {}
+    for struct in found.structs or ():
+        known = clocks.get(struct.client, 0)
+        end = struct.clock + struct.length
+        if end > known:
+            offset = max(0, known - struct.clock)
+            start, _, count, parts = blocks.get(struct.client, (struct.clock + offset, 0, 0, []))
+            parts.append(cut_struct(update, struct, offset))
+            blocks[struct.client] = (start, end, count + 1, parts)
+    return _assemble(blocks, found.deletes)[0]
+
+
+def cut_struct(data: bytes, struct: Struct, offset: int) -> bytes:
+    """Return a struct's bytes without its first ``offset`` clocks, as Yjs writes them.
+
+    What is left stands behind what is gone (Yjs, ``Item.write`` and ``splice``).
+    """
+    if not offset:
+        return data[struct.start : struct.end]
+    left = struct.length - offset
+    if struct.kind == GC:
+        return bytes((GC,)) + write_var_uint(left)
+    position = _content_offset(data, struct)
+    out = bytes((data[struct.start] | HAS_ORIGIN,))
+    out += write_var_uint(struct.client) + write_var_uint(struct.clock + offset - 1)
+    if struct.right is not None:
+        out += write_var_uint(struct.right[0]) + write_var_uint(struct.right[1])
+    if struct.kind == DELETED:
+        return out + write_var_uint(left)
+    if struct.kind == STRING:
+        units = read_var_bytes(data, position)[0].decode().encode("utf-16-le")[2 * offset :]
+        text = units.decode("utf-16-le", "surrogatepass")
+        if "\udc00" <= text[0] <= "\udfff":
+            text = "\ufffd" + text[1:]  # half a pair
+        return out + write_var_string(text)
+    # Several values: the only other kind that is longer than one.
+    _, position = read_var_uint(data, position)
+    for _ in range(offset):
+        position = skip_any(data, position)
+    return out + write_var_uint(left) + data[position : struct.end]
+
+
+def _content_offset(data: bytes, struct: Struct) -> int:
+    """Return where a struct's content begins."""
+    position = struct.start + 1
+    for _ in range((struct.origin is not None) + (struct.right is not None)):
+        _, position = read_var_uint(data, position)
+        _, position = read_var_uint(data, position)
+    if isinstance(struct.parent, str):
+        _, position = read_var_string(data, position + 1)
+    elif struct.parent is not None:
+        _, position = read_var_uint(data, position + 1)
+        _, position = read_var_uint(data, position)
+    if struct.key is not None:
+        _, position = read_var_string(data, position)
+    return position
 
 
 def encode_state_vector(clocks: Mapping[int, int]) -> bytes:

@@ -18,12 +18,12 @@ _ROOM_WRITERS = 50
 _ROOM_READERS = 50
 
 # Edits a second that no server here reaches, so that the supply outlasts the measurement.
-_FANOUT_SUPPLY = 30_000
-_DOCUMENT_SUPPLY = 1_000
-_ROOM_SUPPLY = 700
+_FANOUT_SUPPLY = 120_000
+_DOCUMENT_SUPPLY = 2_000
+_ROOM_SUPPLY = 1_500
 
 # Edits in flight per writer. All together they are some thousand, whatever the case.
-_FANOUT_WINDOW = 512
+_FANOUT_WINDOW = 1_024
 _DOCUMENT_WINDOW = 64
 _ROOM_WINDOW = 64
 
@@ -120,7 +120,7 @@ RELAY = Case(
     targets=(Target("cpu_us_per_message", Better.LOWER, 1.25, "relay", subject="crdtsync-relay"),),
 )
 
-_WINDOWS = (1, 8, 64, 512, 4_096)
+_WINDOWS = (1, 8, 64, 256, 1_024, 4_096)
 _WINDOW_SECONDS = 2.0
 
 

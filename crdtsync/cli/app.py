@@ -104,7 +104,8 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 def _complain(message: str, hint: str) -> None:
     line = f"crdtsync: {message.rstrip('.')}"
     if hint:
-        line += f"{'' if line.endswith('?') else '.'} {hint.rstrip('.')}."
+        line += f"{'' if line.endswith('?') else '.'} {hint}"
+        line += "" if hint.endswith((".", "?", ")")) else "."
     click.echo(printable(" ".join(line.split())), err=True)
 
 

@@ -7,7 +7,7 @@ import click
 
 from crdtsync import documents as library
 from crdtsync.cli.options import Command, json_option, with_config
-from crdtsync.cli.output import note, print_json, printable
+from crdtsync.cli.output import counted, note, print_json, printable
 from crdtsync.cli.stores import with_store
 from crdtsync.config import Resolved
 from crdtsync.store.base import Finding, Store
@@ -47,8 +47,8 @@ def check(resolved: Resolved, *, repair: bool, as_json: bool) -> int:
         print_json({"sound": not counts["error"], "findings": [asdict(f) for f in findings]})
     else:
         note(
-            f"{counts['ok']} documents are sound; "
-            f"{counts['error']} errors, {counts['warning']} warnings."
+            f"{counted(counts['ok'], 'document')} sound, {counted(counts['error'], 'error')}, "
+            f"{counted(counts['warning'], 'warning')}."
         )
     return 1 if counts["error"] else 0
 

@@ -9,7 +9,15 @@ import click
 
 from crdtsync import documents as library
 from crdtsync.cli.options import Command, json_option, with_config
-from crdtsync.cli.output import human_bytes, human_time, note, print_json, print_table, printable
+from crdtsync.cli.output import (
+    counted,
+    human_bytes,
+    human_time,
+    note,
+    print_json,
+    print_table,
+    printable,
+)
 from crdtsync.cli.stores import with_store
 from crdtsync.config import Resolved
 from crdtsync.documents import DocumentDetails, Exported, ExportFormat, Imported, RootDetails
@@ -107,7 +115,7 @@ def show(resolved: Resolved, *, name: str, as_json: bool) -> None:
                 if info.checkpoint_sequence
                 else "-",
             ),
-            ("log", f"{human_bytes(info.log_bytes)}, {info.log_records} updates"),
+            ("log", f"{human_bytes(info.log_bytes)}, {counted(info.log_records, 'update')}"),
             ("state", human_bytes(details.state_bytes)),
             ("clients", str(details.clients)),
         ),
@@ -177,7 +185,7 @@ def import_(resolved: Resolved, *, name: str, file: str, merge: bool) -> None:
     async def work(store: Store) -> Imported:
         return await library.import_document(store, name, update, merge=merge, limits=limits)
 
-    imported = with_store(resolved.config, work, read_only=False)
+    imported = with_store(resolved.config, work, read_only=False, create=True)
     if not imported.changed:
         note(f"Document {name} already held everything: nothing changed.")
     elif imported.created:
@@ -201,9 +209,8 @@ def delete(resolved: Resolved, *, name: str, yes: bool) -> int:
         if info is None:
             raise library.DocumentNotFound(f"there is no document {name!r}")
         size = human_bytes(info.checkpoint_bytes + info.log_bytes)
-        what = (
-            f"document {name}: {info.sequence} updates, {size}, last {human_time(info.updated_ms)}"
-        )
+        updates, last = counted(info.sequence, "update"), human_time(info.updated_ms)
+        what = f"document {name}: {updates}, {size}, last {last}"
         if not yes and not _confirmed(f"Delete {what}? [y/N] "):
             return False
         await library.delete_document(store, name)
@@ -250,7 +257,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _root_size(root: RootDetails) -> str:
-    return f"{root.size} characters" if root.kind == "text" else human_bytes(root.size)
+    return counted(root.size, "character") if root.kind == "text" else human_bytes(root.size)
 
 
 def _warn(damage: Damage | None) -> None:

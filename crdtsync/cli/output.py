@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["human_bytes", "human_time", "note", "print_json", "print_table", "printable"]
+__all__ = ["counted", "human_bytes", "human_time", "note", "print_json", "print_table", "printable"]
 
 _UNITS: Final = ("kB", "MB", "GB", "TB")
 
@@ -25,6 +25,11 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a number with its noun: ``1 update``, ``2 updates``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def human_bytes(size: int) -> str:

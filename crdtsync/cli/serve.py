@@ -40,12 +40,12 @@ def serve(resolved: Resolved) -> None:
     configure_logging(config.log_level, config.log_format)
 
     def started(listening: "Listening") -> None:
-        _announce(listening, as_log=config.log_format == "json")
+        _announce(listening, host=config.host, as_log=config.log_format == "json")
 
     run(config, started=started)
 
 
-def _announce(listening: "Listening", *, as_log: bool) -> None:
+def _announce(listening: "Listening", *, host: str, as_log: bool) -> None:
     if as_log:
         # Standard output stays empty: whoever collects both streams gets nothing but JSON.
         log.info(
@@ -61,7 +61,7 @@ def _announce(listening: "Listening", *, as_log: bool) -> None:
         )
         return
     lines = announcement(listening)
-    connect = connect_lines(listening)
+    connect = connect_lines(listening, host)
     if sys.stdout.isatty():
         body = Text("\n".join([*lines, *(["", *connect] if connect else [])]))
         Console().print(Panel(body, title="crdtsync", title_align="left", expand=False))
@@ -79,15 +79,21 @@ def announcement(listening: "Listening") -> list[str]:
     return lines + [f"note: {text}" for text in listening.notes]
 
 
-def connect_lines(listening: "Listening") -> list[str]:
-    """Return the JavaScript that connects to this server; nothing for a unix socket alone."""
+def connect_lines(listening: "Listening", host: str) -> list[str]:
+    """Return the JavaScript that connects to this server; nothing for a unix socket alone.
+
+    ``host`` is the configured one: a name is what a certificate and other machines know.
+    """
     if not listening.urls:
         return []
-    parts = urlsplit(listening.urls[0])
-    host = "localhost" if parts.hostname in _ANY_ADDRESS else parts.netloc.rpartition(":")[0]
+    if host in _ANY_ADDRESS:
+        host = "localhost"
+    elif ":" in host:
+        host = f"[{host}]"
     scheme = "wss" if listening.tls else "ws"
+    url = f"{scheme}://{host}:{urlsplit(listening.urls[0]).port}"
     return [
         "import * as Y from 'yjs'",
         "import { WebsocketProvider } from 'y-websocket'",
-        f"new WebsocketProvider('{scheme}://{host}:{parts.port}', 'my-document', new Y.Doc())",
+        f"new WebsocketProvider('{url}', 'my-document', new Y.Doc())",
     ]

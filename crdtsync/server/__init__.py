@@ -1,35 +1,53 @@
 """The servers: the ASGI application, the native transport, and ``app`` for ASGI servers.
 
-``crdtsync.server:app`` is made when it is first asked for, from the ``CRDTSYNC_*`` variables
-and the configuration file, so that importing this package opens nothing.
+``crdtsync.server:app`` is configured by the ``CRDTSYNC_*`` variables and the configuration file
+when its server starts it, so that importing this package opens nothing.
 """
 
 import os
-from typing import TYPE_CHECKING
 
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from crdtsync.config import load
+from crdtsync.errors import OperatorError
+from crdtsync.hub import Hub
 from crdtsync.server.asgi import create_app
-
-if TYPE_CHECKING:
-    from starlette.applications import Starlette
-
-    app: Starlette
+from crdtsync.store import open_store
 
 __all__ = ["app", "create_app"]
 
 
-def _configured() -> "Starlette":
-    from crdtsync.config import load
-    from crdtsync.hub import Hub
-    from crdtsync.store import open_store
+class ConfiguredApp:
+    """An ASGI application that reads its configuration when it is first called.
 
+    An object rather than a lazy module attribute, because Hypercorn looks for the name in the
+    module's dictionary.
+    """
+
+    def __init__(self) -> None:
+        self._app: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve; refuse to start, with one line, where the configuration is wrong."""
+        problem = ""
+        if self._app is None:
+            try:
+                self._app = _configured()
+            except OperatorError as error:
+                if scope["type"] != "lifespan":
+                    raise
+                problem = f"{error}. {error.hint}" if error.hint else str(error)
+        if self._app is None:
+            await receive()
+            await send({"type": "lifespan.startup.failed", "message": problem})
+        else:
+            await self._app(scope, receive, send)
+
+
+def _configured() -> ASGIApp:
     config = load(env=os.environ).config
     store = open_store(config.store, durability=config.durability)
     return create_app(Hub(store, limits=config.limits))
 
 
-def __getattr__(name: str) -> "Starlette":
-    """Make ``app`` on first use; it stays the same one from then on."""
-    if name != "app":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    made = globals()["app"] = _configured()
-    return made
+app = ConfiguredApp()

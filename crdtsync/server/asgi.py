@@ -74,30 +74,32 @@ def create_app(
     lifespan: bool = True,
     metrics: bool = True,
     page: bool = True,
+    rest: bool = True,
     max_loop_lag_s: float = MAX_LOOP_LAG_S,
 ) -> Starlette:
     """Return the ASGI application that serves this hub.
 
     With ``lifespan`` the application enters and exits the hub itself. Mounted in another
     application, whose mounts get no lifespan events, pass ``lifespan=False`` and hold
-    ``async with hub:`` in the outer application's lifespan. ``metrics`` and ``page`` leave
-    those routes out; ``max_loop_lag_s`` is where ``/health/ready`` says no.
+    ``async with hub:`` in the outer application's lifespan. ``metrics``, ``page`` and
+    ``rest`` leave those routes out; ``max_loop_lag_s`` is where ``/health/ready`` says no.
     """
     authenticator = authenticator or OpenAuthenticator()
     health = Health(hub, max_loop_lag_s=max_loop_lag_s)
-    rest = Rest(hub, authenticator)
     routes: list[BaseRoute] = [
         DocumentRoute(hub, authenticator),
         Route("/health/live", health.live),
         Route("/health/ready", health.ready),
-        Route(f"{API}/openapi.json", _openapi(metrics=metrics)),
-        Route(f"{API}/documents", rest.documents),
-        Route(f"{API}/documents/{{name:document}}", rest.document),
+        Route(f"{API}/openapi.json", _openapi(metrics=metrics, rest=rest)),
     ]
+    if rest:
+        documents = Rest(hub, authenticator)
+        routes.append(Route(f"{API}/documents", documents.documents))
+        routes.append(Route(f"{API}/documents/{{name:document}}", documents.document))
     if metrics:
         routes.append(Route("/metrics", _metrics(hub)))
     if page:
-        routes.append(Route("/", Page(hub, metrics=metrics).get))
+        routes.append(Route("/", Page(hub, metrics=metrics, rest=rest).get))
 
     @asynccontextmanager
     async def run(app: Starlette) -> AsyncIterator[None]:
@@ -122,11 +124,11 @@ def _metrics(hub: Hub) -> Endpoint:
     return metrics
 
 
-def _openapi(*, metrics: bool) -> Endpoint:
+def _openapi(*, metrics: bool, rest: bool) -> Endpoint:
     async def openapi(request: Request) -> Response:
         root_path = request.scope.get("root_path", "")
         return JSONResponse(
-            describe(version=package_version(), root_path=root_path, metrics=metrics)
+            describe(version=package_version(), root_path=root_path, metrics=metrics, rest=rest)
         )
 
     return openapi

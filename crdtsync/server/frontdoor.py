@@ -127,7 +127,7 @@ class FrontDoor(asyncio.Protocol):
         protocol.connection_made(transport)
         rest = memoryview(self._head)
         while rest and not transport.is_closing():
-            buffer = protocol.get_buffer(len(rest))
+            buffer = memoryview(protocol.get_buffer(len(rest)))
             taken = min(len(buffer), len(rest))
             buffer[:taken] = rest[:taken]
             protocol.buffer_updated(taken)

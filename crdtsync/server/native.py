@@ -7,6 +7,7 @@ application's 4413 there, because 1009 makes clients come back for ever.
 """
 
 import asyncio
+import functools
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
@@ -22,7 +23,10 @@ from picows import (
     WSUpgradeResponse,
     WSUpgradeResponseWithListener,
 )
-from picows.picows import WSAutoPingStrategy, WSProtocol
+from picows.picows import (  # type: ignore[attr-defined]
+    WSAutoPingStrategy,
+    WSProtocol,
+)
 
 from crdtsync.auth import Authenticator, ConnectRequest
 from crdtsync.connection import Connection
@@ -38,6 +42,8 @@ log = logging.getLogger("crdtsync.websocket")
 
 READ_BUFFER_BYTES: Final = 2048
 """What picows allocates per connection; it grows with what a client sends."""
+RENEW_ABOVE_BYTES: Final = 256 * 1024
+"""picows' buffer never shrinks: behind a frame over this size the connection gets a new one."""
 WRITE_BUFFER_BYTES: Final = 256 * 1024
 """Above this a socket counts as full, and its connection falls back to a cursor."""
 CLOSE_TIMEOUT_S: Final = 5.0
@@ -47,6 +53,10 @@ MAX_EARLY_BYTES: Final = 1024 * 1024
 """What a client may send before it is authenticated; above, it is not read."""
 
 _BINARY: Final = WSMsgType.BINARY
+_HANDSHAKE: Final = (
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
 
 
 class _ParserLog(logging.LoggerAdapter[logging.Logger]):
@@ -77,18 +87,25 @@ class NativeLink(WSListener):
         self._server = server
         self._request: WSUpgradeRequest | None = request
         self._address = address
-        self._transport: WSTransport = None
+        self._transport: WSTransport  # from the moment when it is connected
+        self._renewed = False
         self._connection: Connection | None = None
         self._early: list[bytes] = []
         self._parts: list[bytes] | None = None
         self._parts_bytes = 0
         self._text = False
         self._closing = False
+        self._grown = False
 
     # From picows
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         """Start to find out who this is."""
+        if self._renewed:
+            self._transport = transport
+            if self._connection is not None:
+                self._connection.send = _sender(transport)
+            return
         self._transport = transport
         transport.underlying_transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
         self._server.links.add(self)
@@ -102,12 +119,22 @@ class NativeLink(WSListener):
             and connection is not None
             and frame.fin
             and self._parts is None
-            and frame.payload_size <= self._server.max_message_bytes
+            and frame.payload_size <= RENEW_ABOVE_BYTES
+            and not self._grown
             and not (frame.rsv1 or frame.rsv2 or frame.rsv3)
         ):
             connection.receive(frame.get_payload_as_bytes())
         else:
+            self._grown |= frame.payload_size > RENEW_ABOVE_BYTES
             self._on_rare_frame(frame)
+            if self._grown and frame.tail_size == 0 and not self._closing:
+                self._renew()
+
+    def _renew(self) -> None:
+        """Change to a new protocol with a small buffer, between two frames."""
+        self._grown = False
+        self._renewed = True
+        self._server.renew(self, self._transport.underlying_transport)
 
     def _on_rare_frame(self, frame: WSFrame) -> None:
         connection = self._connection
@@ -207,7 +234,7 @@ class NativeLink(WSListener):
         if self._closing:
             return
         self._closing = True
-        self._transport.send_close(int(code), reason.encode())
+        self._transport.send_close(int(code), reason.encode())  # type: ignore[arg-type]
         self._server.loop.call_later(CLOSE_TIMEOUT_S, self._transport.disconnect, False)
 
     def abort(self) -> None:
@@ -272,18 +299,34 @@ class NativeLink(WSListener):
         self.close(code, reason)
 
 
+def _sender(transport: WSTransport) -> Callable[[bytes], None]:
+    return functools.partial(transport.send, _BINARY)
+
+
+class _Renewed:
+    """A socket's transport for a protocol that thinks it is new: its handshake goes nowhere."""
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self._shaken = False
+
+    def write(self, data: Any) -> None:
+        """Write, but for the first time."""
+        if self._shaken:
+            self._transport.write(data)
+        self._shaken = True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
 class _Sink:
     """The engine's view of a link: its ``send`` is picows' own, without a call in between."""
 
     __slots__ = ("abort", "close", "pause_reading", "ping", "resume_reading", "send")
 
     def __init__(self, link: NativeLink) -> None:
-        transport = link._transport
-        send = transport.send
-        # A default argument is found faster than a global or a closure's cell.
-        self.send: Callable[[bytes], None] = lambda frame, send=send, kind=_BINARY: send(
-            kind, frame
-        )
+        self.send = _sender(link._transport)
         self.close = link.close
         self.abort = link.abort
         self.ping = link.ping
@@ -325,6 +368,17 @@ class NativeServer:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def renew(self, link: NativeLink, transport: Any) -> None:
+        """Give a link a protocol with a buffer of the initial size."""
+        if isinstance(transport, _Renewed):
+            transport = transport._transport
+        protocol = self._protocol(lambda _: link, link.too_large)
+        transport.set_protocol(protocol)
+        protocol.connection_made(_Renewed(transport))
+        buffer = protocol.get_buffer(len(_HANDSHAKE))
+        buffer[: len(_HANDSHAKE)] = _HANDSHAKE
+        protocol.buffer_updated(len(_HANDSHAKE))
+
     def protocol(self, address: str) -> WSProtocol:
         """Return a protocol for one socket, for ``transport.set_protocol``."""
         made: list[NativeLink] = []
@@ -345,6 +399,11 @@ class NativeServer:
             if made:
                 made[0].too_large()
 
+        return self._protocol(listener, too_large)
+
+    def _protocol(
+        self, listener: Callable[[WSUpgradeRequest], object], too_large: Callable[[], None]
+    ) -> WSProtocol:
         return WSProtocol(
             None,  # host and path are a client's
             None,

@@ -20,15 +20,16 @@ _ABOUT: Final = (
 )
 
 
-def describe(*, version: str, root_path: str = "", metrics: bool = True) -> Json:
+def describe(*, version: str, root_path: str = "", metrics: bool = True, rest: bool = True) -> Json:
     """Return the description of an application that is mounted at ``root_path``."""
     paths: Json = {
         "/health/live": {"get": _LIVE},
         "/health/ready": {"get": _READY},
         f"{API}/openapi.json": {"get": _OPENAPI},
-        f"{API}/documents": {"get": _DOCUMENTS},
-        f"{API}/documents/{{name}}": {"get": _DOCUMENT},
     }
+    if rest:
+        paths[f"{API}/documents"] = {"get": _DOCUMENTS}
+        paths[f"{API}/documents/{{name}}"] = {"get": _DOCUMENT}
     if metrics:
         paths["/metrics"] = {"get": _METRICS}
     return {

@@ -11,6 +11,7 @@ from functools import cache
 from html import escape
 from importlib.resources import files
 from string import Template
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -29,20 +30,19 @@ _STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 class Page:
     """The page of one hub, with links to what is served beside it."""
 
-    def __init__(self, hub: Hub, *, metrics: bool) -> None:
+    def __init__(self, hub: Hub, *, metrics: bool, rest: bool) -> None:
         self._hub = hub
-        self._links = [
-            ("/health/ready", "whether it takes work, and why not"),
-            (f"{API}/documents", "the stored documents"),
-            (f"{API}/openapi.json", "the description of this API"),
-        ]
+        self._links = [("/health/ready", "whether it takes work, and why not")]
         if metrics:
-            self._links.insert(1, ("/metrics", "figures for Prometheus"))
+            self._links.append(("/metrics", "figures for Prometheus"))
+        if rest:
+            self._links.append((f"{API}/documents", "the stored documents"))
+        self._links.append((f"{API}/openapi.json", "the description of this API"))
 
     async def get(self, request: Request) -> Response:
         """Fill the page in for this request."""
         hub = self._hub
-        base = request.scope.get("root_path", "")
+        base = quote(request.scope.get("root_path", ""))
         links = (
             f'<li><a href="{escape(base + path)}"><code>{escape(path)}</code></a>'
             f"<span>{escape(text)}</span></li>"
@@ -78,7 +78,7 @@ def websocket_base(scope: Scope) -> str:
     )
     if not _HOST.fullmatch(host):
         host = "localhost"
-    return f"{scheme}://{host}{scope.get('root_path', '')}"
+    return f"{scheme}://{host}{quote(scope.get('root_path', ''))}"
 
 
 @cache

@@ -102,6 +102,7 @@ class Rest:
         headers = {
             "ETag": _etag(room.sequence, vector, shape, root, connections),
             "Vary": "Accept, Authorization",
+            "X-Content-Type-Options": "nosniff",
             "Cache-Control": "private, no-cache",
         }
         if _matches(request.headers.get("if-none-match", ""), headers["ETag"]):

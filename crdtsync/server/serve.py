@@ -34,6 +34,8 @@ log = logging.getLogger("crdtsync")
 
 BACKLOG: Final = 2048
 HTTP_CLOSE_TIMEOUT_S: Final = 3.0
+SWITCH_INTERVAL_S: Final = 0.0005
+GC_THRESHOLD: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +64,10 @@ def run(
 
     Raises ``OperatorError`` where it can't start, with one line that says what to do.
     """
+    # The store's thread has to get the interpreter back soon after a commit, and the collector
+    # need not look at every hundredth update's short-lived objects.
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    gc.set_threshold(GC_THRESHOLD, 20, 50)
     try:
         import uvloop
 

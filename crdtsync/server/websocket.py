@@ -18,7 +18,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from crdtsync.auth import Authenticator
 from crdtsync.connection import Connection
-from crdtsync.errors import CrdtsyncError, MessageTooLarge, RemoteError, close_reason
+from crdtsync.errors import CloseCode, CrdtsyncError, MessageTooLarge, RemoteError, close_reason
 from crdtsync.hub import Hub
 from crdtsync.protocol import QUERY_AWARENESS, document_name, permission_denied_frame
 from crdtsync.server.admission import admit, refusal
@@ -40,7 +40,8 @@ RESUME_OUTBOX_BYTES = MAX_OUTBOX_BYTES // 4
 CLOSE_TIMEOUT_S = 10.0
 """How long a peer may take for the rest of its frames and for the closing handshake."""
 
-_AWARENESS = 1
+AWARENESS_BYTE = b"\x01"
+"""How an awareness message begins."""
 
 
 class WebSocketLink:
@@ -135,25 +136,32 @@ class WebSocketLink:
 
     async def _read(self, connection: Connection) -> None:
         while True:
-            await self._readable.wait()
+            if not self._readable.is_set():  # waiting for a set event yields all the same
+                await self._readable.wait()
             message = await self._receive()
             if message["type"] == "websocket.disconnect":
                 return
             if self._closing is not None:
                 continue  # the closing handshake waits for the peer's answer behind this
             self._heard_since_ping = True
-            connection.heard()
-            data = message.get("bytes")
-            if data is None:
-                connection.receive_text()
-            elif len(data) > self._max_message_bytes:
-                connection.refuse(
-                    MessageTooLarge(f"a message is over {self._max_message_bytes} bytes")
-                )
-            else:
-                if data[:1] == b"\x01":
-                    self._has_awareness = True
-                connection.receive(data)
+            try:
+                self._deliver(connection, message)
+            except Exception:
+                logger.exception("a message could not be handled")
+                connection.lost()
+                self.close(CloseCode.INTERNAL_ERROR, "the server failed to handle a message")
+
+    def _deliver(self, connection: Connection, message: Message) -> None:
+        connection.heard()
+        data = message.get("bytes")
+        if data is None:
+            connection.receive_text()
+        elif len(data) > self._max_message_bytes:
+            connection.refuse(MessageTooLarge(f"a message is over {self._max_message_bytes} bytes"))
+        else:
+            if data[:1] == AWARENESS_BYTE:
+                self._has_awareness = True
+            connection.receive(data)
 
     async def _write(self) -> None:
         try:

@@ -102,9 +102,7 @@ class MemoryStore:
     ) -> list[DocumentInfo]:
         """List documents by name (code point order), from the first name behind ``after``."""
         await self._enter("list")
-        names = sorted(
-            name for name in self._documents if name.startswith(prefix) and name > after
-        )
+        names = sorted(name for name in self._documents if name.startswith(prefix) and name > after)
         return [_info(name, self._documents[name]) for name in names[: max(limit, 0)]]
 
     async def delete(self, document: str) -> bool:

@@ -61,11 +61,15 @@ class Checker:
         yield from self._kept()
         last = 0
         while True:
-            rows = self.db().execute(
-                "SELECT id, CAST(name AS BLOB), created_ms, checksum FROM documents"
-                " WHERE id > ? ORDER BY id LIMIT ?",
-                (last, PAGE),
-            ).fetchall()
+            rows = (
+                self.db()
+                .execute(
+                    "SELECT id, CAST(name AS BLOB), created_ms, checksum FROM documents"
+                    " WHERE id > ? ORDER BY id LIMIT ?",
+                    (last, PAGE),
+                )
+                .fetchall()
+            )
             if not rows:
                 return
             for row_id, raw, created_ms, checksum in rows:

@@ -47,9 +47,7 @@ def record_seed(document: str) -> int:
     return crc32(b"record\0" + document.encode())
 
 
-def record_checksum(
-    seed: int, sequence: int, time_ms: int, author: bytes, update: bytes
-) -> int:
+def record_checksum(seed: int, sequence: int, time_ms: int, author: bytes, update: bytes) -> int:
     """Return a CRC-32 over the document's name and everything in a record."""
     return crc32(update, crc32(b"%d %d %b\0" % (sequence, time_ms, author), seed))
 

@@ -174,9 +174,7 @@ class Writer:
         self, db: sqlite3.Connection, values: list[object], fresh: Sequence[Record]
     ) -> None:
         for place, record in enumerate(fresh, 1):
-            _insert_document(
-                db, self._last_document + place, record.document, record.time_ms
-            )
+            _insert_document(db, self._last_document + place, record.document, record.time_ms)
         for start in range(0, len(values), _VALUES * MAX_STATEMENT_ROWS):
             rows = values[start : start + _VALUES * MAX_STATEMENT_ROWS]
             db.execute(_INSERT[len(rows) // _VALUES], rows)
@@ -279,6 +277,8 @@ class Writer:
     def ready(self) -> sqlite3.Connection:
         """Return the connection; after a failure a new one, rid of what had failed."""
         if self._db is None:
+            if not self._opened:
+                raise StoreError(f"the database {self._path} is closed")
             db = self._connect()
             try:
                 with transaction(db):
@@ -354,7 +354,7 @@ def _insert_checkpoint(
     ).fetchone()
     if stored != row:
         raise StoreDamaged(
-            f"checkpoint {sequence} of document {name!r} reads back different from what was written",
+            f"checkpoint {sequence} of document {name!r} does not read back as it was written",
             document=name,
             sequence=sequence,
             hint="Check the device that the database is on.",

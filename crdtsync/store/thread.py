@@ -80,10 +80,11 @@ class StoreThread:
         # The scope holds off cancellation by anyio, asyncio.shield that by Task.cancel().
         with CancelScope(shield=True):
             try:
-                return await asyncio.shield(future)
+                await asyncio.shield(future)
             except asyncio.CancelledError:
                 await _outlast(future)
                 raise
+        return future.result()
 
     def spawn(self, call: Callable[[*Ts], object], *args: *Ts) -> None:
         """Run ``call(*args)`` on the thread, later; nobody waits. A failure of it is logged."""

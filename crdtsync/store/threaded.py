@@ -12,7 +12,15 @@ from types import TracebackType
 from typing import Protocol, Self, TypeVar, TypeVarTuple
 
 from crdtsync.errors import StoreDamaged, StoreError
-from crdtsync.store.base import (Checkpoint, Damage, DocumentInfo, Durability, Finding, Loaded, Record)
+from crdtsync.store.base import (
+    Checkpoint,
+    Damage,
+    DocumentInfo,
+    Durability,
+    Finding,
+    Loaded,
+    Record,
+)
 from crdtsync.store.failures import FAILURES, not_open, read_only, store_error
 from crdtsync.store.thread import StoreThread
 
@@ -138,7 +146,10 @@ class ThreadedStore:
         if self._damaged:
             for record in batch:
                 self._refuse_damaged("append", record.document)
-        if batch and await self._call(self._writer, "append", self._backend.append, batch):
+        if not batch:
+            return
+        due = await self._call(self._writer, "append", self._backend.append, batch)
+        if due and self._open:
             self._writer.spawn(self._settle)
 
     async def load(self, document: str) -> Loaded:
@@ -166,9 +177,7 @@ class ThreadedStore:
         """List documents by name (code point order), from the first name behind ``after``."""
         if limit <= 0:
             return []
-        names = await self._call(
-            self._reader, "list", self._backend.names, prefix, after, limit
-        )
+        names = await self._call(self._reader, "list", self._backend.names, prefix, after, limit)
         infos: list[DocumentInfo] = []
         for start in range(0, len(names), INFO_SLICE):
             slice_ = names[start : start + INFO_SLICE]
@@ -206,19 +215,21 @@ class ThreadedStore:
     def _settle(self) -> None:
         try:
             self._backend.settle()
-        except FAILURES as error:
+        except (StoreError, *FAILURES) as error:
             # Nothing is lost or half done by it: what was put off stays put off.
             failure = store_error("settle", self._path, error)
             logger.warning("%s. %s", failure, failure.hint)
 
     async def _close(self) -> None:
+        self._open = False  # what was called before is still done, in the order of the calls
+        self._damaged.clear()
         try:
-            await self._call(self._writer, "close", self._backend.close)
-        except StoreError as error:
+            await self._reader.run(_nothing)
+            await self._writer.run(self._backend.close)
+        except (StoreError, *FAILURES) as error:
             # Every commit is on its medium already; only tidying up has failed.
-            logger.warning("%s. %s", error, error.hint)
-        finally:
-            self._open = False
+            failure = store_error("close", self._path, error)
+            logger.warning("%s. %s", failure, failure.hint)
 
     async def _call(
         self, thread: StoreThread, operation: str, call: Callable[[*Ts], T], *args: *Ts
@@ -246,6 +257,10 @@ class ThreadedStore:
                 sequence=damage.sequence,
                 hint=f"Stop the server and run: crdtsync check --repair --store {self._url}",
             )
+
+
+def _nothing() -> None:
+    return None
 
 
 def _following(findings: Iterator[Finding]) -> Finding | None:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 import pytest
-from refresh_docs import DOCS, FILES, commands, help_text, render
 
 from crdtsync.cli import cli
 from crdtsync.config import OPTIONS, Config, load
+
+from .refresh_docs import DOCS, FILES, commands, help_text, render
 
 
 @pytest.mark.parametrize("page", FILES, ids=lambda page: page.name)
@@ -21,7 +22,7 @@ def test_generated_blocks(page: Path) -> None:
     assert page.read_text() == render(page.read_text())
 
 
-@pytest.mark.parametrize("path", commands())
+@pytest.mark.parametrize("path", list(commands()))
 def test_every_command_is_documented(path: str) -> None:
     """Each command's help is embedded in docs/cli.md."""
     assert f"<!-- generated: help {path} -->" in (DOCS / "cli.md").read_text()
@@ -33,7 +34,7 @@ def test_no_documentation_of_what_is_gone() -> None:
     assert sorted(embedded) == sorted(commands())
 
 
-@pytest.mark.parametrize("path", commands())
+@pytest.mark.parametrize("path", list(commands()))
 def test_every_command_and_option_has_a_help(path: str) -> None:
     """Each command begins its help with a sentence, and each option has one."""
     command: click.Command = cli

@@ -106,6 +106,7 @@ class Client {
     })
     this.doc.on('update', () => this.look())
     this.awareness.on('update', () => this.look())
+    this.awareness.on('change', ({ removed }) => { for (const id of removed) count(`left ${id}`) })
     if (state !== undefined) this.awareness.setLocalState(state)
     if (options.connect !== false) this.provider.connect()
   }
@@ -119,11 +120,12 @@ class Client {
       synced: this.provider.synced,
       connected: this.provider.wsconnected,
       states: Object.fromEntries(this.awareness.getStates()),
-      clock: this.awareness.meta.get(this.doc.clientID)?.clock ?? null,
+      clocks: Object.fromEntries([...this.awareness.meta].map(([id, { clock }]) => [id, clock])),
       events: this.events,
       frames: this.frames,
       largest: this.largest,
       ...this.last,
+      unconfirmed: this.provider.unconfirmedUpdates?.length ?? null,
       warnings: warnings.filter(line => line.includes(this.provider.url))
     }
   }
@@ -132,7 +134,10 @@ class Client {
     for (const waiter of this.waiters) waiter()
   }
 
-  holds ({ text, length, prefix, contains, map, synced, connected, states, peers, events, frames, warning, close, syncStatus }) {
+  holds ({
+    text, length, prefix, contains, map, synced, connected, peers, events, frames, warning,
+    syncStatus, unconfirmed
+  }) {
     const now = this.text.toString()
     const counts = (wanted, seen) =>
       Object.entries(wanted).every(([name, n]) => (seen[name] ?? 0) >= n)
@@ -143,13 +148,12 @@ class Client {
       (map === undefined || JSON.stringify(map) === JSON.stringify(this.view.map(this.doc))) &&
       (synced === undefined || this.provider.synced === synced) &&
       (connected === undefined || this.provider.wsconnected === connected) &&
-      (states === undefined || this.awareness.getStates().size === states) &&
       (peers === undefined || this.hasPeers(peers)) &&
       (events === undefined || counts(events, this.events)) &&
       (frames === undefined || counts(frames, this.frames)) &&
       (warning === undefined || this.read().warnings.some(line => line.includes(warning))) &&
-      (close === undefined || this.last.close?.code === close) &&
-      (syncStatus === undefined || this.last.syncStatus === syncStatus)
+      (syncStatus === undefined || this.last.syncStatus === syncStatus) &&
+      (unconfirmed === undefined || this.provider.unconfirmedUpdates.length === unconfirmed)
   }
 
   hasPeers (names) {
@@ -183,11 +187,16 @@ class Client {
   present ({ state }) { this.awareness.setLocalState(state) }
 
   type ({ word, every }) {
-    let n = 0
-    this.typing = setInterval(() => this.text.insert(this.text.length, `${word}${n++} `), every)
+    this.words = 0
+    this.typing = setInterval(
+      () => this.text.insert(this.text.length, `${word}${this.words++} `), every
+    )
   }
 
-  rest () { clearInterval(this.typing) }
+  rest () {
+    clearInterval(this.typing)
+    return this.words
+  }
 
   connect () { this.provider.connect() }
 
@@ -199,6 +208,9 @@ class Client {
     this.awareness.destroy()
     this.doc.destroy()
   }
+
+  // Others are told that this client is gone, and the connection stays: what `disconnect` says first.
+  goodbye () { this.provider.disconnectBc() }
 
   // The socket goes away without a closing handshake, and the client does not come back.
   cut () {

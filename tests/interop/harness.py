@@ -13,8 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Self
@@ -26,7 +25,7 @@ NODE_MODULES = HERE / "node_modules"
 VERSIONS = ("1.5", "2.1", "3.0", "3.1", "3.1-rc", "4.0")
 """The y-websocket clients under test; 4.0 is @y/websocket on Yjs 14."""
 
-COMMAND_VARIABLE = "CRDTSYNC_INTEROP_COMMAND"
+COMMAND_VARIABLE = "INTEROP_SERVER_COMMAND"
 """Another server's command line, to check these tests themselves against it."""
 
 START_TIMEOUT_S = 30.0
@@ -37,8 +36,9 @@ WAIT_TIMEOUT_S = 15.0
 class Output:
     """Collects a process's output lines and lets tests wait for one."""
 
-    def __init__(self, stream: IO[str]) -> None:
-        self.lines: list[str] = []
+    def __init__(self, stream: IO[str], *, after: "Output | None" = None) -> None:
+        self.lines: list[str] = [] if after is None else ["---- started again ----\n"]
+        self._before = "" if after is None else str(after)
         self._changed = threading.Condition()
         self._ended = False
         self._thread = threading.Thread(target=self._collect, args=(stream,), daemon=True)
@@ -67,15 +67,17 @@ class Output:
             return match
 
     def __str__(self) -> str:
-        return "".join(self.lines)
+        return self._before + "".join(self.lines)
 
 
 class Server:
     """Starts, stops, kills and restarts one `crdtsync serve` on one port and one store."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, script: Path | None = None) -> None:
+        """``script`` is started in the place of `crdtsync`, with the same options."""
         self.store = folder / "store.db"
         self.options = options
+        self.script = script
         self.host = "127.0.0.1"
         self.port = 0
         self.output: Output | None = None
@@ -94,10 +96,14 @@ class Server:
     def start(self) -> Self:
         """Start the process and return when it listens."""
         override = os.environ.get(COMMAND_VARIABLE)
-        command = shlex.split(override) if override else [sys.executable, "-m", "crdtsync"]
+        if self.script is not None:
+            command = [sys.executable, str(self.script)]
+        else:
+            command = shlex.split(override) if override else [sys.executable, "-m", "crdtsync"]
         command += ["serve", "--host", self.host, "--port", str(self.port)]
         command += ["--store", f"sqlite:{self.store}", "--durability", "fsync", *self.options]
         path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("CRDTSYNC_")}
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -105,10 +111,10 @@ class Server:
             stderr=subprocess.STDOUT,
             text=True,
             cwd=self.store.parent,
-            env={**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
+            env={**inherited, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
         )
         assert self._process.stdout is not None
-        self.output = Output(self._process.stdout)
+        self.output = Output(self._process.stdout, after=self.output)
         found = self.output.wait_for(r"http://[^\s/:]+:(\d+)", START_TIMEOUT_S)
         self.port = int(found[1])
         return self
@@ -134,12 +140,14 @@ class Server:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(self, *_: object) -> None:
-        if self._process is not None and self._process.poll() is None:
-            try:
-                self.stop()
-            except subprocess.TimeoutExpired:
-                self.kill()
+    def __exit__(self, kind: object, *_: object) -> None:
+        try:
+            self.stop()
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+        if kind is None:
+            assert "Traceback" not in str(self.output), str(self.output)
 
 
 class Driver:
@@ -250,9 +258,9 @@ class Client:
         """Append the word with a running number, again and again, until ``rest``."""
         self._call("type", word=word, every=every_ms)
 
-    def rest(self) -> None:
-        """Stop typing."""
-        self._call("rest")
+    def rest(self) -> int:
+        """Stop typing and return how many words were typed."""
+        return int(self._call("rest"))
 
     def connect(self) -> None:
         """Let the provider connect."""
@@ -261,6 +269,10 @@ class Client:
     def disconnect(self) -> None:
         """Let the provider say goodbye and disconnect; the document lives on."""
         self._call("disconnect")
+
+    def goodbye(self) -> None:
+        """Tell the others that this client is gone, without disconnecting."""
+        self._call("goodbye")
 
     def cut(self) -> None:
         """Destroy the socket without a goodbye; the provider does not come back."""
@@ -319,14 +331,6 @@ def run_node(script: Path, *args: str, timeout_s: float = 60.0) -> str:
     return done.stdout
 
 
-def wait_until(holds: Callable[[], bool], what: str, timeout_s: float = WAIT_TIMEOUT_S) -> None:
-    """Poll a condition that has no event of its own."""
-    deadline = time.monotonic() + timeout_s
-    while not holds():
-        assert time.monotonic() < deadline, f"{what}: not within {timeout_s:g} s"
-        time.sleep(0.02)
-
-
 __all__: Sequence[str] = [
     "HERE",
     "NODE_MODULES",
@@ -338,5 +342,4 @@ __all__: Sequence[str] = [
     "Server",
     "run_node",
     "running_driver",
-    "wait_until",
 ]

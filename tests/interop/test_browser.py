@@ -178,12 +178,13 @@ def test_one_goes_offline_and_returns(
     bob.open(shared_server, room)
     ann.browser.type("Together." + ENTER)
     bob.sees("Together.\n")
-    bob.browser.run("editor.provider.disconnect()")
+    bob.browser.run("editor.provider.disconnect()")  # sockets outlive Chromium's offline switch
     bob.browser.wait("!editor.provider.wsconnected")
     ann.browser.wait("editor.cursors().length === 0")
     bob.browser.type(END, hold=CONTROL)
     bob.browser.type("Bob alone." + ENTER)
     ann.browser.type("Ann alone." + ENTER)
+    ann.sees("Ann alone.\n")
     assert "Ann" not in bob.browser.run("editor.text()")
     bob.browser.run("editor.provider.connect()")
     for person in people:
@@ -240,7 +241,32 @@ def test_the_server_is_killed_and_they_return_tomorrow(
     ann.open(server, room)
     ann.sees("😀Ann's last words and Bob's")
     same_contents(ann, bob)
-    server.restart()
-    for person in people:
-        person.browser.wait("editor.provider.synced")
     same_contents(ann, bob)
+
+
+@every_editor
+def test_all_is_closed_and_reopened_tomorrow(
+    people: tuple[Person, Person], server: Server, room: str
+) -> None:
+    """Everyone leaves, the server stops in good order; the next day all is as it was left."""
+    ann, bob = people
+    ann.open(server, room)
+    ann.browser.type("Plan" + ENTER + "one" + ENTER)
+    ann.browser.type("b", hold=CONTROL)
+    ann.browser.type("two")
+    bob.open(server, room)
+    bob.sees("Plan\none\ntwo")
+    left = same_contents(ann, bob)
+    ann.leave()
+    bob.leave()
+    assert server.stop() == 0
+    server.start()
+    ann.open(server, room)
+    bob.open(server, room)
+    for person in people:
+        person.sees("Plan\none\ntwo")
+        assert person.contents() == left
+    assert left == [
+        {"insert": "Plan\none\n"},
+        {"insert": "two", "attributes": {"bold": True}},
+    ]

@@ -56,6 +56,27 @@ def test_all_versions_edit_one_document(clients: Clients, shared_server: Server,
 
 
 @every_version
+def test_a_split_surrogate_pair_is_one_text_for_all(
+    version: str, clients: Clients, server: Server, room: str
+) -> None:
+    """Half an emoji goes, another is parted: whoever joins, now or tomorrow, sees the same."""
+    ann = clients.open(version, server.url, room)
+    ann.insert("a😀b👋c")
+    bob = clients.open(version, server.url, room)
+    bob.wait(text="a😀b👋c")
+    bob.remove(2, 1)
+    ann.wait(text="a\ufffdb👋c")
+    ann.insert("-", at=4)
+    parted = "a\ufffdb\ufffd-\ufffdc"
+    ann.wait(text=parted)
+    bob.wait(text=parted)
+    clients.open(version, server.url, room).wait(synced=True, text=parted)
+    server.restart()
+    clients.open(version, server.url, room).wait(synced=True, text=parted)
+    ann.wait(synced=True, text=parted)
+
+
+@every_version
 def test_content_made_before_the_first_connection_arrives(
     version: str, clients: Clients, shared_server: Server, room: str
 ) -> None:
@@ -129,6 +150,40 @@ def test_what_another_client_saw_outlives_a_kill(
     carol.wait(synced=True, prefix=saw)
 
 
+def test_a_storm_ends_in_one_text(clients: Clients, server: Server, room: str) -> None:
+    """All versions type at once while connections drop and the server is killed and restarted:
+    every word of every one is there, once, and all have the same text."""
+    typists = {
+        letter: clients.open(version, server.url, room, maxBackoffTime=300)
+        for letter, version in zip("abcdef", VERSIONS, strict=True)
+    }
+    for client in typists.values():
+        client.wait(synced=True)
+    for letter, client in typists.items():
+        client.type(letter, every_ms=3)
+    typists["a"].wait(length=1_000)
+    typists["b"].disconnect()
+    server.kill()
+    typists["a"].wait(length=2_000)
+    server.start()
+    typists["b"].connect()
+    typists["c"].disconnect()
+    typists["b"].wait(synced=True, length=4_000)
+    server.restart()
+    typists["c"].connect()
+    typed = {letter: client.rest() for letter, client in typists.items()}
+    words = {f"{letter}{n}" for letter, count in typed.items() for n in range(count)}
+    lasts = [f"{letter}{count - 1} " for letter, count in typed.items()]
+    texts = {
+        client.wait(synced=True, contains=lasts, length=sum(map(len, words)) + len(words))["text"]
+        for client in typists.values()
+    }
+    assert len(texts) == 1
+    text = texts.pop()
+    assert sorted(text.split()) == sorted(words)
+    clients.open("3.1", server.url, room).wait(synced=True, text=text)
+
+
 @every_version
 def test_awareness_is_seen_and_renewed(
     version: str, clients: Clients, shared_server: Server, room: str
@@ -165,6 +220,22 @@ def test_awareness_goes_when_a_client_leaves(
     carol.connect()
     carol.present({"name": "carol, back"})
     ann.wait(peers=["bob", "carol, back"])
+
+
+@every_version
+def test_a_goodbye_at_the_same_clock_counts(
+    version: str, clients: Clients, shared_server: Server, room: str
+) -> None:
+    """A null state at an unchanged clock, which is how clients leave, is relayed; and one that
+    stays connected after all is told so, and says that it is there."""
+    ann = clients.open(version, shared_server.url, room, state={"name": "ann"})
+    bob = clients.open(version, shared_server.url, room, state={"name": "bob"})
+    ann.wait(peers=["bob"])
+    bob.goodbye()
+    ann.wait(events={f"left {bob.id}": 1})
+    seen = ann.wait(peers=["bob"])
+    assert seen["events"].get("connection-close") is None
+    assert bob.read()["events"].get("connection-close") is None
 
 
 @every_version
@@ -289,6 +360,22 @@ def test_a_large_document_goes_up_and_down(
     assert ann.read()["events"].get("connection-close") is None
 
 
+def test_a_large_document_comes_in_several_frames(
+    clients: Clients, shared_server: Server, room: str
+) -> None:
+    """A client on a slow line hears something now and then, instead of one giant step 2."""
+    ann = clients.open("3.1", shared_server.url, room)
+    ann.wait(synced=True)
+    for n in range(40):
+        ann.insert(f"{n:04d} " * 20_000, at=0)
+    bob = clients.open("3.1", shared_server.url, room)
+    bob.wait(synced=True, length=4_000_000)
+    carol = clients.open("3.1", shared_server.url, room)
+    seen = carol.wait(synced=True, length=4_000_000)
+    assert seen["frames"]["update"] >= 3
+    assert seen["largest"] < 2_000_000
+
+
 @every_version
 def test_continuation_frames_are_put_together(
     version: str, clients: Clients, shared_server: Server, room: str
@@ -321,11 +408,12 @@ def test_many_clients_join_at_once(
 def test_sync_status_turns_green(
     version: str, clients: Clients, shared_server: Server, room: str
 ) -> None:
-    """A client that counts its unconfirmed edits learns that the server has them all."""
-    client = clients.open(version, shared_server.url, room)
+    """A client that counts its unconfirmed edits, and asks with `ack`, learns they are saved."""
+    client = clients.open(version, shared_server.url, room, params={"ack": "1"})
     client.wait(synced=True, syncStatus="green")
     client.insert("confirm this")
-    client.wait(events={"sync-status yellow": 1}, syncStatus="green")
+    assert client.read()["unconfirmed"] == 1
+    client.wait(unconfirmed=0, syncStatus="green")
 
 
 IDLE_S = 36.0

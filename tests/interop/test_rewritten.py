@@ -74,7 +74,7 @@ UNREADABLE = {"xml-hook"}
 def test_yjs_opens_every_rewritten_update(node: Callable[..., str], tmp_path: Path) -> None:
     """For every case, each way gives Yjs the content, clocks and deletions of the originals."""
     cases: dict[str, Any] = {}
-    for name in sorted(set(NAMES) - UNREADABLE - {"text-surrogates"}):
+    for name in sorted(set(NAMES) - UNREADABLE):
         case = load(name)
         cases[name] = {
             "roots": {

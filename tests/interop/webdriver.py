@@ -160,11 +160,6 @@ class Browser:
             "POST", "/actions", {"actions": [{"type": "key", "id": "keys", "actions": actions}]}
         )
 
-    def offline(self, offline: bool) -> None:
-        """Cut the browser from the network, or give it back."""
-        conditions = {"offline": offline, "latency": 0, "throughput": -1}
-        self.call("POST", "/chromium/network_conditions", {"network_conditions": conditions})
-
     def screenshot(self, path: Path) -> None:
         """Write what the page looks like."""
         path.write_bytes(base64.b64decode(self.call("GET", "/screenshot")))

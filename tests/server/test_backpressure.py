@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 
 import anyio
 import pycrdt
@@ -16,12 +17,8 @@ from crdtsync.server.websocket import MAX_OUTBOX_BYTES, WebSocketLink
 
 from .harness import SERVERS, TIMEOUT_S, Client, Server, running
 
-LIMITS = Limits(
-    max_lag_s=0.3,
-    housekeeping_interval_s=0.05,
-    max_backlog_log_bytes=64 * 1024,
-    max_frame_bytes=64 * 1024,
-)
+LIMITS = Limits(max_backlog_log_bytes=64 * 1024, max_frame_bytes=64 * 1024)
+IMPATIENT = replace(LIMITS, max_lag_s=0.3, housekeeping_interval_s=0.05)
 CHUNK = "x" * 30_000
 
 
@@ -74,15 +71,16 @@ async def flood(server: Server, name: str, links: list[WebSocketLink], chunks: i
     return worst
 
 
+@pytest.mark.parametrize("kind", SERVERS)
 def test_little_waits_for_a_client_that_does_not_read(
-    server: Server, links: list[WebSocketLink]
+    kind: str, links: list[WebSocketLink]
 ) -> None:
     """However much is written, a deaf client's outbox stays at its limit; then it is dropped."""
-    with deaf(server, "deaf"):
+    with running(kind, limits=IMPATIENT) as server, deaf(server, "deaf"):
         worst = server.call(flood, server, "deaf", links, 300)
         assert MAX_OUTBOX_BYTES < worst < MAX_OUTBOX_BYTES + 2 * len(CHUNK)
         server.call(_gone, server, "deaf")
-    assert server.hub.stats.rejected["lagging"] == 1
+        assert server.hub.stats.rejected["lagging"] == 1
 
 
 async def _gone(server: Server, name: str) -> None:

@@ -55,13 +55,15 @@ COMMANDS = {
 
 
 @contextmanager
-def command(name: str, folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+def command(
+    name: str, folder: Path, **variables: str
+) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """Run ``crdtsync.server:app`` by an ASGI server's own command."""
     listener = open_socket()
     port = listener.getsockname()[1]
     words = [word.format(fd=listener.fileno()) for word in COMMANDS[name]]
     environment = {**os.environ, "CRDTSYNC_STORE": f"sqlite:{folder / 'app.db'}"}
-    environment["CRDTSYNC_MAX_DOCUMENT_NAME_BYTES"] = "20"
+    environment |= {"CRDTSYNC_MAX_DOCUMENT_NAME_BYTES": "20", **variables}
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", *words, "crdtsync.server:app"],
@@ -96,15 +98,19 @@ def test_the_configured_application(name: str, tmp_path: Path) -> None:
     assert process.returncode in (0, -signal.SIGTERM)
 
 
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_a_wrong_configuration(name: str, tmp_path: Path) -> None:
+    """A server that is configured wrongly ends before it serves, and says in one line why."""
+    with command(name, tmp_path, CRDTSYNC_MAX_MERGE="many") as (process, _):
+        process.wait(timeout=20)  # Hypercorn says 0 here, as it does for any lifespan failure
+    log = (tmp_path / "log").read_text()
+    assert "CRDTSYNC_MAX_MERGE" in log
+    assert "loading.py" not in log
+
+
 def test_importing_the_package_opens_nothing(tmp_path: Path) -> None:
-    """The application is made when it is asked for, once, and no other name is."""
-    code = (
-        "import crdtsync.server as s, os; from crdtsync.server import create_app;"
-        "assert os.listdir('.') == []; app = s.app; assert callable(app) and s.app is app;"
-        "assert not hasattr(s, 'application')"
-    )
+    """The configuration is read, and the store opened, when a server starts the application."""
+    code = "import os; from crdtsync.server import app; assert os.listdir('.') == []"
     root = str(Path(__file__).parents[2])
-    environment = {**os.environ, "PYTHONPATH": root, "CRDTSYNC_STORE": "memory:"}
+    environment = {**os.environ, "PYTHONPATH": root, "CRDTSYNC_STORE": "nonsense"}
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
-
-

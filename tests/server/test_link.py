@@ -246,6 +246,26 @@ async def test_a_send_that_fails(error: Exception) -> None:
     assert engine.calls == ["lost"]
 
 
+async def test_a_message_that_the_engine_fails_on(caplog: pytest.LogCaptureFixture) -> None:
+    """A bug in the engine is logged and costs one connection, with 1011."""
+
+    def fail(data: bytes) -> None:
+        raise ZeroDivisionError
+
+    server, engine = Server(), Engine()
+    link = make(server)
+    engine.on_receive = fail
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run, link, engine)
+        server.client_sends(bytes=b"\x00")
+        server.client_sends(bytes=b"\x00")
+        await settle()
+        server.client_leaves()
+    assert [message["code"] for message in server.sent] == [1011]
+    assert len(engine.received) == 1
+    assert "ZeroDivisionError" in caplog.text
+
+
 async def test_cancelled_from_outside() -> None:
     """A server that cancels its application does not leave the engine with a dead link."""
     server, engine = Server(), Engine()

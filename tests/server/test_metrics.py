@@ -10,10 +10,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from crdtsync.gate import Principal
 from crdtsync.hub import Hub
 from crdtsync.metrics import HubCollector, Metrics
-from crdtsync.server.asgi import create_app
 from crdtsync.stats import Histogram, Stats
 
-from .conftest import asgi_client, sample
+from .conftest import sample
 
 pytestmark = pytest.mark.anyio
 
@@ -129,12 +128,3 @@ async def test_two_hubs_do_not_share_metrics(hub: Hub) -> None:
     first, second = Metrics(hub), Metrics(hub)
     assert first.registry is not second.registry
     assert b"crdtsync_rooms" in second.exposition()[0]
-
-
-async def test_they_can_be_left_out(hub: Hub) -> None:
-    """Without metrics there is no route, no link to it, and no description of it."""
-    app = create_app(hub, lifespan=False, metrics=False)
-    async with asgi_client(app) as client:
-        assert (await client.get("/metrics")).status_code == 404
-        assert "/metrics" not in (await client.get("/")).text
-        assert "/metrics" not in (await client.get("/api/v1/openapi.json")).text

@@ -86,6 +86,18 @@ async def test_its_links_lead_somewhere(http: httpx.AsyncClient) -> None:
         assert (await http.get(link)).status_code == 200
 
 
+async def test_it_links_only_what_is_there(hub: Hub) -> None:
+    """Routes that are left out are neither linked nor described nor served."""
+    app = create_app(hub, lifespan=False, metrics=False, rest=False)
+    async with asgi_client(app) as client:
+        links = re.findall(r'href="(.*?)"', (await client.get("/")).text)
+        assert links == ["/health/ready", "/api/v1/openapi.json"]
+        description = (await client.get("/api/v1/openapi.json")).json()
+        assert set(description["paths"]) == {"/health/live", "/health/ready", links[1]}
+        for path in ("/metrics", "/api/v1/documents", "/api/v1/documents/a"):
+            assert (await client.get(path)).status_code == 404
+
+
 async def test_it_can_be_left_out(hub: Hub) -> None:
     """Without the page the root is as unknown as any other path."""
     async with asgi_client(create_app(hub, lifespan=False, page=False)) as client:

@@ -1,0 +1,224 @@
+"""What is committed of one document: the log's tail, the cached state, the replica.
+
+Owns the answers to "everything" and "what do I lack". Invariants:
+
+- Integration is lazy: the tail goes into the replica when an answer needs it or it grows long.
+  A newcomer is answered from the cached state and the tail, without integrating.
+- What pycrdt can't carry exactly never goes through it: such a document is *verbatim*, its
+  state is made from the updates' own bytes. That is larger, for it compacts nothing, and exact.
+
+Knows nothing of admission: what comes here is checked and causally complete.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+from crdtsync.crdt import IntegrationError, Replica
+from crdtsync.errors import InvalidUpdate
+from crdtsync.limits import Limits
+from crdtsync.slicing import join_updates, missing_from, slice_update, weave_updates
+from crdtsync.update import EMPTY_UPDATE, Layout, read_state_vector, scan
+
+__all__ = ["CommittedState"]
+
+MAX_CACHED_DIFFS: Final = 16
+MAX_CACHED_DIFF_BYTES: Final = 1024 * 1024
+COMPACT_BELOW_BYTES: Final = 64 * 1024
+"""Smaller neighbours of the tail are joined for newcomers, once."""
+
+Part = tuple[bytes, Layout]
+
+
+class CommittedState:
+    """A document's committed content."""
+
+    __slots__ = (
+        "_applied",
+        "_base",
+        "_diffs",
+        "_limits",
+        "_pieces",
+        "_recovery",
+        "_replica",
+        "_tail",
+        "tail_updates",
+        "verbatim",
+    )
+
+    def __init__(self, limits: Limits, state: bytes) -> None:
+        """Start from a state; ``limits`` are those for stored bytes."""
+        self._limits = limits
+        self._base: bytes | None = state  # the whole state without the tail, where it is known
+        self._recovery = state  # the state as of some moment,
+        self._applied: list[Part] = []  # and what went into the replica since
+        self._tail: list[Part] = []
+        self._replica: Replica | None = None
+        self._pieces: list[bytes] | None = None
+        self._diffs: dict[bytes, bytes] = {}
+        self.tail_updates = 0
+        """Updates that wait to be integrated."""
+        self.verbatim = ""
+        """Why the document is kept verbatim; empty where it is not."""
+
+    def append(self, update: bytes, layout: Layout, count: int) -> None:
+        """Take over a committed update (of ``count`` joined ones)."""
+        self._tail.append((update, layout))
+        self.tail_updates += count
+        if self._diffs:
+            self._diffs.clear()
+
+    def keep_verbatim(self, reason: str) -> None:
+        """Never let pycrdt have this document, from now on."""
+        if self.verbatim:
+            return
+        self.verbatim = reason
+        if self._base is None:
+            self._base = self._recovery
+            self._tail = self._applied + self._tail
+        self._applied = []
+        self._replica = None
+        self._diffs.clear()
+
+    def state(self) -> bytes:
+        """Return everything as one update."""
+        self.integrate()
+        return self._cached_base()
+
+    def _cached_base(self) -> bytes:
+        if self._base is None:
+            self._base = self._recovery = self._open_replica().state()
+            self._applied = []
+            self._pieces = None
+        return self._base
+
+    def _open_replica(self) -> Replica:
+        if self._replica is None:
+            replica = Replica(self._recovery)
+            replica.apply(update for update, _ in self._applied)
+            self._replica = replica
+        return self._replica
+
+    def integrate(self) -> None:
+        """Fold the tail in: by pycrdt in one transaction, or by the bytes."""
+        if not self._tail:
+            return
+        if not self.verbatim:
+            try:
+                self._open_replica().apply(update for update, _ in self._tail)
+            except IntegrationError as error:
+                self.keep_verbatim(f"pycrdt can't integrate it: {error}")
+            else:
+                self._applied += self._tail
+                self._base = None
+        if self.verbatim:
+            state = self._base or EMPTY_UPDATE
+            parts = [(state, scan(state, self._limits)), *self._tail]
+            joined = join_updates(parts)
+            if joined is None:
+                joined = weave_updates((update for update, _ in parts), self._limits)
+            self._base = self._recovery = joined[0]
+            self._pieces = None
+        self._tail = []
+        self.tail_updates = 0
+
+    def diff(self, state_vector: bytes, clocks: Mapping[int, int]) -> list[bytes]:
+        """Return updates that bring a reader with ``state_vector`` up to date.
+
+        ``state_vector`` has been checked; ``clocks`` are the document's.
+        """
+        if state_vector == b"\x00":
+            base = self._cached_base()
+            if self._pieces is None:
+                self._pieces = self._cut(base, clocks)
+            return [*self._pieces, *self._compact_tail()]
+        known = self._diffs.get(state_vector)
+        if known is None:
+            known = self._make_diff(state_vector)
+            if len(known) <= MAX_CACHED_DIFF_BYTES:
+                if len(self._diffs) >= MAX_CACHED_DIFFS:
+                    self._diffs.clear()
+                self._diffs[state_vector] = known
+        return self._cut(known, clocks)
+
+    def _make_diff(self, state_vector: bytes) -> bytes:
+        self.integrate()
+        if not self.verbatim:
+            return self._open_replica().diff(state_vector)
+        state = self._cached_base()
+        has = read_state_vector(state_vector, self._limits)
+        return missing_from(state, scan(state, self._limits, structs=True), has)
+
+    def _cut(self, update: bytes, clocks: Mapping[int, int]) -> list[bytes]:
+        """Cut a large update, so that a client on a slow line hears something now and then."""
+        if update == EMPTY_UPDATE:
+            return []
+        limit = self._limits.max_frame_bytes
+        if len(update) <= limit:
+            return [update]
+        found = scan(update, self._limits, structs=True)
+        # What it refers to beside itself its reader has: everything but the ranges.
+        before = dict(clocks)
+        for client, start, _ in found.ranges:
+            before[client] = min(start, before.get(client, start))
+        slices = slice_update(update, found, before, max_bytes=limit)
+        return [update] if slices.rest is not None else slices.ready
+
+    def _compact_tail(self) -> list[bytes]:
+        """Join small neighbours of the tail, for good: the next newcomer finds them joined."""
+        if len(self._tail) > 1:
+            compacted: list[Part] = []
+            for group in _groups(self._tail):
+                joined = join_updates(group)
+                compacted += group if joined is None else [joined]
+            self._tail = compacted
+        return [update for update, _ in self._tail]
+
+    def rest(self) -> None:
+        """Let go of the replica: the state's bytes are smaller, and enough for newcomers."""
+        if self._replica is not None:
+            self.state()
+            self._replica = None
+            self._diffs.clear()
+
+    def checkpoint(self) -> bytes:
+        """Return the state, proven to reload to the same document.
+
+        Where pycrdt's does not, the document is verbatim from here on.
+        """
+        state = self.state()
+        if not self.verbatim:
+            try:
+                self._prove(state)
+            except IntegrationError as error:
+                self.keep_verbatim(f"pycrdt can't carry it: {error}")
+                state = self.state()
+        scan(state, self._limits)
+        return state
+
+    def _prove(self, state: bytes) -> None:
+        try:
+            found = scan(state, self._limits)
+        except InvalidUpdate as error:
+            raise IntegrationError(f"the state can't be read back: {error}") from None
+        again = Replica(state)
+        if self._replica is not None and again.state_vector() != self._replica.state_vector():
+            raise IntegrationError("the state reloads to another state vector")
+        second = again.state()
+        if second != state:
+            reread = scan(second, self._limits)
+            if set(reread.ranges) != set(found.ranges) or set(reread.deletes) != set(found.deletes):
+                raise IntegrationError("the state reloads to another document")
+
+
+def _groups(parts: Iterable[Part]) -> Iterator[list[Part]]:
+    """Group small neighbours; a large one stays alone."""
+    group: list[Part] = []
+    size = 0
+    for part in parts:
+        if group and size + len(part[0]) > COMPACT_BELOW_BYTES:
+            yield group
+            group, size = [], 0
+        group.append(part)
+        size += len(part[0])
+    if group:
+        yield group

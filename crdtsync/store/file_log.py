@@ -1,0 +1,330 @@
+"""The file store without its thread: a journal for commits, and a file for each document.
+
+A commit is one frame in the journal and one fsync, whatever number of documents it touches, and
+so is all or nothing. Its records reach the documents' own files later: when the journal has
+grown to ``JOURNAL_BYTES`` a new one is begun, and while that one fills, a proportionate number
+of documents is settled after each commit. A journal stays until all of its records are in their
+documents' files and those on the medium; what a crash leaves is replayed at the next start.
+Replaying is harmless any number of times, because records carry their sequence.
+"""
+
+import logging
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from crdtsync.clock import Clock
+from crdtsync.errors import StoreDamaged, StoreError
+from crdtsync.store import file_disk
+from crdtsync.store.base import Checkpoint, Durability, Finding, Record
+from crdtsync.store.failures import out_of_order
+from crdtsync.store.file_check import Checker
+from crdtsync.store.file_format import Header, encode_record, sequence_of
+from crdtsync.store.file_journal import Journal, journals_in, read_journal
+from crdtsync.store.file_reading import Known, Reading
+from crdtsync.store.locking import StoreLock
+from crdtsync.store.order import admit_checkpoint
+
+__all__ = ["FileLog"]
+
+logger = logging.getLogger("crdtsync.store")
+
+JOURNAL_BYTES = 4 * 1024 * 1024
+"""Above this the next journal is begun. What is in a journal is in memory too, until settled."""
+
+MAX_JOURNAL_BYTES = 64 * 1024 * 1024
+"""Where documents' files can't be written, commits are refused once the journal is this large."""
+
+MAX_KNOWN_DOCUMENTS = 65_536
+"""Documents whose state is kept in memory; above, those that no journal has are forgotten."""
+
+
+class FileLog(Reading):
+    """Everything that writes; see ``Reading`` for the rest."""
+
+    def __init__(
+        self, folder: Path, *, url: str, durability: Durability, read_only: bool, clock: Clock
+    ) -> None:
+        # With "os" only the commit's fsync is left out: nothing old is given up for something
+        # new that is not on the medium.
+        durable = durability != "none"
+        super().__init__(folder, url=url, durable=durable, read_only=read_only)
+        self._durable = durable
+        self._commit_sync = durability == "fsync"
+        self._clock = clock
+        self._lock = StoreLock(folder / "store", url=url)
+        self._journal: Journal | None = None
+        self._older: list[Path] = []
+        """Journals whose records are in ``_frozen``."""
+        self._damaged: list[Path] = []
+        """Those of them that are kept for their damage."""
+        self._unsettled: list[str] = []
+        """Names whose records in ``_frozen`` are not in their files yet."""
+        self._to_settle = 0
+        """How many they were when ``_frozen`` was frozen."""
+        self._retry_at = 0
+        """The journal's size at which settling is tried again after a failure."""
+
+    def open(self) -> None:
+        """Create the folder where it does not exist, and replay what a crash has left."""
+        if self._read_only:
+            if not self._documents.folder.is_dir():
+                raise StoreError(
+                    f"there is no store {self._url}", hint="Check the folder after file:"
+                )
+            self._follow()
+            return
+        self._folder.mkdir(exist_ok=True)
+        self._lock.acquire()
+        self._documents.folder.mkdir(exist_ok=True)
+        for unfinished in self._documents.folder.glob("*.tmp"):
+            logger.warning("removed %s, which was not written to its end", unfinished)
+            unfinished.unlink()
+        self._recover()
+
+    def close(self) -> None:
+        """Bring everything into the documents' files and give the lock back."""
+        journal, self._journal = self._journal, None
+        try:
+            if journal is not None:
+                journal.close()
+                self._finish()
+                self._freeze(journal.path)
+                self._finish()
+        finally:
+            for kept in (self._known, self._frozen, self._active, self._followed):
+                kept.clear()
+            self._names, self._older, self._damaged, self._unsettled = None, [], [], []
+            self._lock.release()
+
+    def append(self, batch: Sequence[Record]) -> bool:
+        """Commit the batch; return whether ``settle`` has work."""
+        journal = self._writing()
+        if journal.size > MAX_JOURNAL_BYTES:
+            self._rotate()
+            journal = self._writing()
+        if len(self._known) > MAX_KNOWN_DOCUMENTS:
+            self._forget()
+        parts: list[bytes] = []
+        lasts: dict[str, int] = {}
+        for record in batch:
+            name, sequence = record.document, record.sequence
+            document = self._known.get(name) or self._learn(name)
+            last = lasts.get(name)
+            if last is None:
+                last = document.last
+                _refuse_damaged("append", name, document)
+            if sequence != last + 1:
+                raise out_of_order(name, last, sequence)
+            lasts[name] = sequence
+            parts.append(document.prefix)
+            parts.append(encode_record(record, document.seed))
+        journal.append(b"".join(parts))
+        active = self._active
+        for record, encoded in zip(batch, parts[1::2], strict=True):
+            queue = active.get(record.document)
+            if queue is None:
+                self._add_name(record.document)
+                queue = active[record.document] = []
+            queue.append(encoded)
+        for name, sequence in lasts.items():
+            self._known[name].last = sequence
+        return self._due()
+
+    def settle(self) -> None:
+        """Bring as many documents' records into their files as the journal has grown."""
+        if self._journal is None or not self._due():
+            return
+        journal = self._writing()
+        try:
+            while len(self._unsettled) > self._may_wait(journal):
+                self._settle_one()
+            if self._older and not self._unsettled:
+                self._retire()
+            if journal.size >= JOURNAL_BYTES:
+                self._rotate()
+        except BaseException:
+            self._retry_at = journal.size + JOURNAL_BYTES // 8  # not at every commit
+            raise
+
+    def checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Write the document's file anew: the checkpoint, and the records behind it."""
+        name, sequence = checkpoint.document, checkpoint.sequence
+        document = self._learn(name)
+        _refuse_damaged("checkpoint", name, document)
+        file = document.file
+        older = file.checkpoint_sequence if file is not None else 0
+        admit_checkpoint(checkpoint, last=document.last, older=older)
+        loaded = self.load(name)
+        if loaded.damage is not None:  # since it was learnt
+            self._known.pop(name)
+            _refuse_damaged("checkpoint", name, self._learn(name))
+        records = loaded.records
+        created_ms = records[0].time_ms if records else checkpoint.time_ms
+        updated_ms = checkpoint.time_ms
+        if file is not None:
+            created_ms = file.header.created_ms
+            if older == sequence:
+                updated_ms = file.header.updated_ms
+        updated_ms = next((r.time_ms for r in records if r.sequence == sequence), updated_ms)
+        rest = [record for record in records if record.sequence > sequence]
+        header = Header(name, created_ms, updated_ms)
+        document.file = self._documents.rewrite(header, checkpoint, rest)
+        document.last = max(document.last, sequence)
+        self._add_name(name)
+        for queues in (self._frozen, self._active):
+            if name in queues:  # the journal has them still, but replaying them does nothing
+                queues[name] = []
+
+    def delete(self, name: str) -> bool:
+        """Remove a document's file; first everything that a replay would make it of again."""
+        if name in self._active or name in self._frozen:
+            self._settle_all()
+        existed = self._learn(name).file is not None
+        self._known.pop(name)
+        if existed:
+            self._documents.remove(name)
+            if self._names is not None and name in self._names:
+                self._names.remove(name)
+        return existed
+
+    def probe(self) -> None:
+        """Commit something that changes nothing."""
+        self._writing().append(b"")
+
+    def check(self, repair: bool) -> Iterator[Finding]:
+        """Verify everything."""
+        if repair:
+            self._settle_all()
+        self._follow()
+        return Checker(
+            folder=self._folder,
+            documents=self._documents,
+            names=lambda: self.names("", "", 1 << 62),
+            load=self.load,
+            repaired=self._repaired if repair else None,
+            now_ms=self._clock.time_ms(),
+        ).run()
+
+    def _writing(self) -> Journal:
+        assert self._journal is not None
+        return self._journal
+
+    def _recover(self) -> None:
+        journals = journals_in(self._folder)
+        for path in journals:
+            replay = read_journal(path, path.read_bytes())
+            self._take(replay)
+            if replay.torn_bytes:
+                logger.warning(
+                    "the last %d bytes of %s are a commit that was interrupted; they are ignored",
+                    replay.torn_bytes,
+                    path,
+                )
+            if replay.lost_bytes:
+                logger.error("%d bytes of %s are damaged; it is kept", replay.lost_bytes, path)
+                self._damaged.append(path)
+        number = int(journals[-1].name.split("-")[1]) + 1 if journals else 1
+        self._journal = self._new_journal(number)
+        self._older = journals
+        self._unsettled = list(self._frozen)
+        self._finish()
+
+    def _new_journal(self, number: int) -> Journal:
+        return Journal(self._folder, number, commit_sync=self._commit_sync, durable=self._durable)
+
+    def _due(self) -> bool:
+        journal = self._writing()
+        if journal.size < self._retry_at:
+            return False
+        return journal.size >= JOURNAL_BYTES or len(self._unsettled) > self._may_wait(journal)
+
+    def _may_wait(self, journal: Journal) -> int:
+        """Return how many documents may be unsettled at the journal's present size."""
+        return int(self._to_settle * max(0.0, 1 - journal.size / JOURNAL_BYTES))
+
+    def _settle_one(self) -> None:
+        name = self._unsettled[-1]
+        document = self._learn(name)
+        settled = document.file.last if document.file is not None else 0
+        fresh = [item for item in self._frozen[name] if sequence_of(item) > settled]
+        if fresh:
+            try:
+                document.file = self._documents.extend(name, document.file, fresh)
+            except BaseException:
+                self._known.pop(name)  # the file is to be read again
+                raise
+        self._unsettled.pop()
+        self._frozen[name] = []
+
+    def _finish(self) -> None:
+        """Settle what is left of ``_frozen``."""
+        while self._unsettled:
+            self._settle_one()
+        self._retire()
+
+    def _retire(self) -> None:
+        """Remove the journals that are settled."""
+        if not self._older:
+            return
+        self._documents.sync()
+        for path in self._older:
+            if path in self._damaged:
+                path.rename(path.with_name(f"{path.name}.damaged-{self._clock.time_ms()}"))
+            else:
+                path.unlink()
+        if self._durable:
+            file_disk.sync_folder(self._folder)
+        self._older, self._damaged = [], []
+        self._frozen.clear()
+        self._to_settle = 0
+
+    def _freeze(self, path: Path) -> None:
+        self._frozen, self._active = self._active, {}
+        self._older = [path]
+        self._unsettled = [name for name, queue in self._frozen.items() if queue]
+        self._to_settle = len(self._unsettled)
+        self._retry_at = 0
+
+    def _rotate(self) -> None:
+        """Begin a new journal."""
+        self._finish()
+        old = self._writing()
+        self._journal = self._new_journal(old.number + 1)
+        old.close()
+        self._freeze(old.path)
+
+    def _settle_all(self) -> None:
+        self._rotate()
+        self._finish()
+
+    def _add_name(self, name: str) -> None:
+        names = self._names
+        if names is not None:
+            place = bisect_left(names, name)
+            if place == len(names) or names[place] != name:
+                names.insert(place, name)
+
+    def _forget(self) -> None:
+        """Forget what can be read again."""
+        self._known = {
+            name: known
+            for name, known in self._known.items()
+            if name in self._active or name in self._frozen
+        }
+
+    def _repaired(self, name: str) -> None:
+        self._known.pop(name, None)
+        self._names = None
+
+
+def _refuse_damaged(operation: str, name: str, document: Known) -> None:
+    damage = document.file.damage if document.file is not None else None
+    if damage is not None:
+        raise StoreDamaged(
+            f"{operation} refused: document {name!r} is damaged at {damage.sequence}: "
+            f"{damage.problem}",
+            document=name,
+            sequence=damage.sequence,
+            hint="Stop the server and run crdtsync check --repair on the store.",
+        )

@@ -1,0 +1,56 @@
+"""The examples of ``docs/http.md``: the Python runs, the JSON is what the server answers."""
+
+import json
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+from starlette.types import ASGIApp
+
+from crdtsync.gate import Principal
+from crdtsync.hub import Hub
+
+from .conftest import sample
+from .harness import Client, running
+
+DOCS = (Path(__file__).parents[2] / "docs" / "http.md").read_text("utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    """Return the code blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", DOCS, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize(("example", "path"), [(0, "doc"), (1, "collab/doc")])
+def test_python(example: int, path: str) -> None:
+    """Each example makes an application that serves documents."""
+
+    def make_app(_: Hub) -> ASGIApp:
+        names: dict[str, ASGIApp] = {}
+        exec(blocks("python")[example], names)  # our own documentation
+        return names["app"]
+
+    with running("uvicorn", make_app=make_app) as server, Client(server.url(path)).sync() as client:
+        client.append("it runs")
+
+
+@pytest.mark.anyio
+async def test_json(hub: Hub, http: httpx.AsyncClient) -> None:
+    """The answers shown have the members that the server sends, in their order."""
+    listed, problem = (json.loads(block) for block in blocks("json"))
+    await hub.edit("notes/today", sample().get_update(), Principal())
+    answer = (await http.get("/api/v1/documents")).json()
+    assert list(answer) == list(listed)
+    assert list(answer["documents"][0]) == list(listed["documents"][0])
+    assert answer["documents"][0]["url"] == listed["documents"][0]["url"]
+    assert (await http.get("/api/v1/documents/none")).json() == problem
+
+
+def test_every_problem_code_is_documented() -> None:
+    """Each ``code`` in the sources is in the documentation's table."""
+    folder = Path(__file__).parents[2] / "crdtsync" / "server"
+    sources = "".join((folder / name).read_text("utf-8") for name in ("rest.py", "health.py"))
+    sources += (folder / "problems.py").read_text("utf-8").replace('"http-error"', "")
+    for code in set(re.findall(r'code(?:, detail)? ?= ?"([a-z-]+)"', sources)):
+        assert f"`{code}`" in DOCS, code
