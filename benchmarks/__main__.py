@@ -52,6 +52,13 @@ async def _once(case: Case, kind: Kind, setting: Setting) -> Metrics:
     return await case.run(kind, setting)
 
 
+def _describe(servers: list[str]) -> dict[str, str]:
+    try:
+        return {name: KINDS[name].describe() for name in servers}
+    except (ServerFailed, OSError) as error:
+        raise click.ClickException(f"{error}: has `python -m benchmarks setup` run?") from error
+
+
 def _measure(case: Case, servers: list[str], rounds: int, setting: Setting) -> Result:
     """Run the rounds of a case, every server once in each round, in turns."""
     now = datetime.datetime.now(datetime.UTC)
@@ -61,7 +68,7 @@ def _measure(case: Case, servers: list[str], rounds: int, setting: Setting) -> R
         f"{now:%Y-%m-%d}",
         proc.machine(),
         setting.seconds,
-        {name: KINDS[name].describe() for name in servers},
+        _describe(servers),
     )
     leading = case.columns[0]
     for number in range(rounds):

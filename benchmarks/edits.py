@@ -1,7 +1,8 @@
 """Make the edits ahead of the measurement: real Yjs updates, one per keystroke.
 
 Every writer types lines of 64 characters into the document's one text, each line above the one
-before: a text grows from runs of ordinary length, not from one endless run. Sets of edits are kept in benchmarks/.cache, since making a million takes a while.
+before: a text grows from runs of ordinary length, not from one endless run. Sets of edits are kept
+in benchmarks/.cache, since making a million takes a while.
 """
 
 from __future__ import annotations

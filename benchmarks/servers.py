@@ -39,7 +39,7 @@ def node() -> str:
         return str(installed)
     found = shutil.which("node")
     if found is None:
-        raise ServerFailed("no Node.js: run `python -m benchmarks setup`")
+        raise ServerFailed("no Node.js")
     return found
 
 
@@ -47,12 +47,14 @@ def _output(*command: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def _npm_version(package: str) -> str:
-    path = PEERS / "node_modules" / package / "package.json"
-    if not path.exists():
-        raise ServerFailed(f"no {package}: run `python -m benchmarks setup`")
-    found: str = json.loads(path.read_text())["version"]
-    return found
+def _npm_version(package: str, user: str = "") -> str:
+    """Return the version of a package, of the copy that belongs to `user` if it has its own."""
+    modules = PEERS / "node_modules"
+    for path in (modules / user / "node_modules" / package, modules / package):
+        if path.exists():
+            found: str = json.loads((path / "package.json").read_text())["version"]
+            return found
+    raise ServerFailed(f"no npm package {package}")
 
 
 def _peers_version(package: str) -> str:
@@ -67,9 +69,8 @@ def _own_version(package: str) -> str:
         return "source tree"
 
 
-def _node_versions(*packages: str) -> str:
-    names = [package.rpartition("node_modules/")[2] for package in packages]
-    listed = [f"{name} {_npm_version(path)}" for name, path in zip(names, packages, strict=True)]
+def _node_versions(package: str, *others: str) -> str:
+    listed = [f"{name} {_npm_version(name, package)}" for name in (package, *others)]
     return ", ".join([*listed, f"Node.js {_output(node(), '--version').removeprefix('v')}"])
 
 
@@ -137,7 +138,7 @@ KINDS = {
         _crdtsync("crdtsync-relay", "none", "--max-merge", "1"),
         Kind(
             "y-websocket",
-            lambda: _node_versions("y-websocket", "yjs", "y-websocket/node_modules/ws"),
+            lambda: _node_versions("y-websocket", "yjs", "ws"),
             _y_websocket_command,
             environment=_y_websocket_environment,
         ),

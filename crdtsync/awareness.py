@@ -145,6 +145,8 @@ class AwarenessTable:
         for client, row in self._rows.items():
             if row.state == REMOVED:
                 del self._rows[client]
+                if row.owner is not None:
+                    self._owned[row.owner].discard(client)
                 return
         raise TooManyRequests("too many clients are present in this document")
 

@@ -38,13 +38,17 @@ class Committer:
         self._on_change = on_change
         self._dirty: list[Room] = []
         self._committing = False
+        self._stalled = 0
         self._wake = anyio.Event()
         self._idle: list[anyio.Event] = []
         self._throttled: list[Connection] = []
+        self._changes: anyio.streams.memory.MemoryObjectSendStream[Change] | None = None
 
     def schedule(self, room: Room) -> None:
         """Put a room's pending updates into the next commit."""
         room.dirty = True
+        if room.stalled:
+            return  # its last batch goes first
         self._dirty.append(room)
         if len(self._dirty) == 1:
             self._wake.set()
@@ -56,7 +60,7 @@ class Committer:
 
     async def flush(self) -> None:
         """Wait until everything pending is committed, or given up."""
-        while self._dirty or self._committing:
+        while self._dirty or self._committing or self._stalled:
             event = anyio.Event()
             self._idle.append(event)
             await event.wait()
@@ -66,26 +70,23 @@ class Committer:
         interval_s = self._hub.limits.commit_interval_s
         monotonic_s = self._hub.clock.monotonic_s
         async with anyio.create_task_group() as tasks:
-            changes: anyio.streams.memory.MemoryObjectSendStream[Change] | None = None
             if self._on_change is not None:
-                changes, received = anyio.create_memory_object_stream[Change](MAX_QUEUED_CHANGES)
+                self._changes, received = anyio.create_memory_object_stream[Change](
+                    MAX_QUEUED_CHANGES
+                )
                 tasks.start_soon(self._call_on_change, received, self._on_change)
             while True:
                 if not self._dirty:
                     self._wake = anyio.Event()
                     await self._wake.wait()
                 started_s = monotonic_s()
-                await self._commit(changes)
-                for event in self._idle:
-                    event.set()
-                self._idle.clear()
+                await self._commit()
+                self._wake_idle()
                 pause_s = started_s + interval_s - monotonic_s()
                 if pause_s > 0:
                     await anyio.sleep(pause_s)
 
-    async def _commit(
-        self, changes: anyio.streams.memory.MemoryObjectSendStream[Change] | None
-    ) -> None:
+    async def _commit(self) -> None:
         hub = self._hub
         rooms, self._dirty = self._dirty, []
         hub.pressure.pending_bytes = 0
@@ -98,8 +99,10 @@ class Committer:
             try:
                 await hub.store.append(records)
             except StoreError as error:
-                self._failed(error, "append")
-                batches = await self._commit_each(batches)
+                self._failed(error)
+                for room, batch in batches:
+                    self._stall(room, batch)
+                batches = []
             hub.stats.commit_seconds.observe(hub.clock.monotonic_s() - started_s)
             hub.stats.commit_updates.observe(len(records))
             for room, _ in batches:
@@ -108,45 +111,59 @@ class Committer:
             self._committing = False
             self._release()
         for room, batch in batches:
-            if room.wants_checkpoint:
-                hub.housekeeping.schedule_checkpoint(room)
-            if changes is not None:
-                for record in batch:
-                    await changes.send(_change(record))
+            await self._follow_up(room, batch)
 
-    def _failed(self, error: StoreError, operation: str) -> None:
-        self._hub.stats.store_errors[operation] += 1
+    async def _follow_up(self, room: Room, batch: list[Record]) -> None:
+        if room.wants_checkpoint:
+            self._hub.housekeeping.schedule_checkpoint(room)
+        if self._changes is not None:
+            for record in batch:
+                await self._changes.send(_change(record))
+
+    def _failed(self, error: StoreError) -> None:
+        self._hub.stats.store_errors["append"] += 1
         log.error("the store failed: %s", error)
 
-    async def _commit_each(
-        self, batches: list[tuple[Room, list[Record]]]
-    ) -> list[tuple[Room, list[Record]]]:
-        """Try again, each room by itself, so that one document's trouble is its own.
+    def _stall(self, room: Room, batch: list[Record]) -> None:
+        """Try again in the background, each room by itself: one's trouble is not another's."""
+        room.stalled = True
+        room.degraded = "the store fails: edits wait"
+        self._stalled += 1
+        self._hub.spawn(lambda: self._retry(room, batch))
 
-        Returns the rooms that were committed; the others are abandoned with their clients.
-        """
+    async def _retry(self, room: Room, batch: list[Record]) -> None:
+        """Offer a batch to the store until it takes it, or for so long that clients must go."""
         hub = self._hub
-        committed: list[tuple[Room, list[Record]]] = []
         give_up_s = hub.clock.monotonic_s() + hub.limits.commit_retry_s
-        for room, batch in batches:
-            pause_s = FIRST_RETRY_S
+        pause_s = FIRST_RETRY_S
+        try:
             while True:
-                room.degraded = "the store fails: edits wait"
                 try:
                     await hub.store.append(batch)
                 except StoreError as error:
-                    self._failed(error, "append")
+                    self._failed(error)
                     if hub.clock.monotonic_s() + pause_s > give_up_s:
                         hub.abandon(room, "the store can't take edits now")
                         room.abandoned()
-                        break
+                        return
                     await anyio.sleep(pause_s)
                     pause_s *= 2
                 else:
-                    room.degraded = ""
-                    committed.append((room, batch))
                     break
-        return committed
+            room.degraded = ""
+            room.stalled = False
+            room.committed()
+            if room.dirty:
+                self.schedule(room)
+            await self._follow_up(room, batch)
+        finally:
+            self._stalled -= 1
+            self._wake_idle()
+
+    def _wake_idle(self) -> None:
+        for event in self._idle:
+            event.set()
+        self._idle.clear()
 
     def _release(self) -> None:
         pressure = self._hub.pressure
@@ -165,7 +182,7 @@ class Committer:
                 await on_change(change)
             except CrdtsyncError as error:
                 log.error("on_change failed for %r: %s", change.document, error)
-            except Exception:  # noqa: BLE001 - the application's own code: logged, never fatal
+            except Exception:
                 log.exception("on_change failed for %r", change.document)
 
 

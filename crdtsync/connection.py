@@ -12,7 +12,7 @@ from crdtsync.crdt import IntegrationError
 from crdtsync.errors import CloseCode, RemoteError, UnsupportedData, close_reason
 from crdtsync.gate import Principal
 from crdtsync.protocol import permission_denied_frame
-from crdtsync.session import Session, UpdateReceived
+from crdtsync.session import Event, Session, UpdateReceived
 
 if TYPE_CHECKING:
     from crdtsync.room import Room
@@ -21,6 +21,8 @@ __all__ = ["Connection", "Link"]
 
 log = logging.getLogger("crdtsync")
 
+FRAME_OVERHEAD_BYTES: Final = 64
+"""What a waiting frame costs beside its bytes."""
 _SLOTS: Final = 1 << 16
 
 
@@ -69,6 +71,8 @@ class Connection:
         "denials",
         "link",
         "live",
+        "owed",
+        "owes_step_1",
         "principal",
         "room",
         "send",
@@ -104,6 +108,10 @@ class Connection:
         """Something came from it since the last ping."""
         self.sent = True
         """Something was sent to it since the last look."""
+        self.owed: dict[type, Event] = {}
+        """While blocked: what it asked for, the newest of each kind; answered when it drains."""
+        self.owes_step_1 = False
+        """While blocked: whether the room has something to ask it for."""
         self.denials = 0
         self._backlog: list[bytes] = []
         self._backlog_bytes = 0
@@ -130,6 +138,8 @@ class Connection:
                     room.receive_update(self, *event)
                 else:
                     room.handle(self, event)
+                if self.closed:  # by what it just did
+                    break  # type: ignore[unreachable] # it is not
         except RemoteError as error:
             self.refuse(error)
         except IntegrationError as error:
@@ -157,7 +167,7 @@ class Connection:
         if self.blocked:
             self.blocked = False
             if not self.closed:
-                self.room.fanout.catch_up(self)
+                self.room.drained(self)
 
     def lost(self) -> None:
         """Take note that the socket is gone; idempotent."""
@@ -211,11 +221,12 @@ class Connection:
     def deny(self, reason: str) -> None:
         """Tell the client that its edit was not taken, and go on."""
         self.denials += 1
-        self.send(permission_denied_frame(reason))
+        if not self.blocked:
+            self.send(permission_denied_frame(reason))
 
     def _keep(self, frame: bytes) -> None:
         self._backlog.append(frame)
-        self._backlog_bytes += len(frame)
+        self._backlog_bytes += len(frame) + FRAME_OVERHEAD_BYTES
         if self._backlog_bytes > self.room.limits.max_backlog_bytes:
             self.pause_reading()
 

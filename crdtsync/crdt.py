@@ -32,7 +32,7 @@ def _contained(call: Callable[[], T]) -> T:
         return call()
     except (KeyboardInterrupt, SystemExit, MemoryError):
         raise
-    except BaseException as error:  # noqa: BLE001 - a Rust panic is a BaseException
+    except BaseException as error:
         raise IntegrationError(f"{type(error).__name__}: {error}") from error
 
 

@@ -17,13 +17,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from enum import Enum
 from functools import lru_cache
+from heapq import heappop, heappush
 
-from crdtsync.depths import DepthIndex
 from crdtsync.errors import InvalidUpdate
 from crdtsync.idset import IdSet
 from crdtsync.limits import Limits
 from crdtsync.slicing import Slices, causal_order, encode_state_vector, slice_update
 from crdtsync.state import CommittedState
+from crdtsync.type_index import TypeIndex
 from crdtsync.update import EMPTY_UPDATE, Layout, Scan, scan
 
 __all__ = ["Document", "Verdict"]
@@ -43,7 +44,14 @@ class Verdict(Enum):
 @lru_cache
 def _stored(limits: Limits) -> Limits:
     """Return the limits for what was let in before: whatever was stored can be read again."""
-    return replace(limits, max_conflicts=1 << 62, max_update_clients=1 << 62)
+    most = 1 << 62
+    return replace(
+        limits,
+        max_conflicts=most,
+        max_update_clients=most,
+        max_any_depth=most,
+        max_type_depth=most,
+    )
 
 
 class Document:
@@ -52,13 +60,15 @@ class Document:
     __slots__ = (
         "_committed",
         "_deleted",
-        "_depths",
         "_held",
         "_held_bytes",
         "_limits",
+        "_max_type_depth",
         "_pairs",
         "_state_vector",
         "_stored_limits",
+        "_types",
+        "_waiting",
         "clocks",
         "ready",
     )
@@ -70,14 +80,16 @@ class Document:
         """
         self._limits = limits
         self._stored_limits = _stored(limits)
+        self._max_type_depth = self._stored_limits.max_type_depth  # until everything is loaded
         self.clocks: dict[int, int] = {}
         """Of every client the next clock, admitted updates included."""
         self._deleted = IdSet()
-        self._depths: DepthIndex | None = None
+        self._types: TypeIndex | None = None
         self._pairs: set[tuple[int, int]] | None = None
         self._committed = CommittedState(self._stored_limits, state)
-        self._held: list[tuple[bytes, object]] = []
+        self._held: dict[bytes, object] = {}  # update: source
         self._held_bytes = 0
+        self._waiting: dict[int, list[tuple[int, bytes]]] = {}  # client: heap of (clock, update)
         self.ready: list[tuple[bytes, Scan, object]] = []
         """For ``take_ready``."""
         self._state_vector: bytes | None = None
@@ -89,7 +101,7 @@ class Document:
     @property
     def detailed(self) -> bool:
         """Whether scans for this document should come with structs."""
-        return self._depths is not None or bool(self._pairs)
+        return self._types is not None or bool(self._pairs)
 
     @property
     def held(self) -> int:
@@ -113,9 +125,9 @@ class Document:
         clocks = self.clocks
         if (
             len(found.ranges) == 1
-            and not (found.deletes or found.needs or found.types or found.skips or self._held)
-            and not (found.pairs or found.verbatim or self._pairs)
-            and self._depths is None
+            and not (found.deletes or found.needs or found.types or found.skips or found.parents)
+            and not (found.pairs or found.verbatim or self._pairs or self._held)
+            and self._types is None
         ):  # one client that types: 0.7 us faster
             client, start, end = found.ranges[0]
             clock = clocks.get(client, 0)
@@ -165,7 +177,8 @@ class Document:
             if slices.rest is None:
                 verdict = Verdict.KNOWN
             else:
-                self._hold(slices.rest, source)
+                assert slices.waits_for is not None
+                self._hold(slices.rest, slices.waits_for, source)
                 verdict = Verdict.AHEAD
         if self._held:
             self._retry_held()
@@ -189,46 +202,57 @@ class Document:
         ready, self.ready = self.ready, []
         return ready
 
-    def _hold(self, update: bytes, source: object) -> None:
+    def _hold(self, update: bytes, waits_for: tuple[int, int], source: object) -> None:
         if (
             len(self._held) >= self._limits.max_held_updates
             or self._held_bytes + len(update) > self._limits.max_held_bytes
-            or any(update == held for held, _ in self._held)
+            or update in self._held
         ):
             return  # its sender is asked for it again, and will bring it with what it lacks
-        self._held.append((update, source))
+        self._held[update] = source
         self._held_bytes += len(update)
+        client, clock = waits_for
+        heappush(self._waiting.setdefault(client, []), (clock, update))
 
     def _retry_held(self) -> None:
-        progress = True
-        while progress and self._held:
-            progress = False
-            held, self._held, self._held_bytes = self._held, [], 0
-            for update, source in held:
+        """Let in what waited for a clock that has come; each round lets in something."""
+        while True:
+            due: list[bytes] = []
+            for client in list(self._waiting):
+                heap = self._waiting[client]
+                while heap and heap[0][0] < self.clocks.get(client, 0):
+                    due.append(heappop(heap)[1])
+                if not heap:
+                    del self._waiting[client]
+            if not due:
+                return
+            for update in due:
+                source = self._held.pop(update)
+                self._held_bytes -= len(update)
                 slices = self._slice(update, scan(update, self._stored_limits, structs=True))
                 try:
                     for piece in slices.ready:
-                        progress |= self._let_in(piece, source)
+                        self._let_in(piece, source)
                 except InvalidUpdate:
-                    continue  # it nests too deeply: nobody is there any more to be told
-                if slices.rest is not None:
-                    self._hold(slices.rest, source)
+                    continue  # nobody is there any more to be told
+                if slices.rest is not None and slices.waits_for is not None:
+                    self._hold(slices.rest, slices.waits_for, source)
 
-    def _check_depths(self, update: bytes, found: Scan) -> None:
-        if self._depths is None:
-            if not found.types:
+    def _check_types(self, found: Scan, update: bytes) -> None:
+        if self._types is None:
+            if not (found.types or found.parents):
                 return
-            self._depths = DepthIndex()
+            self._types = TypeIndex()
         if found.structs is None:
             found = scan(update, self._stored_limits, structs=True)
         structs = found.structs or []
         if len(found.ranges) > 1:
             structs = causal_order(structs, self.clocks)
-        self._depths.add(structs, max_depth=self._limits.max_type_depth)
+        self._types.add(structs, deleted=self._deleted, max_depth=self._max_type_depth)
 
     def _note(self, found: Scan, update: bytes) -> None:
-        if found.types or self._depths is not None:
-            self._check_depths(update, found)
+        if found.types or found.parents or self._types is not None:
+            self._check_types(found, update)
         if found.pairs or found.verbatim or self._pairs:
             self._check_exact(found, update)
         clocks = self.clocks
@@ -255,6 +279,8 @@ class Document:
         pairs = self._pairs = self._pairs or set()
         pairs.update(found.pairs or ())
         borders = {(client, border) for client, *ends in found.deletes for border in ends}
+        # Where an update overlaps what is known, the border between the two cuts it.
+        borders |= {(client, self.clocks.get(client, 0)) for client, _, _ in found.ranges}
         for struct in found.structs or ():
             borders.add((struct.client, struct.clock))
             if struct.origin is not None:
@@ -270,6 +296,10 @@ class Document:
     def commit(self, update: bytes, layout: Layout, count: int = 1) -> None:
         """Take over a committed update (of ``count`` joined ones)."""
         self._committed.append(update, layout, count)
+
+    def loaded(self) -> None:
+        """Take note that what follows comes from clients: their limits hold from here on."""
+        self._max_type_depth = self._limits.max_type_depth
 
     def replay(self, update: bytes) -> None:
         """Take over an update of the stored log while the document is loaded.

@@ -1,8 +1,9 @@
 """The lib0 primitives that the Yjs protocols are made of, read strictly and written.
 
 Owns variable-length integers and length-prefixed bytes and strings. Every read is bounded: a
-varint of at most eight bytes and 53 bits, a length no longer than what is there. Functions come
-in pairs, take a buffer with a position, and return the value with the next position.
+varint of at most eight bytes and 53 bits, in its one shortest form, a length no longer than
+what is there. Functions come in pairs, take a buffer with a position, and return the value
+with the next position.
 
 Truncated input raises ``IndexError`` from a subscript, or ``ValueError``: the callers, which
 know what they are reading, turn both into one typed error. Source: lib0, ``decoding.js``.
@@ -42,6 +43,8 @@ def read_var_uint(data: bytes, position: int) -> tuple[int, int]:
         shift += 7
         if shift > _LAST_SHIFT:
             raise ValueError("an integer is longer than eight bytes")
+    if not byte:
+        raise ValueError("an integer is longer than it has to be")
     if value > MAX_SAFE_INTEGER:
         raise ValueError("an integer is above 2^53-1")
     return value, position

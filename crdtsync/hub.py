@@ -168,9 +168,8 @@ class Hub:
         Raises ``InvalidDocumentName``, ``TooManyRequests``, or ``Restarting`` while the hub
         shuts down.
         """
+        self._check_open()
         check_document_name(document, max_bytes=self.limits.max_document_name_bytes)
-        if self.draining or self._tasks is None:
-            raise Restarting("the server is restarting")
         if self.connections >= self.limits.max_connections:
             raise TooManyRequests("the server has too many connections")
         room = self._room(document)
@@ -178,6 +177,12 @@ class Hub:
         self.stats.connections_total += 1
         room.attach(connection)
         return connection
+
+    def _check_open(self) -> None:
+        if self.draining:
+            raise Restarting("the server is restarting")
+        if self._tasks is None:
+            raise RuntimeError("the hub is not open: enter it with 'async with hub:'")
 
     def _room(self, name: str) -> Room:
         room = self.rooms.get(name)
@@ -201,7 +206,7 @@ class Hub:
         except StoreError as error:
             self.stats.store_errors["load"] += 1
             log.error("cannot load document %r: %s", room.name, error)
-            self.abandon(room, f"the document can't be loaded now: {error}")
+            self.abandon(room, "the document can't be loaded now")  # paths are not a client's
             return
         room.log_records = len(loaded.records)
         room.log_bytes = sum(len(record.update) for record in loaded.records)
@@ -249,9 +254,8 @@ class Hub:
 
         Raises ``InvalidDocumentName``, ``Restarting``, ``Unavailable`` where it can't be loaded.
         """
+        self._check_open()
         check_document_name(document, max_bytes=self.limits.max_document_name_bytes)
-        if self.draining or self._tasks is None:
-            raise Restarting("the server is restarting")
         room = self._room(document)
         room.pins += 1
         try:

@@ -55,6 +55,11 @@ class IdSet:
                 return False
         return True
 
+    def has(self, client: int, clock: int) -> bool:
+        """Return whether one id lies in the set."""
+        own = self._clients.get(client)
+        return own is not None and own.covers(clock, clock + 1)
+
     def add(self, ranges: Iterable[tuple[int, int, int]]) -> None:
         """Put every ``(client, start, end)`` into the set."""
         for client, start, end in ranges:

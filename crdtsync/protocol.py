@@ -58,6 +58,8 @@ STEP_1: Final = 0
 STEP_2: Final = 1
 UPDATE: Final = 2
 
+MAX_MESSAGES: Final = 64
+"""Messages in one frame. Clients send one; each may ask for a large answer."""
 EMPTY_STEP_2: Final = b"\x00\x01\x02\x00\x00"
 """A step 2 that brings nothing; without it a client never reports that it is in sync."""
 KEEPALIVE: Final = b"\x01\x01\x00"
@@ -141,6 +143,8 @@ def decode_frame(frame: bytes) -> list[Message]:
         raise MalformedMessage("the message is empty")
     try:
         while position < size:
+            if len(messages) == MAX_MESSAGES:
+                raise MalformedMessage("the frame holds too many messages")
             kind, position = read_var_uint(frame, position)
             if kind == SYNC:
                 step, position = read_var_uint(frame, position)

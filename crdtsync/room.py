@@ -120,6 +120,7 @@ class Room:
         "name",
         "pins",
         "sequence",
+        "stalled",
         "stats",
     )
 
@@ -164,6 +165,8 @@ class Room:
         self.idle_since_s = clock.monotonic_s()
         self.damage = ""
         """Why the document is read-only; empty where it is sound."""
+        self.stalled = False
+        """Whether the store refuses its last batch: nothing more goes out before that."""
         self.degraded = ""
         """What is wrong right now; empty where all is well."""
 
@@ -210,6 +213,7 @@ class Room:
 
     def opened(self, document: Document, sequence: int) -> None:
         """Take over the loaded document and greet everyone who waits."""
+        document.loaded()
         self._document = document
         self.sequence = self.committed_sequence = sequence
         self.detailed = document.detailed
@@ -236,9 +240,25 @@ class Room:
 
     # From a connection
 
+    def drained(self, connection: Connection) -> None:
+        """Bring a connection that takes data again up to date, then answer what it asked."""
+        self.fanout.catch_up(connection)
+        if connection.owes_step_1 and not connection.blocked:
+            connection.owes_step_1 = False
+            self.fanout.direct(connection, step_1_frame(self.document.state_vector()))
+        owed, connection.owed = connection.owed, {}
+        for event in owed.values():
+            self.handle(connection, event)
+
     def handle(self, connection: Connection, event: Event) -> None:
-        """Do what an event of a connection's session asks for."""
+        """Do what an event of a connection's session asks for.
+
+        What a client asks for while its socket is full waits, the newest of each kind: one
+        that asks and does not read piles nothing up.
+        """
         match event:
+            case StateRequested() | AwarenessRequested() if connection.blocked:
+                connection.owed[type(event)] = event
             case UpdateReceived(update, found, step_2):
                 self.receive_update(connection, update, found, step_2)
             case StateRequested(state_vector):
@@ -279,7 +299,10 @@ class Room:
             if pressure.pending_bytes > pressure.limit_bytes:
                 self.engine.throttle(connection)
         elif self._settle(verdict, update, found, connection) is Verdict.AHEAD:
-            self.fanout.direct(connection, step_1_frame(document.state_vector()))
+            if connection.blocked:
+                connection.owes_step_1 = True
+            else:
+                self.fanout.direct(connection, step_1_frame(document.state_vector()))
 
     def _denial(self, principal: Principal, update: bytes, found: Scan) -> Deny | None:
         if self.damage:

@@ -43,6 +43,7 @@ __all__ = [
     "weave_updates",
 ]
 
+Id = tuple[int, int]
 Range = tuple[int, int, int]
 Block = tuple[int, int, int, list[bytes]]
 """One client's structs: first clock, end clock, their number, their bytes."""
@@ -55,6 +56,8 @@ class Slices(NamedTuple):
     """Updates that fit now, each behind the one before."""
     rest: bytes | None
     """What depends on something unknown, as one update (Skips stand for its holes)."""
+    waits_for: Id | None
+    """Where there is a rest: an id without which nothing more of it fits."""
 
 
 class _Queue:
@@ -76,13 +79,17 @@ def causal_order(structs: Iterable[Struct], clocks: Mapping[int, int]) -> list[S
     blocks: dict[int, _Queue] = {}
     for struct in structs:
         blocks.setdefault(struct.client, _Queue()).structs.append(struct)
-    return _take_ready(blocks, dict(clocks))
+    return _take_ready(blocks, dict(clocks))[0]
 
 
-def _take_ready(blocks: dict[int, _Queue], known: dict[int, int]) -> list[Struct]:
-    """Take what fits, advancing ``known``; a client that waits is looked at again only when
-    the client it waits for has advanced, so the work is linear in structs and references."""
+def _take_ready(blocks: dict[int, _Queue], known: dict[int, int]) -> tuple[list[Struct], Id | None]:
+    """Take what fits, advancing ``known``; return it, and an id that the rest waits for.
+
+    A client that waits is looked at again only when the client it waits for has advanced, so
+    the work is linear in structs and references.
+    """
     ready: list[Struct] = []
+    missing: Id | None = None
     waiting: dict[int, list[int]] = {}
     work = list(reversed(blocks))
     while work:
@@ -97,10 +104,12 @@ def _take_ready(blocks: dict[int, _Queue], known: dict[int, int]) -> list[Struct
             end = struct.clock + struct.length
             if struct.kind != SKIP and end > clock:
                 if struct.clock > clock:
+                    missing = (client, struct.clock - 1)
                     break
-                missing = _missing(struct, known)
-                if missing is not None:
-                    waiting.setdefault(missing, []).append(client)
+                lacks = _missing(struct, known)
+                if lacks is not None:
+                    missing = lacks
+                    waiting.setdefault(lacks[0], []).append(client)
                     break
                 ready.append(struct)
                 clock = known[client] = end
@@ -108,13 +117,25 @@ def _take_ready(blocks: dict[int, _Queue], known: dict[int, int]) -> list[Struct
         block.next = index
         if clock > before:
             work.extend(waiting.pop(client, ()))
-    return ready
+    if missing is not None and known.get(missing[0], 0) > missing[1]:
+        # It came while others were taken: some client that still waits has another reason.
+        missing = next(
+            (
+                (client, block.structs[block.next].clock - 1)
+                if block.structs[block.next].clock > known.get(client, 0)
+                else _missing(block.structs[block.next], known)
+                for client, block in blocks.items()
+                if block.next < len(block.structs)
+            ),
+            None,
+        )
+    return ready, missing
 
 
-def _missing(struct: Struct, known: Mapping[int, int]) -> int | None:
+def _missing(struct: Struct, known: Mapping[int, int]) -> Id | None:
     for reference in (struct.origin, struct.right, struct.parent):
         if isinstance(reference, tuple) and known.get(reference[0], 0) <= reference[1]:
-            return reference[0]
+            return reference
     return None
 
 
@@ -129,7 +150,7 @@ def slice_update(data: bytes, scan: Scan, clocks: Mapping[int, int], *, max_byte
     for struct in scan.structs:
         blocks.setdefault(struct.client, _Queue()).structs.append(struct)
     known = dict(clocks)
-    ready = _take_ready(blocks, known)
+    ready, missing = _take_ready(blocks, known)
     pieces: list[list[Struct]] = []
     size = max_bytes
     for struct in ready:
@@ -154,8 +175,10 @@ def slice_update(data: bytes, scan: Scan, clocks: Mapping[int, int], *, max_byte
     left = [struct for block in blocks.values() for struct in block.structs[block.next :]]
     while left and left[-1].kind == SKIP:
         left.pop()
+    if missing is None and waits:
+        missing = (waits[0][0], waits[0][1])
     rest = _write(data, left, waits) if left or waits else None
-    return Slices(updates, rest)
+    return Slices(updates, rest, missing)
 
 
 def _write(data: bytes, structs: Iterable[Struct], deletes: Iterable[Range]) -> bytes:

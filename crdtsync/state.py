@@ -201,8 +201,10 @@ class CommittedState:
         except InvalidUpdate as error:
             raise IntegrationError(f"the state can't be read back: {error}") from None
         again = Replica(state)
-        if self._replica is not None and again.state_vector() != self._replica.state_vector():
-            raise IntegrationError("the state reloads to another state vector")
+        if self._replica is not None:
+            there = read_state_vector(self._replica.state_vector(), self._limits)
+            if read_state_vector(again.state_vector(), self._limits) != there:
+                raise IntegrationError("the state reloads to another state vector")
         second = again.state()
         if second != state:
             reread = scan(second, self._limits)

@@ -114,7 +114,7 @@ class Layout:
 class Scan(Layout):
     """What an update's bytes say. Treat it as immutable."""
 
-    __slots__ = ("needs", "pairs", "roots", "structs", "types", "verbatim")
+    __slots__ = ("needs", "pairs", "parents", "roots", "structs", "types", "verbatim")
 
     def __init__(
         self,
@@ -125,6 +125,7 @@ class Scan(Layout):
         needs: dict[int, int],
         roots: frozenset[str],
         types: bool,
+        parents: list[Id] | None,
         pairs: list[Id] | None,
         verbatim: bool,
         structs: list[Struct] | None,
@@ -139,6 +140,8 @@ class Scan(Layout):
         """The named roots that it writes to, where the bytes say so."""
         self.types = types
         """Whether it makes shared types inside others."""
+        self.parents = parents
+        """The ids of the shared types that items say they lie in."""
         self.pairs = pairs
         """The ids of the second halves of UTF-16 surrogate pairs."""
         self.verbatim = verbatim
@@ -173,6 +176,7 @@ def scan(data: bytes, limits: Limits, *, structs: bool = False) -> Scan:
         places: dict[bytes, int] | None = None
         total = 0
         pairs: list[Id] | None = None
+        parents: list[Id] | None = None
         verbatim = False
         bodies: list[Range] = []
 
@@ -291,6 +295,9 @@ def scan(data: bytes, limits: Limits, *, structs: bool = False) -> Scan:
                             elif needs.get(other, 0) <= at:
                                 needs[other] = at + 1
                             parent = (other, at)
+                            if parents is None:
+                                parents = []
+                            parents.append(parent)
                         else:
                             raise InvalidUpdate("an item's parent is neither a name nor an id")
                         if info & HAS_KEY:
@@ -326,7 +333,7 @@ def scan(data: bytes, limits: Limits, *, structs: bool = False) -> Scan:
                         type_ref, position = read_var_uint(data, position)
                         if type_ref > _LAST_TYPE:
                             raise InvalidUpdate("the update makes a shared type of an unknown kind")
-                        if type_ref == _XML_ELEMENT or type_ref == _XML_HOOK:
+                        if type_ref in (_XML_ELEMENT, _XML_HOOK):
                             _, position = read_var_string(data, position)
                             verbatim |= type_ref == _XML_HOOK
                         length = 1
@@ -368,6 +375,7 @@ def scan(data: bytes, limits: Limits, *, structs: bool = False) -> Scan:
             needs,
             _NO_ROOTS if roots is None else frozenset(roots),
             types,
+            parents,
             pairs,
             verbatim,
             described,
@@ -489,7 +497,7 @@ def skip_any(
                 if position > last:
                     raise ValueError("an integer is longer than eight bytes")
             position += 1
-        elif tag == _ANY_FLOAT64 or tag == _ANY_BIGINT:
+        elif tag in (_ANY_FLOAT64, _ANY_BIGINT):
             if tag == _ANY_BIGINT and bigints is not None:
                 bigints.append(position)
             position += 8
@@ -497,7 +505,7 @@ def skip_any(
             position += 4
         elif tag == _ANY_BYTES:
             _, position = read_var_bytes(data, position)
-        elif tag == _ANY_OBJECT or tag == _ANY_ARRAY:
+        elif tag in (_ANY_OBJECT, _ANY_ARRAY):
             count, position = read_var_uint(data, position)
             if count:
                 if len(open_values) >= max_depth:
@@ -556,7 +564,7 @@ def _check_json(data: bytes, position: int) -> int:
 
 def _json_depth(text: str) -> int:
     depth = deepest = 0
-    for token in re.findall(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', text, re.DOTALL):
+    for token in re.findall(r'"(?:[^"\\]|\\.)*"?|[\[\]{}]', text, re.DOTALL):
         if token in "[{":
             depth += 1
             deepest = max(deepest, depth)

@@ -10,6 +10,7 @@ from crdtsync.cli.options import Command, json_option, with_config
 from crdtsync.cli.output import counted, note, print_json, printable
 from crdtsync.cli.stores import with_store
 from crdtsync.config import Resolved
+from crdtsync.errors import StoreError
 from crdtsync.store.base import Finding, Store
 
 __all__ = ["check"]
@@ -33,14 +34,20 @@ def check(resolved: Resolved, *, repair: bool, as_json: bool) -> int:
     counts: Counter[str] = Counter()
     findings: list[Finding] = []
 
+    def add(finding: Finding) -> None:
+        counts[finding.level] += 1
+        if as_json:
+            findings.append(finding)
+        elif finding.level != "ok":
+            click.echo(_line(finding))
+
     async def work(store: Store) -> None:
         limits = resolved.config.limits
-        async for finding in library.check_store(store, repair=repair, limits=limits):
-            counts[finding.level] += 1
-            if as_json:
-                findings.append(finding)
-            elif finding.level != "ok":
-                click.echo(_line(finding))
+        try:
+            async for finding in library.check_store(store, repair=repair, limits=limits):
+                add(finding)
+        except StoreError as error:  # too damaged to go on: that is a finding, too
+            add(Finding("", 0, "error", f"the check ended here: {error}"))
 
     with_store(resolved.config, work, read_only=not repair)
     if as_json:

@@ -14,6 +14,7 @@ from crdtsync.cli.output import (
     human_bytes,
     human_time,
     note,
+    on_terminal,
     print_json,
     print_table,
     printable,
@@ -146,11 +147,14 @@ def show(resolved: Resolved, *, name: str, as_json: bool) -> None:
 @with_config("Store")
 def export(
     resolved: Resolved, *, name: str, format_: ExportFormat, root: str | None, output: str
-) -> None:
-    """Write a document to a file or to stdout."""
+) -> int:
+    """Write a document to a file or to stdout.
+
+    Of a damaged document it writes what is sound, and exits with 1.
+    """
     if root is not None and format_ == "update":
         raise click.UsageError("--root goes with --format json or text: an update is always whole")
-    if format_ == "update" and output == "-" and sys.stdout.isatty():
+    if format_ == "update" and output == "-" and on_terminal():
         raise click.UsageError("an update is binary: write it to a file with -o, or into a pipe")
 
     async def work(store: Store) -> Exported:
@@ -166,6 +170,7 @@ def export(
         _write(Path(output), exported.data)
         note(f"Wrote {human_bytes(len(exported.data))} to {output}")
     _warn(exported.damage)
+    return 0 if exported.damage is None else 1
 
 
 @documents.command("import", cls=Command)
@@ -243,12 +248,16 @@ def _read(file: str, most: int) -> bytes:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write beside the target and rename, so that an older export is never half replaced."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Write beside a file and rename, so that an older export is never half replaced."""
     try:
+        target = path.resolve()
+        if target.exists() and not target.is_file():  # a pipe or a device stays what it is
+            target.write_bytes(data)
+            return
+        beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         try:
             beside.write_bytes(data)
-            beside.replace(path)
+            beside.replace(target)
         except OSError:
             beside.unlink(missing_ok=True)
             raise
@@ -263,6 +272,6 @@ def _root_size(root: RootDetails) -> str:
 def _warn(damage: Damage | None) -> None:
     if damage is not None:
         note(
-            f"Damaged from sequence {damage.sequence} on ({damage.problem}): this is what was "
-            "before. See crdtsync check."
+            f"Damaged from sequence {damage.sequence} on ({damage.problem}): this is what comes "
+            "before it. See crdtsync check."
         )

@@ -15,7 +15,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["counted", "human_bytes", "human_time", "note", "print_json", "print_table", "printable"]
+__all__ = [
+    "counted",
+    "human_bytes",
+    "human_time",
+    "note",
+    "on_terminal",
+    "print_json",
+    "print_table",
+    "printable",
+]
 
 _UNITS: Final = ("kB", "MB", "GB", "TB")
 
@@ -25,6 +34,11 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def on_terminal() -> bool:
+    """Return whether people read standard output; a service may have closed it."""
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def counted(number: int, noun: str) -> str:
@@ -64,7 +78,7 @@ def print_table(
 
     ``right`` names the columns that are aligned to the right.
     """
-    if not sys.stdout.isatty():
+    if not on_terminal():
         click.echo("\t".join(columns))
         for row in rows:
             click.echo("\t".join(printable(cell) for cell in row))

@@ -1,7 +1,6 @@
 """``crdtsync serve``: run a server until it is told to stop."""
 
 import logging
-import sys
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -12,6 +11,7 @@ from rich.text import Text
 
 from crdtsync.cli.logs import configure_logging
 from crdtsync.cli.options import Command, with_config
+from crdtsync.cli.output import on_terminal
 from crdtsync.config import GROUPS, Resolved
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _announce(listening: "Listening", *, host: str, as_log: bool) -> None:
         return
     lines = announcement(listening)
     connect = connect_lines(listening, host)
-    if sys.stdout.isatty():
+    if on_terminal():
         body = Text("\n".join([*lines, *(["", *connect] if connect else [])]))
         Console().print(Panel(body, title="crdtsync", title_align="left", expand=False))
         return

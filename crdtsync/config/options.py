@@ -69,10 +69,11 @@ _GIB: Final = 1024 * _MIB
 
 # Upper bounds that are more than "a sane number":
 # - a store keeps an update in one piece, and SQLite's pieces end below 1 GB;
-# - browsers can't read a value nested some 5,000 deep, and far above it native code overflows;
+# - browsers can't read a value nested some 5,000 deep, far above it native code overflows, and
+#   long before it Python's recursion ends;
 # - y-websocket gives a connection up 30 s after its last message.
 _MAX_MESSAGE: Final = 512 * _MIB
-_MAX_DEPTH: Final = 4_000
+_MAX_DEPTH: Final = 1_000
 _MAX_KEEPALIVE_S: Final = 28.0
 
 _COUNT: Final = Integer(1, 1_000_000_000)

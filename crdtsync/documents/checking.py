@@ -4,8 +4,9 @@ from collections.abc import AsyncIterator
 
 from crdtsync.crdt import IntegrationError
 from crdtsync.documents.loading import open_loaded
+from crdtsync.errors import InvalidUpdate
 from crdtsync.limits import Limits
-from crdtsync.store.base import Finding, Loaded, Store
+from crdtsync.store.base import DocumentInfo, Finding, Loaded, Store
 
 __all__ = ["check_store"]
 
@@ -30,21 +31,20 @@ async def check_store(
     while page := await store.documents(after=after):
         after = page[-1].name
         for info in page:
-            problem = _problem(info.name, await store.load(info.name), limits or Limits())
-            if problem is not None:
-                yield problem
-            elif info.name not in unsound:
-                yield Finding(info.name, info.sequence, "ok", "sound")
+            found = _load(info, await store.load(info.name), limits or Limits())
+            if found.level != "ok" or info.name not in unsound:
+                yield found
 
 
-def _problem(name: str, loaded: Loaded, limits: Limits) -> Finding | None:
+def _load(info: DocumentInfo, loaded: Loaded, limits: Limits) -> Finding:
     """Load a document as a server does; return the first thing that goes wrong."""
+    name = info.name
     document, damage = open_loaded(name, loaded, limits)
     if damage is not None and damage is not loaded.damage:
         return Finding(name, damage.sequence, "error", f"can't be loaded: {damage.problem}")
     try:
         document.checkpoint()
-    except IntegrationError as error:
-        last = loaded.records[-1] if loaded.records else loaded.checkpoint
-        return Finding(name, last.sequence if last else 0, "error", f"can't be loaded: {error}")
-    return None
+    except (InvalidUpdate, IntegrationError) as error:
+        return Finding(name, info.sequence, "error", f"can't be put together: {error}")
+    how = f"; kept verbatim, because {document.verbatim}" if document.verbatim else ""
+    return Finding(name, info.sequence, "ok", f"sound{how}")

@@ -31,10 +31,10 @@ def open_loaded(name: str, loaded: Loaded, limits: Limits) -> tuple[Document, Da
 
 
 def whole_state(name: str, document: Document) -> bytes:
-    """Return a document as one update. Raises ``DocumentError`` where it can't be integrated."""
+    """Return a document as one update. Raises ``DocumentError`` where it can't be put together."""
     try:
         return document.state()
-    except IntegrationError as error:
+    except (InvalidUpdate, IntegrationError) as error:
         raise DocumentError(
             f"document {name!r} can't be put together: {error}",
             hint="Run crdtsync check to find the update",

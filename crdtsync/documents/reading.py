@@ -39,7 +39,7 @@ async def document_info(
     document, damage = open_loaded(name, loaded, limits or Limits())
     state = whole_state(name, document)
     roots = tuple(
-        RootDetails(root, content.kind, _size(content))
+        RootDetails(root, content.kind, _size(name, content))
         for root, content in _roots(name, state).items()
     )
     return DocumentDetails(info, len(state), len(document.clocks), roots, damage)
@@ -71,7 +71,7 @@ async def export_document(
         )
     if format == "json":
         values = {key: content.value for key, content in roots.items() if root in (None, key)}
-        return Exported(json.dumps(values, ensure_ascii=False, indent=2).encode() + b"\n", damage)
+        return Exported(_json(name, values), damage)
     return Exported(_text(name, roots, root).encode(), damage)
 
 
@@ -108,7 +108,17 @@ def _known(words: str, names: list[str]) -> str:
     return f"{words} {', '.join(map(repr, names[:10]))}" if names else "It has none"
 
 
-def _size(content: RootExport) -> int:
+def _size(name: str, content: RootExport) -> int:
     if content.kind == "text":
         return len(str(content.value))
-    return len(json.dumps(content.value, ensure_ascii=False).encode())
+    return len(_json(name, content.value)) - 1
+
+
+def _json(name: str, value: object) -> bytes:
+    """Write JSON on one line: with line breaks it would take ten times as long."""
+    try:
+        return json.dumps(value, ensure_ascii=False).encode() + b"\n"
+    except RecursionError:
+        raise DocumentError(
+            f"document {name!r} is nested too deeply for JSON", hint="Export it as an update"
+        ) from None

@@ -52,15 +52,17 @@ async def import_document(
             "the update builds on edits that are neither in it nor in the document",
             hint="Import the whole document (Y.encodeStateAsUpdate(doc)), not a difference",
         )
-    news = [update] if verdict is Verdict.NEW else [part for part, *_ in document.take_ready()]
+    news = [(part, layout) for part, layout, _ in document.take_ready()]
+    if verdict is Verdict.NEW:
+        news.insert(0, (update, found))
     if not news and info is None:
         raise InvalidUpdate("the update is empty")
-    for part in news:
-        document.commit(part)
-    whole_state(name, document)  # what can't be integrated is not stored
+    for part, layout in news:
+        document.commit(part, layout)
+    whole_state(name, document)  # what can't be put together is not stored
     time_ms = (clock or SystemClock()).time_ms()
     last = 0 if info is None else info.sequence
-    records = [Record(name, last + n, time_ms, author, part) for n, part in enumerate(news, 1)]
+    records = [Record(name, last + n, time_ms, author, part) for n, (part, _) in enumerate(news, 1)]
     if records:
         await store.append(records)
     return Imported(created=info is None, sequence=last + len(records), changed=bool(records))

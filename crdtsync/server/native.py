@@ -29,7 +29,7 @@ from picows.picows import (  # type: ignore[attr-defined]
 )
 
 from crdtsync.auth import Authenticator, ConnectRequest
-from crdtsync.connection import Connection
+from crdtsync.connection import FRAME_OVERHEAD_BYTES, Connection
 from crdtsync.errors import CloseCode, CrdtsyncError, MessageTooLarge, RemoteError
 from crdtsync.hub import Hub
 from crdtsync.protocol import document_name, permission_denied_frame
@@ -66,7 +66,7 @@ class _ParserLog(logging.LoggerAdapter[logging.Logger]):
         super().__init__(logging.getLogger("picows.crdtsync"))
         self._too_large = too_large
 
-    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - logging's own name
+    def isEnabledFor(self, level: int) -> bool:
         return level >= logging.ERROR
 
     def info(self, msg: object, *args: object, **kwargs: Any) -> None:
@@ -90,7 +90,8 @@ class NativeLink(WSListener):
         self._transport: WSTransport  # from the moment when it is connected
         self._renewed = False
         self._connection: Connection | None = None
-        self._early: list[bytes] = []
+        self._early: list[bytes | None] = []  # None: a text message
+        self._early_bytes = 0
         self._parts: list[bytes] | None = None
         self._parts_bytes = 0
         self._text = False
@@ -185,8 +186,9 @@ class NativeLink(WSListener):
             else:
                 connection.receive(message)
         elif not self._closing:
-            self._early.append(b"" if text else message)
-            if sum(map(len, self._early)) > MAX_EARLY_BYTES:
+            self._early.append(None if text else message)
+            self._early_bytes += len(message) + FRAME_OVERHEAD_BYTES
+            if self._early_bytes > MAX_EARLY_BYTES:
                 self.pause_reading()
 
     def too_large(self) -> None:
@@ -204,13 +206,13 @@ class NativeLink(WSListener):
         if not self._closing:
             self._closing = True
             code = frame.get_close_code()
-            self._transport.send_close(WSCloseCode.OK if not code else code)
+            self._transport.send_close(code if code else WSCloseCode.OK)
         self._transport.disconnect()
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         """Take note that the socket is gone."""
         self._closing = True
-        self._server.links.discard(self)
+        self._server.gone(self)
         if self._connection is not None:
             self._connection.lost()
 
@@ -283,10 +285,10 @@ class NativeLink(WSListener):
         if early:
             self.resume_reading()
         for message in early:
-            if message:
-                connection.receive(message)
-            else:
+            if message is None:
                 connection.receive_text()
+            else:
+                connection.receive(message)
 
     async def _refuse(self, error: CrdtsyncError) -> None:
         hub = self._server.hub
@@ -360,7 +362,14 @@ class NativeServer:
         self.max_message_bytes = hub.limits.max_message_bytes
         self.loop = asyncio.get_running_loop()
         self.links: set[NativeLink] = set()
+        self._deserted = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def gone(self, link: NativeLink) -> None:
+        """Forget a link whose socket is closed."""
+        self.links.discard(link)
+        if not self.links:
+            self._deserted.set()
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run an admission in the background."""
@@ -424,9 +433,12 @@ class NativeServer:
 
     async def aclose(self) -> None:
         """Give peers a moment to answer their close frames, then hang up."""
-        deadline = self.loop.time() + CLOSE_TIMEOUT_S
-        while self.links and self.loop.time() < deadline:
-            await asyncio.sleep(0.02)
+        if self.links:
+            self._deserted.clear()
+            try:
+                await asyncio.wait_for(self._deserted.wait(), CLOSE_TIMEOUT_S)
+            except TimeoutError:
+                log.debug("%d peers did not answer their close frames", len(self.links))
         for link in list(self.links):
             link.abort()
         for task in list(self._tasks):

@@ -10,23 +10,29 @@ import gc
 import logging
 import signal
 import socket
+import ssl
 import sys
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final, cast
 
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config as HypercornConfig
+from hypercorn.typing import ASGIFramework
 
 from crdtsync.auth import Authenticator, OpenAuthenticator
 from crdtsync.config import Config
 from crdtsync.errors import ConfigError, OperatorError
 from crdtsync.gate import Gate
 from crdtsync.hub import Hub
-from crdtsync.server.app import create_app
+from crdtsync.room import Change
+from crdtsync.server.asgi import create_app
 from crdtsync.server.frontdoor import FrontDoor, HttpServer
 from crdtsync.store import open_store
+from crdtsync.store.base import Store
+
+if TYPE_CHECKING:
+    from crdtsync.server.native import NativeServer
 
 __all__ = ["Listening", "run", "serve"]
 
@@ -54,15 +60,19 @@ class Listening:
 
 
 def run(
-    config: Config,
+    config: Config | None = None,
     *,
-    started: Callable[[Listening], None] | None = None,
+    store: Store | None = None,
     authenticator: Authenticator | None = None,
     gate: Gate | None = None,
+    on_change: Callable[[Change], Awaitable[None]] | None = None,
+    started: Callable[[Listening], None] | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain; on uvloop where there is one.
 
-    Raises ``OperatorError`` where it can't start, with one line that says what to do.
+    ``store`` takes the place of the configuration's, ``on_change`` is awaited for each committed
+    change, ``started`` is called once everything listens. Raises ``OperatorError`` where it
+    can't start, with one line that says what to do.
     """
     # The store's thread has to get the interpreter back soon after a commit, and the collector
     # need not look at every hundredth update's short-lived objects.
@@ -75,80 +85,101 @@ def run(
     except ImportError:
         loop_factory = None
     with asyncio.Runner(loop_factory=loop_factory) as runner:
-        runner.run(serve(config, started=started, authenticator=authenticator, gate=gate))
+        runner.run(
+            serve(
+                config,
+                store=store,
+                authenticator=authenticator,
+                gate=gate,
+                on_change=on_change,
+                started=started,
+            )
+        )
 
 
 async def serve(
-    config: Config,
+    config: Config | None = None,
     *,
-    started: Callable[[Listening], None] | None = None,
+    store: Store | None = None,
     authenticator: Authenticator | None = None,
     gate: Gate | None = None,
+    on_change: Callable[[Change], Awaitable[None]] | None = None,
+    started: Callable[[Listening], None] | None = None,
     stop: asyncio.Event | None = None,
 ) -> None:
-    """Serve until ``stop`` is set, SIGTERM or SIGINT comes; ``started`` is called when ready.
+    """Do what ``run`` does, on a loop that runs already (asyncio's or uvloop's).
 
-    Raises ``OperatorError``.
+    Ends when ``stop`` is set, too. Raises ``OperatorError``.
     """
+    config = config or Config()
     stop = stop or asyncio.Event()
-    loop = asyncio.get_running_loop()
-    authenticator = authenticator or OpenAuthenticator()
     tls = config.ssl_context(alpn=("h2", "http/1.1"))
     sockets = [] if config.unix_socket else _bind(config.host, config.port)
     try:
         hub = Hub(
-            open_store(config.store, durability=config.durability),
+            store or open_store(config.store, durability=config.durability),
             gate=gate,
             limits=config.limits,
+            on_change=on_change,
         )
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(hub)
-            http = HttpServer(
-                ASGIWrapper(create_app(hub, authenticator=authenticator, lifespan=False)),
-                _hypercorn(config),
+        async with hub:
+            await _serve_hub(
+                config, hub, authenticator or OpenAuthenticator(), sockets, tls, started, stop
             )
-            native, notes = _native(config, hub, authenticator)
-            make = native.protocol if native is not None else None
-            servers = [
-                await loop.create_server(
-                    lambda: FrontDoor(http, make), sock=each, ssl=tls, backlog=BACKLOG
-                )
-                for each in sockets
-            ]
-            if config.unix_socket:
-                servers.append(await _unix_server(loop, config.unix_socket, http, tls))
-            for signum in (signal.SIGTERM, signal.SIGINT):
-                _on_signal(loop, signum, stop)
-            gc.freeze()  # what is here now stays: the collector need not look at it again
-            if started is not None:
-                scheme = "https" if tls else "http"
-                started(
-                    Listening(
-                        urls=tuple(_url(scheme, each) for each in sockets),
-                        unix_socket=config.unix_socket,
-                        store_url=hub.store.url,
-                        durability=hub.store.durability,
-                        transport="asgi" if native is None else "native",
-                        tls=tls is not None,
-                        notes=notes,
-                    )
-                )
-            await stop.wait()
-            log.info("stopping: committing and sending clients away to come back")
-            for server in servers:
-                server.close()
-            await hub.drain()
-            if native is not None:
-                await native.aclose()
-            await http.aclose(timeout_s=HTTP_CLOSE_TIMEOUT_S)
     finally:
         for each in sockets:
             each.close()
 
 
+async def _serve_hub(
+    config: Config,
+    hub: Hub,
+    authenticator: Authenticator,
+    sockets: list[socket.socket],
+    tls: ssl.SSLContext | None,
+    started: Callable[[Listening], None] | None,
+    stop: asyncio.Event,
+) -> None:
+    loop = asyncio.get_running_loop()
+    app = create_app(hub, authenticator=authenticator, lifespan=False)
+    http = HttpServer(ASGIWrapper(cast(ASGIFramework, app)), _hypercorn(config))
+    native, notes = _native(config, hub, authenticator)
+    make = native.protocol if native is not None else None
+    servers: list[asyncio.AbstractServer] = [
+        await loop.create_server(lambda: FrontDoor(http, make), sock=each, ssl=tls, backlog=BACKLOG)
+        for each in sockets
+    ]
+    if config.unix_socket:
+        servers.append(await _unix_server(loop, config.unix_socket, http, tls))
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        _on_signal(loop, signum, stop)
+    gc.freeze()  # what is here now stays: the collector need not look at it again
+    if started is not None:
+        scheme = "https" if tls else "http"
+        started(
+            Listening(
+                urls=tuple(_url(scheme, each) for each in sockets),
+                unix_socket=config.unix_socket,
+                store_url=hub.store.url,
+                durability=hub.store.durability,
+                transport="asgi" if native is None else "native",
+                tls=tls is not None,
+                notes=notes,
+            )
+        )
+    await stop.wait()
+    log.info("stopping: committing and sending clients away to come back")
+    for server in servers:
+        server.close()
+    await hub.drain()
+    if native is not None:
+        await native.aclose()
+    await http.aclose(timeout_s=HTTP_CLOSE_TIMEOUT_S)
+
+
 def _native(
     config: Config, hub: Hub, authenticator: Authenticator
-) -> tuple["NativeServer | None", tuple[str, ...]]:  # noqa: F821
+) -> tuple["NativeServer | None", tuple[str, ...]]:
     if config.unix_socket:
         return None, ("unix sockets take the ASGI transport",)
     if config.transport == "asgi":
@@ -187,13 +218,13 @@ async def _unix_server(
     loop: asyncio.AbstractEventLoop,
     path: str,
     http: HttpServer,
-    tls: object,
+    tls: ssl.SSLContext | None,
 ) -> asyncio.AbstractServer:
     try:
         return await loop.create_unix_server(
             lambda: FrontDoor(http, None),
             path,
-            ssl=tls,  # type: ignore[arg-type]
+            ssl=tls,
             backlog=BACKLOG,
         )
     except OSError as error:

@@ -229,6 +229,16 @@ async def test_list_and_delete(store: MemoryStore) -> None:
     assert [d.name for d in await list_documents(store, prefix="b/")] == ["b/1", "b/3"]
 
 
+async def test_what_pycrdt_would_change(store: MemoryStore) -> None:
+    """A document that pycrdt can't carry exactly is imported, sound, and exported as it was."""
+    big_integer = bytes.fromhex("0101010028 01016d 016b 01 7a0000000000000005 00")
+    await import_document(store, "d", big_integer)
+    assert (await export_document(store, "d")).data == big_integer
+    (finding,) = [finding async for finding in check_store(store)]
+    assert finding.level == "ok"
+    assert "kept verbatim, because it holds big integers" in finding.message
+
+
 class Tampered(MemoryStore):
     """A store that returns what it is told to, checksums and all."""
 

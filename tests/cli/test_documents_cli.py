@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from crdtsync.cli import cli
 
-from .running import run, server
+from .running import server
 
 
 @pytest.fixture(autouse=True)
@@ -164,6 +164,23 @@ def test_files(store: str, tmp_path: Path) -> None:
     assert "can't write gone/d.bin" in unwritable.stderr
 
 
+def test_export_through_a_link_and_into_a_pipe(store: str, tmp_path: Path) -> None:
+    """An export replaces the file behind a link, and leaves a pipe or a device what it is."""
+    ok("documents", "import", "d", "-", data=update("hi"))
+    (tmp_path / "link").symlink_to("target")
+    ok("documents", "export", "d", "-o", "link", "--format", "text")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target").read_bytes() == b"hi"
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDWR | os.O_NONBLOCK)
+    try:
+        ok("documents", "export", "d", "-o", "pipe", "--format", "text")
+        assert os.read(reader, 100) == b"hi"
+    finally:
+        os.close(reader)
+    assert invoke("documents", "export", "d", "-o", ".").exit_code == 2
+
+
 def test_root_of_an_update(store: str) -> None:
     """An update is always whole, so ``--root`` is refused with it."""
     assert invoke("documents", "export", "d", "--root", "x").exit_code == 2
@@ -174,22 +191,19 @@ def test_beside_a_server(store: str, tmp_path: Path) -> None:
     ok("documents", "import", "d", "-", data=update("hi"))
     with server(tmp_path, "--port", "0", "--store", store) as running:
         running.wait_for("http://")
-        pid = running.process.pid
-        option = ("--store", store)
-        assert b"d\t1\t" in run("documents", "list", *option, cwd=tmp_path).stdout
-        assert run("documents", "show", "d", *option, cwd=tmp_path).returncode == 0
-        text = run("documents", "export", "d", "--format", "text", *option, cwd=tmp_path)
-        assert text.stdout == b"hi"
-        assert run("check", *option, cwd=tmp_path).returncode == 0
+        assert "d\t1\t" in ok("documents", "list").stdout
+        ok("documents", "show", "d")
+        assert ok("documents", "export", "d", "--format", "text").stdout == "hi"
+        ok("check")
         for verb in (
             ("documents", "import", "e", "-"),
             ("documents", "delete", "d", "--yes"),
             ("check", "--repair"),
         ):
-            refused = run(*verb, *option, cwd=tmp_path, data=update("hi"))
-            assert refused.returncode == 2
-            assert f"is in use by process {pid}".encode() in refused.stderr
-            assert refused.stderr.count(b"\n") == 1
+            refused = invoke(*verb, data=update("hi"))
+            assert refused.exit_code == 2
+            assert f"is in use by process {running.process.pid}" in refused.stderr
+            assert refused.stderr.count("\n") == 1
 
 
 def damage(store: str) -> None:
@@ -224,8 +238,8 @@ def test_check_of_a_damaged_store(store: str) -> None:
     assert not report["sound"]
     errors = [finding for finding in report["findings"] if finding["level"] == "error"]
     assert {(error["document"], error["sequence"]) for error in errors} == {("d", 2)}
-    exported = ok("documents", "export", "d", "--format", "text")
-    assert exported.stdout == "hi"
+    exported = invoke("documents", "export", "d", "--format", "text")
+    assert (exported.exit_code, exported.stdout) == (1, "hi")
     assert "Damaged from sequence 2 on" in exported.stderr
     assert invoke("documents", "import", "d", "-", "--merge", data=update("z")).exit_code == 1
 
@@ -235,3 +249,20 @@ def test_check_of_a_damaged_store(store: str) -> None:
     assert ok("check").stderr.startswith("1 document sound, 0 errors")
     assert ok("documents", "export", "d", "--format", "text").stdout == "hi"
     ok("documents", "import", "d", "-", "--merge", data=update("yo", client=2))
+
+
+def test_check_of_a_broken_database(tmp_path: Path) -> None:
+    """What is no database can't be checked (2); one that breaks off is damaged (1)."""
+    option = ("--store", "sqlite:x.db")
+    (tmp_path / "x.db").write_bytes(b"not a database" * 1000)
+    unreadable = invoke("check", *option)
+    assert unreadable.exit_code == 2
+    assert "not a database" in unreadable.stderr
+    (tmp_path / "x.db").unlink()
+    ok("documents", "import", "d", "-", *option, data=update("hi"))
+    content = bytearray((tmp_path / "x.db").read_bytes())
+    content[4096:] = b"x" * (len(content) - 4096)
+    (tmp_path / "x.db").write_bytes(content)
+    damaged = invoke("check", *option)
+    assert damaged.exit_code == 1, damaged.output
+    assert damaged.stdout.startswith("error: the store: ")

@@ -8,13 +8,12 @@ import { Y, contentOf } from '../corpus/recorder.mjs'
 
 const KINDS = { text: Y.Text, map: Y.Map, array: Y.Array, xml: Y.XmlFragment }
 
-// pycrdt writes bigints as numbers, and -0 as 0.
-const number = value => {
+// pycrdt writes -0 as 0.
+const unsigned = value => {
   if (value === null || typeof value !== 'object') return value
-  if (value.$ === 'bigint') return Number(value.value)
   if (value.$ === 'number' && value.value === '-0') return 0
-  if (Array.isArray(value)) return value.map(number)
-  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, number(inner)]))
+  if (Array.isArray(value)) return value.map(unsigned)
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, unsigned(inner)]))
 }
 
 const open = (updates, roots) => {
@@ -22,7 +21,7 @@ const open = (updates, roots) => {
   for (const update of updates) Y.applyUpdate(doc, Buffer.from(update, 'base64'))
   return {
     content: Object.fromEntries(
-      Object.entries(roots).map(([name, kind]) => [name, number(contentOf(doc.get(name, KINDS[kind])))])
+      Object.entries(roots).map(([name, kind]) => [name, unsigned(contentOf(doc.get(name, KINDS[kind])))])
     ),
     clocks: [...Y.decodeStateVector(Y.encodeStateVector(doc))].sort(),
     snapshot: Y.snapshot(doc),

@@ -1,0 +1,146 @@
+"""The layers of the design, read from the imports: they point down only."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "crdtsync"
+MAX_LINES = 400
+
+LAYERS = {
+    "bytes": [
+        "awareness",
+        "clock",
+        "encoding",
+        "errors",
+        "idset",
+        "limits",
+        "protocol",
+        "slicing",
+        "stats",
+        "update",
+    ],
+    "core": ["content", "crdt", "depths", "document", "gate", "session", "state"],
+    "adapters": ["auth", "config", "config.*", "metrics", "store", "store.*"],
+    "engine": [
+        "committer",
+        "connection",
+        "documents",
+        "documents.*",
+        "fanout",
+        "housekeeping",
+        "hub",
+        "room",
+    ],
+    "edges": ["", "__main__", "cli", "cli.*", "client", "client.*", "server", "server.*"],
+}
+"""By layer, from the bottom up: patterns of module names below ``crdtsync``."""
+
+THIRD_PARTY = {
+    "bytes": set(),
+    "core": {"pycrdt"},
+    "adapters": {"anyio", "filelock", "prometheus_client", "sqlite_utils"},
+    "engine": {"anyio"},
+}
+"""What is imported beside the standard library; the edges may use everything."""
+
+TIMELESS = {"anyio", "asyncio", "time", "trio"}
+"""What neither bytes nor core may know: they are synchronous and are handed a clock."""
+
+
+def module_name(path: Path) -> str:
+    """Return a module's name below ``crdtsync``, without its ``__init__``."""
+    parts = list(path.relative_to(PACKAGE).with_suffix("").parts)
+    if parts[-1] == "__init__":
+        parts.pop()
+    return ".".join(parts)
+
+
+MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def layer_of(name: str) -> str:
+    """Return the layer that a module belongs to."""
+    for layer, patterns in LAYERS.items():
+        if any(fnmatch(name, pattern) for pattern in patterns):
+            return layer
+    raise AssertionError(f"crdtsync.{name} is in no layer: give it one here and in DESIGN.md")
+
+
+def imports(name: str) -> Iterator[str]:
+    """Yield the full name of every module that a module imports, wherever in the file."""
+    for node in ast.walk(ast.parse(MODULES[name].read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0 and node.module, f"crdtsync.{name} has a relative import"
+            below = node.module.removeprefix("crdtsync").removeprefix(".")
+            for alias in node.names:
+                inner = f"{below}.{alias.name}" if below else alias.name
+                is_module = node.module.startswith("crdtsync") and inner in MODULES
+                yield f"crdtsync.{inner}" if is_module else node.module
+
+
+def own(imported: str) -> str | None:
+    """Return the name below ``crdtsync``, or ``None`` for others' modules."""
+    if imported == "crdtsync":
+        return ""
+    return imported.removeprefix("crdtsync.") if imported.startswith("crdtsync.") else None
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_point_down(name: str) -> None:
+    """A module imports its own layer and those below it, the engine no adapter but the base."""
+    layer = layer_of(name)
+    order = list(LAYERS)
+    for imported in imports(name):
+        below = own(imported)
+        if below is None:
+            continue
+        other = layer_of(below)
+        assert order.index(other) <= order.index(layer), f"crdtsync.{name} imports {imported}"
+        if layer == "engine" and other == "adapters":
+            assert below == "store.base", f"crdtsync.{name} imports the adapter {imported}"
+        if layer == "bytes":
+            assert other == "bytes", f"crdtsync.{name} imports {imported}"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_third_party_imports_are_where_they_belong(name: str) -> None:
+    """Bytes use the standard library alone, the core pycrdt, the engine AnyIO; only crdt pycrdt."""
+    layer = layer_of(name)
+    for imported in imports(name):
+        root = imported.partition(".")[0]
+        if root == "pycrdt":
+            assert name == "crdt", f"crdtsync.{name} imports pycrdt"
+        if layer == "edges" or root == "crdtsync" or root in sys.stdlib_module_names:
+            continue
+        assert root in THIRD_PARTY[layer], f"crdtsync.{name} imports {imported}"
+
+
+@pytest.mark.parametrize("name", [n for n in MODULES if layer_of(n) in ("bytes", "core")])
+def test_bytes_and_core_know_no_time(name: str) -> None:
+    """No bytes or core module but the clock itself reads time or awaits anything."""
+    if name == "clock":
+        return
+    known = {imported.partition(".")[0] for imported in imports(name)}
+    assert not known & TIMELESS
+    tree = ast.parse(MODULES[name].read_text())
+    waits = (ast.AsyncFunctionDef, ast.Await, ast.AsyncWith, ast.AsyncFor)
+    assert not any(isinstance(node, waits) for node in ast.walk(tree))
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_modules_say_what_they_own(name: str) -> None:
+    """Every module opens with a docstring."""
+    assert ast.get_docstring(ast.parse(MODULES[name].read_text())), f"crdtsync.{name}"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_files_stay_readable(name: str) -> None:
+    """No file is over 400 lines."""
+    assert len(MODULES[name].read_text().splitlines()) <= MAX_LINES, f"crdtsync.{name}"
