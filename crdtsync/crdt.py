@@ -22,6 +22,9 @@ VERSION: str = pycrdt.__version__
 
 T = TypeVar("T")
 
+MAX_TRANSACTION_BYTES = 16 * 1024
+"""After this much a transaction is committed: what that costs grows faster than its size."""
+
 
 class IntegrationError(CrdtsyncError):
     """The CRDT library refused bytes that the update reader had let through."""
@@ -47,15 +50,22 @@ class Replica:
             self.apply((state,))
 
     def apply(self, updates: Iterable[bytes]) -> None:
-        """Integrate updates in one transaction.
+        """Integrate updates, a few kilobytes in one transaction.
 
+        One each costs 2.6 us a keystroke, 2,000 joined ones 0.3, all 259,778 of a paper 7.
         Raises ``IntegrationError``; the replica may hold a part then, and is to be thrown away.
         """
 
         def call() -> None:
-            with self._doc.transaction():
-                for update in updates:
-                    self._doc.apply_update(update)
+            waiting = iter(updates)
+            update = next(waiting, None)
+            while update is not None:
+                size = 0
+                with self._doc.transaction():
+                    while update is not None and size < MAX_TRANSACTION_BYTES:
+                        self._doc.apply_update(update)
+                        size += len(update)
+                        update = next(waiting, None)
 
         _contained(call)
 

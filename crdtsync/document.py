@@ -63,7 +63,7 @@ class Document:
         "_held",
         "_held_bytes",
         "_limits",
-        "_max_type_depth",
+        "_loading",
         "_pairs",
         "_state_vector",
         "_stored_limits",
@@ -80,7 +80,7 @@ class Document:
         """
         self._limits = limits
         self._stored_limits = _stored(limits)
-        self._max_type_depth = self._stored_limits.max_type_depth  # until everything is loaded
+        self._loading = True
         self.clocks: dict[int, int] = {}
         """Of every client the next clock, admitted updates included."""
         self._deleted = IdSet()
@@ -248,7 +248,10 @@ class Document:
         structs = found.structs or []
         if len(found.ranges) > 1:
             structs = causal_order(structs, self.clocks)
-        self._types.add(structs, deleted=self._deleted, max_depth=self._max_type_depth)
+        # What was let in before is let in again, whatever was made of it since.
+        limits = self._stored_limits if self._loading else self._limits
+        deleted = None if self._loading else self._deleted
+        self._types.add(structs, deleted=deleted, max_depth=limits.max_type_depth)
 
     def _note(self, found: Scan, update: bytes) -> None:
         if found.types or found.parents or self._types is not None:
@@ -299,7 +302,7 @@ class Document:
 
     def loaded(self) -> None:
         """Take note that what follows comes from clients: their limits hold from here on."""
-        self._max_type_depth = self._limits.max_type_depth
+        self._loading = False
 
     def replay(self, update: bytes) -> None:
         """Take over an update of the stored log while the document is loaded.

@@ -26,11 +26,12 @@ class TypeIndex:
         self._clients: dict[int, tuple[list[int], list[int]]] = {}
         self._types = IdSet()
 
-    def add(self, structs: Iterable[Struct], *, deleted: IdSet, max_depth: int) -> None:
+    def add(self, structs: Iterable[Struct], *, deleted: IdSet | None, max_depth: int) -> None:
         """Take over structs in an order in which each one's references come before it.
 
         Raises ``InvalidUpdate`` where one would make a type deeper than ``max_depth``, or lies
-        in something that is neither a type nor ``deleted``. Depths are as before then.
+        in something that is neither a type nor ``deleted`` (``None``: anything may be a
+        parent). Depths are as before then.
         """
         added: list[int] = []
         try:
@@ -39,7 +40,11 @@ class TypeIndex:
                 if isinstance(parent, str):
                     depth = 1
                 elif parent is not None:
-                    if not self._types.has(*parent) and not deleted.has(*parent):
+                    if (
+                        deleted is not None
+                        and not self._types.has(*parent)
+                        and not deleted.has(*parent)
+                    ):
                         raise InvalidUpdate(
                             "an item lies in something that is no shared type",
                             kind="update-bad-parent",

@@ -58,6 +58,9 @@ async def _load_and_kill(kind: Kind, setting: Setting, groups: list[Group], data
                 writer.window = setting.window or _WINDOW
                 writer.pump()
         await asyncio.sleep(0.5 + dice.random())
+        for group in groups:
+            for writer in group.writers:
+                writer.stop()
         server.kill()
         # What the kernel had already taken from the server still reaches the readers.
         await asyncio.sleep(_DRAIN_S)

@@ -1,5 +1,6 @@
 """One process owns a store: a lock file beside it, and the owner's process id for people."""
 
+import errno
 import logging
 import os
 from pathlib import Path
@@ -28,6 +29,9 @@ class StoreLock:
 
     def acquire(self) -> None:
         """Take the lock; raise ``StoreLocked`` at once where another process has it."""
+        folder = self._owner.parent
+        if not folder.is_dir():  # which filelock would create
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
         try:
             self._lock.acquire(timeout=0)
         except Timeout:

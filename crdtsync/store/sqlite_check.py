@@ -55,10 +55,10 @@ class Checker:
 
     def run(self) -> Iterator[Finding]:
         """Yield what is wrong with the database as a whole, then each document's findings."""
+        yield from self._kept()  # by earlier repairs
         yield from self._integrity()
         yield from self._index()
         yield from self._orphans()
-        yield from self._kept()
         last = 0
         while True:
             rows = (

@@ -371,7 +371,8 @@ async def test_a_store_is_used_inside_async_with(make: Maker) -> None:
     assert "async with" in caught.value.hint
     async with store:
         with pytest.raises(StoreError, match="open already"):
-            await store.__aenter__()
+            async with store:
+                pass
     with pytest.raises(StoreError, match="not open"):
         await store.load("d")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from crdtsync.errors import StoreError, StoreLocked
+from crdtsync.store import Store
 from tests.store.kit import Maker, findings, rec, recs, worse_than_ok
 
 ROOT = Path(__file__).parents[2]
@@ -43,6 +44,12 @@ def line(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline().strip()
 
 
+async def entered(store: Store) -> None:
+    """Enter a store and leave it."""
+    async with store:
+        pass
+
+
 def files(folder: Path) -> dict[str, bytes]:
     """Return every file below a folder with its bytes."""
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
@@ -54,7 +61,7 @@ async def test_a_second_process_is_refused(make_durable: Maker) -> None:
     with child(make_durable, HOLD) as process:
         assert line(process) == "ready"
         with pytest.raises(StoreLocked, match=f"in use by process {process.pid}") as caught:
-            await make_durable().__aenter__()
+            await entered(make_durable())
         assert str(make_durable.path) in str(caught.value)
         assert f"Stop process {process.pid}" in caught.value.hint
         async with make_durable(read_only=True) as reader:
@@ -68,7 +75,7 @@ async def test_one_process_has_one_owner_too(make_durable: Maker) -> None:
     """A second store object of the same process is refused as well, and the first goes on."""
     async with make_durable() as store:
         with pytest.raises(StoreLocked, match=f"process {os.getpid()}"):
-            await make_durable().__aenter__()
+            await entered(make_durable())
         await store.append([rec("d", 1)])
     async with make_durable():
         pass
@@ -124,7 +131,7 @@ async def test_a_reader_writes_nothing(make_durable: Maker) -> None:
 async def test_there_must_be_something_to_read(make_durable: Maker) -> None:
     """Opening a store that does not exist for reading says so and makes nothing."""
     with pytest.raises(StoreError, match="there is no store"):
-        await make_durable(read_only=True).__aenter__()
+        await entered(make_durable(read_only=True))
     assert list(make_durable.folder.iterdir()) == []
 
 
@@ -133,7 +140,7 @@ async def test_a_missing_folder_is_named(make_durable: Maker) -> None:
     """A store in a folder that does not exist says which to create."""
     make = Maker(make_durable.kind, make_durable.folder / "missing")
     with pytest.raises(StoreError) as caught:
-        await make().__aenter__()
+        await entered(make())
     assert str(make.folder) in caught.value.hint
 
 

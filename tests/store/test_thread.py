@@ -152,16 +152,15 @@ def test_a_loop_that_has_ended_is_survived(job: Job, caplog: pytest.LogCaptureFi
 
     async def abandon() -> None:
         await thread.__aenter__()
-        waiting = asyncio.ensure_future(thread.run(job))
+        waiting.append(asyncio.ensure_future(thread.run(job)))
         await asyncio.sleep(0)
-        waiting.remove_done_callback(print)
 
+    waiting: list[asyncio.Future[str]] = []
     loop = asyncio.new_event_loop()
     loop.run_until_complete(abandon())
-    pending = asyncio.all_tasks(loop)
     loop.close()
     job.release()
     asyncio.run(thread.__aexit__(None, None, None))
     assert "event loop ended" in caplog.text
-    for task in pending:  # so that asyncio does not complain about it
+    for task in waiting:  # so that asyncio does not complain about it
         task._log_destroy_pending = False  # type: ignore[attr-defined]

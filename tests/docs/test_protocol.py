@@ -1,0 +1,233 @@
+"""``docs/protocol.md`` says what the code does: names, messages, limits, refusals, close codes."""
+
+import ast
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from inspect import isclass
+
+import pytest
+
+from crdtsync import errors
+from crdtsync.awareness import Entry, encode_entries, read_entries
+from crdtsync.document import Document
+from crdtsync.encoding import write_var_string, write_var_uint
+from crdtsync.errors import CloseCode, InvalidDocumentName, RemoteError
+from crdtsync.limits import Limits
+from crdtsync.protocol import (
+    EMPTY_STEP_2,
+    KEEPALIVE,
+    MAX_MESSAGES,
+    QUERY_AWARENESS,
+    AwarenessMessage,
+    QueryAwareness,
+    SyncStep1,
+    SyncStep2,
+    SyncUpdate,
+    decode_frame,
+    document_name,
+)
+from crdtsync.session import Session
+from crdtsync.update import read_state_vector, scan
+
+from .kit import REPOSITORY, code, page, table
+
+PAGE = page("docs/protocol.md")
+LIMITS = Limits()
+
+
+def test_close_codes() -> None:
+    """The table has every close code under its name, and says which are final."""
+    rows = {int(row[0]): row for row in table(PAGE, "Code", "Name")}
+    assert {number: code(row[1])[0] for number, row in rows.items()} == {
+        each.value: each.name for each in CloseCode
+    }
+    assert {number for number, row in rows.items() if row[3] == "yes"} == {
+        each.value for each in CloseCode if 4400 <= each < 4500
+    }
+
+
+def test_every_code_is_some_error_s() -> None:
+    """Each final code belongs to an error, and no error has a code that the table lacks."""
+    kinds = [each for each in vars(errors).values() if isclass(each)]
+    codes = {each.close_code for each in kinds if issubclass(each, RemoteError)}
+    assert codes == {each for each in CloseCode if each >= 4400}
+
+
+def test_document_names() -> None:
+    """Each path of the table gives the name beside it, or is refused."""
+    for path, name in table(PAGE, "Path", "Document"):
+        (raw,) = code(path)
+        if name == "refused":
+            with pytest.raises(InvalidDocumentName):
+                document_name(raw)
+        else:
+            assert document_name(raw) == code(name)[0]
+
+
+def test_whole_messages() -> None:
+    """Each frame of the table is one message, of the kind that is said."""
+    frames = {row[0].strip("`"): row[1] for row in table(PAGE, "Frame", "Message")}
+    kinds = {
+        "step 1": SyncStep1,
+        "step 2": SyncStep2,
+        "update": SyncUpdate,
+        "awareness": AwarenessMessage,
+        "query awareness": QueryAwareness,
+    }
+    for written, meaning in frames.items():
+        (message,) = decode_frame(bytes.fromhex(written))
+        assert type(message) is kinds[re.match("step [12]|query awareness|[a-z]+", meaning)[0]]
+        Session(LIMITS).receive(bytes.fromhex(written))
+    known = {bytes.fromhex(written) for written in frames}
+    assert {EMPTY_STEP_2, KEEPALIVE, QUERY_AWARENESS} <= known
+
+
+def test_messages_of_a_frame() -> None:
+    """A frame may hold as many messages as the page says, and no more."""
+    (most,) = re.findall(r"up to (\d+) in one frame", PAGE)
+    assert int(most) == MAX_MESSAGES
+    assert len(decode_frame(QUERY_AWARENESS * MAX_MESSAGES)) == MAX_MESSAGES
+
+
+def item(content: bytes, *, info: int = 4, parent: bytes = b"\x01\x01t") -> bytes:
+    """Return one item's bytes: by default a text in the root ``t``."""
+    return bytes((info,)) + parent + content
+
+
+def update(*structs: bytes, clock: int = 0, deletes: bytes = b"\x00") -> bytes:
+    """Return an update of client 1."""
+    head = b"\x01" + write_var_uint(len(structs)) + b"\x01" + write_var_uint(clock)
+    return head + b"".join(structs) + deletes
+
+
+def nested_any(depth: int) -> bytes:
+    """Return a value of arrays inside one another."""
+    return b"\x01" + b"\x75\x01" * depth + b"\x7e"
+
+
+def nested_types(depth: int) -> bytes:
+    """Return arrays, each inside the one before."""
+    first = item(b"\x00", info=7)
+    inner = (item(b"\x00", info=7, parent=b"\x00\x01" + write_var_uint(n)) for n in range(depth - 1))
+    return update(first, *inner)
+
+
+def admit(data: bytes, limits: Limits) -> None:
+    """Let an update into an empty document."""
+    document = Document(limits)
+    document.loaded()
+    document.admit(data, scan(data, limits, structs=True))
+
+
+def clients(count: int) -> bytes:
+    """Return the beginning of something that names so many clients."""
+    return write_var_uint(count)
+
+
+TEXT = item(b"\x02hi")
+DEEP = "[" * 101 + "]" * 101
+
+REFUSED: dict[str, list[Callable[[], object]]] = {
+    "malformed-message": [
+        lambda: decode_frame(b""),
+        lambda: decode_frame(b"\x00\x02\x05\x01"),
+        lambda: decode_frame(b"\x00\x07\x00"),
+        lambda: decode_frame(b"\x02\x07\x00"),
+        lambda: decode_frame(QUERY_AWARENESS * (MAX_MESSAGES + 1)),
+        lambda: read_entries(encode_entries([Entry(1, 1, "{")]), LIMITS),
+    ],
+    "message-too-large": [
+        lambda: read_entries(encode_entries([Entry(1, 1, f'"{"x" * 65536}"')]), LIMITS),
+        lambda: read_entries(encode_entries(Entry(n, 1, "1") for n in range(10_001)), LIMITS),
+    ],
+    "update-truncated": [lambda: scan(update(TEXT)[:-1], LIMITS)],
+    "update-trailing": [lambda: scan(update(TEXT) + b"\x00", LIMITS)],
+    "update-clients": [
+        lambda: scan(clients(65_537), LIMITS),
+        lambda: scan(b"\x00" + clients(65_537), LIMITS),
+        lambda: read_state_vector(clients(65_537), LIMITS),
+    ],
+    "update-empty-client": [lambda: scan(b"\x01\x00\x01\x00\x00", LIMITS)],
+    "update-zero-length": [
+        lambda: scan(update(item(b"\x00")), LIMITS),
+        lambda: scan(b"\x00\x01\x01\x01\x00\x00", LIMITS),
+    ],
+    "update-clock": [
+        lambda: scan(update(TEXT, clock=2**31 - 1), LIMITS),
+        lambda: scan(b"\x00\x01\x01\x01\x00" + write_var_uint(2**31 + 1), LIMITS),
+    ],
+    "update-conflicts": [lambda: scan(update(*[TEXT] * 2001), LIMITS)],
+    "update-any-depth": [lambda: scan(update(item(nested_any(513), info=8)), LIMITS)],
+    "update-type-depth": [lambda: admit(nested_types(512), LIMITS)],
+    "update-bad-parent": [
+        lambda: admit(update(TEXT, item(b"\x02hi", parent=b"\x00\x01\x00")), LIMITS)
+    ],
+    "update-json": [lambda: scan(update(item(b"\x01\x011", info=2)), LIMITS)],
+    "update-json-depth": [lambda: scan(update(item(write_var_string(DEEP), info=5)), LIMITS)],
+    "update-bad-json": [lambda: scan(update(item(write_var_string("{"), info=5)), LIMITS)],
+    "invalid-update": [
+        lambda: scan(b"\x02" + update(TEXT)[1:-1] * 2 + b"\x00", LIMITS),
+        lambda: scan(update(item(b"\x02hi", info=31)), LIMITS),
+        lambda: scan(update(b"\x84\x01\x05\x02hi"), LIMITS),
+        lambda: scan(update(b"\x20\x01"), LIMITS),
+        lambda: scan(update(item(b"\x02\xff\xff")), LIMITS),
+    ],
+    "bad-state-vector": [
+        lambda: read_state_vector(b"\x01\x01", LIMITS),
+        lambda: read_state_vector(b"\x01\x01\x01\x00", LIMITS),
+        lambda: read_state_vector(b"\x02\x01\x01\x01\x01", LIMITS),
+    ],
+}
+"""Per kind: what is refused as such, each with the first value that is too much."""
+
+ELSEWHERE = {"unsupported-data": "a text frame is the connection's to refuse"}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_is_refused(kind: str) -> None:
+    """Each example is refused, and as the kind that the page says."""
+    for example in REFUSED[kind]:
+        with pytest.raises(RemoteError) as caught:
+            example()
+        assert caught.value.kind == kind
+
+
+@pytest.mark.parametrize(
+    ("allowed", "limits"),
+    [
+        (lambda limits: scan(update(*[TEXT] * 2000), limits), LIMITS),
+        (lambda limits: scan(update(item(nested_any(512), info=8)), limits), LIMITS),
+        (lambda limits: admit(nested_types(511), limits), LIMITS),
+        (lambda limits: scan(update(TEXT, clock=2**31 - 2), limits), LIMITS),
+        (lambda limits: scan(update(TEXT), limits), replace(LIMITS, max_update_clients=1)),
+    ],
+)
+def test_what_is_just_allowed(allowed: Callable[[Limits], object], limits: Limits) -> None:
+    """The last value below each limit passes."""
+    allowed(limits)
+
+
+def test_the_table_has_every_kind() -> None:
+    """The kinds of the table are those that the readers raise, and each has an example."""
+    documented = {code(row[0])[0] for row in table(PAGE, "Kind", "What it means")}
+    assert documented == set(REFUSED) | set(ELSEWHERE)
+    raised = {errors.MalformedMessage.kind, errors.MessageTooLarge.kind}
+    raised |= {errors.InvalidUpdate.kind, errors.UnsupportedData.kind}
+    for path in (REPOSITORY / "crdtsync").glob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(call, ast.Call):
+                raised |= {
+                    str(word.value.value)
+                    for word in call.keywords
+                    if word.arg == "kind" and isinstance(word.value, ast.Constant)
+                }
+    assert raised == documented
+
+
+def test_reasons_never_repeat_what_was_sent() -> None:
+    """Whatever the bytes are, the reason is one of a few sentences."""
+    secret = update(item(write_var_string("sesame"), info=5))
+    with pytest.raises(RemoteError) as caught:
+        scan(secret, LIMITS)
+    assert "sesame" not in str(caught.value)
