@@ -89,11 +89,11 @@ class Committer:
     async def _commit(self) -> None:
         hub = self._hub
         rooms, self._dirty = self._dirty, []
-        hub.pressure.pending_bytes = 0
         self._committing = True
         try:
             time_ms = hub.clock.time_ms()
             batches = [(room, room.take_batch(time_ms)) for room in rooms]
+            hub.pressure.pending_bytes = 0
             records = [record for _, batch in batches for record in batch]
             started_s = hub.clock.monotonic_s()
             try:

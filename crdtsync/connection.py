@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 from crdtsync.crdt import IntegrationError
 from crdtsync.errors import CloseCode, RemoteError, UnsupportedData, close_reason
 from crdtsync.gate import Principal
-from crdtsync.protocol import permission_denied_frame
-from crdtsync.session import Event, Session, UpdateReceived
+from crdtsync.protocol import permission_denied_frame, short_update
+from crdtsync.session import Event, Session
 
 if TYPE_CHECKING:
     from crdtsync.room import Room
@@ -69,6 +69,7 @@ class Connection:
         "closed",
         "cursor",
         "denials",
+        "free",
         "link",
         "live",
         "owed",
@@ -113,6 +114,8 @@ class Connection:
         self.owes_step_1 = False
         """While blocked: whether the room has something to ask it for."""
         self.denials = 0
+        self.free = False
+        """Whether it may write, whatever it writes."""
         self._backlog: list[bytes] = []
         self._backlog_bytes = 0
         self._reading_paused = False
@@ -133,11 +136,13 @@ class Connection:
         room = self.room
         room.stats.bytes_in += len(frame)
         try:
+            update = short_update(frame)
+            if update is not None:  # the path of a keystroke
+                found = self.session.read_update(update, structs=room.detailed)
+                room.receive_update(self, update, found)
+                return
             for event in self.session.receive(frame, structs=room.detailed):
-                if type(event) is UpdateReceived:
-                    room.receive_update(self, *event)
-                else:
-                    room.handle(self, event)
+                room.handle(self, event)
                 if self.closed:  # by what it just did
                     break  # type: ignore[unreachable] # it is not
         except RemoteError as error:
@@ -233,6 +238,7 @@ class Connection:
     def go_live(self) -> None:
         """Handle what came while the room was loading."""
         self.live = True
+        self.free = self.room.writable_by(self.principal)
         backlog, self._backlog = self._backlog, []
         self._backlog_bytes = 0
         self.resume_reading()

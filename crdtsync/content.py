@@ -9,7 +9,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from crdtsync.crdt import read_roots
+from crdtsync.crdt import IntegrationError, read_roots
 from crdtsync.limits import Limits
 from crdtsync.slicing import causal_order
 from crdtsync.update import (
@@ -39,7 +39,14 @@ _KIND_OF_CONTENT: Final[dict[int, RootKind]] = {
     BINARY: "array",
     DOC: "array",
 }
-_UNLIMITED: Final = Limits(max_conflicts=1 << 62, max_update_clients=1 << 62)
+_TEXT_TYPES: Final = {2, 6}
+_MOST: Final = 1 << 62
+_UNLIMITED: Final = Limits(
+    max_conflicts=_MOST, max_update_clients=_MOST, max_any_depth=_MOST, max_type_depth=_MOST
+)
+
+Place = str | tuple[int, int]
+"""Where an item lies: directly in a root, or in the shared type with an id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,30 +72,44 @@ def export(state: bytes) -> dict[str, RootExport]:
 
 
 def root_kinds(state: bytes) -> dict[str, RootKind]:
-    """Return each root's kind, by name; a root whose content is all deleted counts as text."""
-    structs = scan(state, _UNLIMITED, structs=True).structs or []
+    """Return each root's kind, by name; a root whose content is all deleted counts as text.
+
+    Raises ``IntegrationError`` where characters beyond the BMP lie in what is no text: pycrdt
+    reads such an array for ever.
+    """
+    found = scan(state, _UNLIMITED, structs=True)
+    beyond = set(found.pairs or ())
     places = _Places()
     kinds: dict[str, RootKind] = {}
     emptied: dict[str, RootKind] = {}
-    for struct in causal_order(structs, {}):
-        root = places.place(struct)
-        if root is None:
+    types: dict[Place, int] = {}
+    astral: set[Place | None] = set()
+    for struct in causal_order(found.structs or (), {}):
+        place, keyed = places.place(struct)
+        if struct.kind == TYPE:
+            types[struct.client, struct.clock] = struct.type_ref
+        elif beyond and struct.kind == STRING and _holds(struct, beyond):
+            astral.add(None if keyed else place)
+        if not isinstance(place, str):
             continue
-        kind = _kind(struct)
+        kind = "map" if keyed else _kind(struct)
         if kind is None:
-            emptied.setdefault(root, "text")
-        elif kind == "map":
-            kinds.setdefault(root, "map")
+            emptied.setdefault(place, "text")
+        elif kind == "text" and kinds.get(place) == "array":
+            kinds[place] = "text"  # a text may hold shared types; an array has no characters
         else:
-            kinds.setdefault(root, kind)
-            if kind == "text" and kinds[root] == "array":
-                kinds[root] = "text"  # a text may hold shared types; an array has no characters
+            kinds.setdefault(place, kind)
+    for place in astral:
+        if kinds.get(str(place)) != "text" and types.get(place or "", -1) not in _TEXT_TYPES:
+            raise IntegrationError("the document has characters where no text is")
     return dict(sorted((emptied | kinds).items()))
 
 
+def _holds(struct: Struct, ids: set[tuple[int, int]]) -> bool:
+    return any((struct.client, struct.clock + n) in ids for n in range(struct.length))
+
+
 def _kind(struct: Struct) -> RootKind | None:
-    if struct.key is not None:
-        return "map"
     if struct.kind == DELETED:
         return None
     if struct.kind == TYPE:
@@ -97,31 +118,27 @@ def _kind(struct: Struct) -> RootKind | None:
 
 
 class _Places:
-    """Which root an item lies in directly, ``None`` for deeper ones; runs take one entry."""
+    """Where each item lies, and whether under a key; runs of one place take one entry."""
 
     def __init__(self) -> None:
-        self._clients: dict[int, tuple[list[int], list[tuple[str, bool] | None]]] = {}
+        self._clients: dict[int, tuple[list[int], list[tuple[Place | None, bool]]]] = {}
 
-    def place(self, struct: Struct) -> str | None:
-        """Find and remember an item's root; items come after what they refer to."""
-        place: tuple[str, bool] | None = None
-        if isinstance(struct.parent, str):
+    def place(self, struct: Struct) -> tuple[Place | None, bool]:
+        """Find and remember an item's place; items come after what they refer to."""
+        place: tuple[Place | None, bool] = (None, False)
+        if struct.parent is not None:
             place = (struct.parent, struct.key is not None)
-        elif struct.parent is None:
-            reference = struct.origin or struct.right
-            if reference is not None:
-                place = self._at(*reference)
+        elif (reference := struct.origin or struct.right) is not None:
+            # Behind another value of a map's key the key isn't written; it is the same key.
+            place = self._at(*reference)
         starts, places = self._clients.setdefault(struct.client, ([], []))
         if not starts or places[-1] != place:
             starts.append(struct.clock)
             places.append(place)
-        # Behind another value of a map's key the key isn't written; it is that key's all the same.
-        if place is None or (place[1] and struct.key is None):
-            return None
-        return place[0]
+        return place
 
-    def _at(self, client: int, clock: int) -> tuple[str, bool] | None:
+    def _at(self, client: int, clock: int) -> tuple[Place | None, bool]:
         runs = self._clients.get(client)
         if runs is None:
-            return None
+            return None, False
         return runs[1][max(0, bisect_right(runs[0], clock) - 1)]

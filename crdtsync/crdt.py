@@ -8,6 +8,7 @@ raises all the same leaves as one ``IntegrationError``.
 
 import base64
 import math
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -22,6 +23,8 @@ VERSION: str = pycrdt.__version__
 
 T = TypeVar("T")
 
+RECURSION_LIMIT = 10_000
+"""For reading values as deep as the limits on nesting allow."""
 MAX_TRANSACTION_BYTES = 16 * 1024
 """After this much a transaction is committed: what that costs grows faster than its size."""
 
@@ -101,7 +104,12 @@ def read_roots(state: bytes, kinds: Mapping[str, str]) -> dict[str, Any]:
         doc.apply_update(state)
         return {name: _plain(doc.get(name, type=_ROOT_TYPES[kind])) for name, kind in kinds.items()}
 
-    return _contained(call)
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, RECURSION_LIMIT))
+    try:
+        return _contained(call)
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def _plain(value: Any) -> Any:

@@ -20,7 +20,7 @@ class Limits:
     """A document's name, in UTF-8."""
     max_any_depth: int = 512
     """Nesting of arrays and objects inside one value."""
-    max_type_depth: int = 512
+    max_type_depth: int = 256
     """Nesting of shared types inside one another (a Y.Map in a Y.Array in ...)."""
     max_conflicts: int = 2_000
     """Items of one update that compete for one place: the same key, or the same two

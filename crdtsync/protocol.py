@@ -44,6 +44,7 @@ __all__ = [
     "decode_frame",
     "document_name",
     "permission_denied_frame",
+    "short_update",
     "step_1_frame",
     "step_2_frame",
     "update_frame",
@@ -170,6 +171,14 @@ def decode_frame(frame: bytes) -> list[Message]:
     except (IndexError, ValueError):
         raise MalformedMessage("the message is truncated or damaged") from None
     return messages
+
+
+def short_update(frame: bytes) -> bytes | None:
+    """Return the update of a frame that is one short update message, as a keystroke's is."""
+    size = len(frame) - 3
+    if 2 < size < 0x80 and frame[0] == SYNC and frame[1] == UPDATE and frame[2] == size:
+        return frame[3:]
+    return None
 
 
 def step_1_frame(state_vector: bytes) -> bytes:

@@ -102,7 +102,7 @@ class Room:
         "_in_flight",
         "_pending",
         "_pressure",
-        "_queued",
+        "_taken",
         "_waiters",
         "active_s",
         "clock",
@@ -148,7 +148,7 @@ class Room:
         """Of the last record handed to the store."""
         self._pending: list[Pending] = []
         self._in_flight: list[Committed] = []
-        self._queued = 0
+        self._taken = 0
         self._done = 0
         self._waiters: list[tuple[int, Callable[[], None]]] = []
         self.committed_sequence = 0
@@ -260,7 +260,7 @@ class Room:
             case StateRequested() | AwarenessRequested() if connection.blocked:
                 connection.owed[type(event)] = event
             case UpdateReceived(update, found, step_2):
-                self.receive_update(connection, update, found, step_2)
+                self.receive_update(connection, update, found, step_2=step_2)
             case StateRequested(state_vector):
                 self._answer(connection, state_vector)
             case AwarenessReceived(entries, first):
@@ -272,16 +272,19 @@ class Room:
             case Ignored(kind):
                 self.stats.messages_ignored[kind] += 1
 
+    def writable_by(self, principal: Principal) -> bool:
+        """Return whether a principal's updates need no look, one by one."""
+        return self._gate is None and not self.damage and not principal.read_only
+
     def receive_update(
-        self, connection: Connection, update: bytes, found: Scan, step_2: bool
+        self, connection: Connection, update: bytes, found: Scan, *, step_2: bool = False
     ) -> None:
         """Let a connection's update in, or say why not.
 
         Raises ``InvalidUpdate`` where it may not enter.
         """
         # The hot path: what ``submit`` does is written out here, which saves three calls.
-        self.stats.updates_in += 1
-        if self._gate is not None or self.damage or connection.principal.read_only:
+        if not connection.free:
             denial = self._denial(connection.principal, update, found)
             if denial is not None:
                 self._deny(connection, denial, found, step_2=step_2)
@@ -291,7 +294,6 @@ class Room:
         verdict = document.admit(update, found, connection)
         if verdict is Verdict.NEW and not document.ready:
             self._pending.append((update, found, connection))
-            self._queued += 1
             pressure = self._pressure
             pressure.pending_bytes += len(update)
             if not self.dirty:
@@ -333,18 +335,19 @@ class Room:
         if verdict is Verdict.NEW:
             self._queue(update, found, source)
         elif verdict is Verdict.AHEAD:
+            self.stats.updates_in += 1
             self.stats.updates_held += 1
         for piece, described, author in self.document.take_ready():
             assert isinstance(author, Connection | Editor)
             self._queue(piece, described, author)
             verdict = verdict if verdict is Verdict.AHEAD else Verdict.NEW
         if verdict is Verdict.KNOWN:
+            self.stats.updates_in += 1
             self.stats.updates_duplicate += 1
         return verdict
 
     def _queue(self, update: bytes, found: Scan, source: Source) -> None:
         self._pending.append((update, found, source))
-        self._queued += 1
         pressure = self._pressure
         pressure.pending_bytes += len(update)
         if not self.dirty:
@@ -374,6 +377,8 @@ class Room:
         """
         pending, self._pending = self._pending, []
         self.dirty = False
+        self._taken += len(pending)
+        self.stats.updates_in += len(pending)
         records: list[Record] = []
         for group in self._groups(pending):
             joined = join_updates([(update, layout) for update, layout, _ in group])
@@ -386,6 +391,9 @@ class Room:
 
     def _groups(self, pending: list[Pending]) -> Iterator[list[Pending]]:
         most, size_limit = self.limits.max_merge, self.limits.max_frame_bytes
+        if 0 < len(pending) <= most and self._pressure.pending_bytes <= size_limit:
+            yield pending
+            return
         start = 0
         while start < len(pending):
             end = start + 1
@@ -406,7 +414,11 @@ class Room:
         time_ms: int,
     ) -> None:
         """Add the records of one group, a run of one source each, and its entry."""
-        runs = [list(run) for _, run in groupby(group, key=_source)]
+        sources = [source for _, _, source in group]
+        if sources.count(sources[0]) == len(sources):
+            runs = [group]
+        else:
+            runs = [list(run) for _, run in groupby(group, key=_source)]
         for run in runs:
             part = joined if len(runs) == 1 else join_updates([each[:2] for each in run])
             updates = [part[0]] if part is not None else [update for update, _, _ in run]
@@ -447,10 +459,11 @@ class Room:
 
     def when_committed(self, call: Callable[[], None]) -> None:
         """Call something once everything queued so far is committed."""
-        if self._done == self._queued:
+        target = self._taken + len(self._pending)
+        if self._done == target:
             call()
         else:
-            self._waiters.append((self._queued, call))
+            self._waiters.append((target, call))
 
     def _wake_waiters(self) -> None:
         waiting, self._waiters = self._waiters, []
@@ -463,8 +476,8 @@ class Room:
     def abandoned(self) -> None:
         """Give up what could not be committed: the clients have it, and bring it back."""
         self._in_flight.clear()
+        self._done = self._taken = self._taken + len(self._pending)
         self._pending.clear()
-        self._done = self._queued
         self._wake_waiters()
 
     # Closing

@@ -5,13 +5,11 @@ remembers only what the protocol makes it remember.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from crdtsync.awareness import Entry, read_entries
+from crdtsync.encoding import write_var_uint
 from crdtsync.limits import Limits
 from crdtsync.protocol import (
-    SYNC,
-    UPDATE,
     AuthMessage,
     AwarenessMessage,
     QueryAwareness,
@@ -21,7 +19,7 @@ from crdtsync.protocol import (
     UnknownMessage,
     decode_frame,
 )
-from crdtsync.update import EMPTY_UPDATE, Scan, read_state_vector, scan
+from crdtsync.update import EMPTY_UPDATE, Scan, read_state_vector, scan, scan_keystroke
 
 __all__ = [
     "AwarenessReceived",
@@ -34,8 +32,9 @@ __all__ = [
 ]
 
 
-class UpdateReceived(NamedTuple):
-    """The client brings an update, already read. A tuple: made 0.6 us faster than the others."""
+@dataclass(frozen=True, slots=True)
+class UpdateReceived:
+    """The client brings an update, already read."""
 
     update: bytes
     scan: Scan
@@ -78,11 +77,31 @@ Event = UpdateReceived | StateRequested | AwarenessReceived | AwarenessRequested
 class Session:
     """The protocol state of one connection."""
 
-    __slots__ = ("_heard_awareness", "_limits")
+    __slots__ = ("_client", "_encoded_client", "_heard_awareness", "_limits")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._heard_awareness = False
+        self._client = 0  # the one that typed last
+        self._encoded_client = b"\x00"
+
+    def read_update(self, update: bytes, *, structs: bool = False) -> Scan:
+        """Read the update of a short update message: what ``receive`` does, without a detour.
+
+        Raises ``InvalidUpdate``.
+        """
+        if not structs:
+            try:
+                found = scan_keystroke(update, self._client, self._encoded_client)
+            except IndexError:
+                found = None  # damaged: the full reader says how
+            if found is not None:
+                return found
+        found = scan(update, self._limits, structs=structs)
+        if len(found.ranges) == 1 and found.ranges[0][0] != self._client:
+            self._client = found.ranges[0][0]
+            self._encoded_client = write_var_uint(self._client)
+        return found
 
     def receive(self, frame: bytes, *, structs: bool = False) -> list[Event]:
         """Read one frame; with ``structs``, scan its updates in detail.
@@ -90,11 +109,6 @@ class Session:
         Raises ``MalformedMessage``, ``InvalidUpdate`` or ``MessageTooLarge``. Nothing of a
         frame counts where any part of it is bad.
         """
-        # One short update, the frame of a keystroke: 1.5 us faster than by its message.
-        size = len(frame) - 3
-        if 2 < size < 0x80 and frame[0] == SYNC and frame[1] == UPDATE and frame[2] == size:
-            update = frame[3:]
-            return [UpdateReceived(update, scan(update, self._limits, structs=structs), False)]
         events: list[Event] = []
         for message in decode_frame(frame):
             match message:

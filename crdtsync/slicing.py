@@ -225,26 +225,36 @@ def join_updates(updates: Sequence[tuple[bytes, Layout]]) -> tuple[bytes, Layout
     """
     if len(updates) == 1:
         return updates[0]
-    blocks: dict[int, Block] = {}
+    starts: dict[int, int] = {}
+    ends: dict[int, int] = {}
+    counts: dict[int, int] = {}
+    bodies: dict[int, list[bytes]] = {}
     deletes: list[Range] = []
     for update, found in updates:
-        ranges = found.ranges
-        if ranges:
-            if found.skips:
-                return None
-            for (client, start, end), (first, last, count) in zip(
-                ranges, found.bodies, strict=True
-            ):
-                block = blocks.get(client)
-                if block is None:
-                    blocks[client] = (start, end, count, [update[first:last]])
-                elif block[1] == start:
-                    block[3].append(update[first:last])
-                    blocks[client] = (block[0], end, block[2] + count, block[3])
-                else:
-                    return None
         if found.deletes:
             deletes += found.deletes
+        if not found.ranges:
+            continue
+        if found.skips:
+            return None
+        for (client, start, end), (first, last, count) in zip(
+            found.ranges, found.bodies, strict=True
+        ):
+            border = ends.get(client)
+            if border == start:
+                bodies[client].append(update[first:last])
+                counts[client] += count
+            elif border is None:
+                starts[client] = start
+                bodies[client] = [update[first:last]]
+                counts[client] = count
+            else:
+                return None
+            ends[client] = end
+    blocks = {
+        client: (start, ends[client], counts[client], bodies[client])
+        for client, start in starts.items()
+    }
     return _assemble(blocks, deletes)
 
 

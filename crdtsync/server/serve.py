@@ -8,9 +8,11 @@ import asyncio
 import errno
 import gc
 import logging
+import os
 import signal
 import socket
 import ssl
+import stat
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -39,6 +41,7 @@ __all__ = ["Listening", "run", "serve"]
 log = logging.getLogger("crdtsync")
 
 BACKLOG: Final = 2048
+PORT_ATTEMPTS: Final = 10
 HTTP_CLOSE_TIMEOUT_S: Final = 3.0
 SWITCH_INTERVAL_S: Final = 0.0005
 GC_THRESHOLD: Final = 20_000
@@ -171,6 +174,8 @@ async def _serve_hub(
     log.info("stopping: committing and sending clients away to come back")
     for server in servers:
         server.close()
+    if config.unix_socket and os.path.exists(config.unix_socket):
+        os.unlink(config.unix_socket)
     await hub.drain()
     if native is not None:
         await native.aclose()
@@ -220,6 +225,7 @@ async def _unix_server(
     http: HttpServer,
     tls: ssl.SSLContext | None,
 ) -> asyncio.AbstractServer:
+    _clear_stale_socket(path)
     try:
         return await loop.create_unix_server(
             lambda: FrontDoor(http, None),
@@ -234,11 +240,38 @@ async def _unix_server(
         ) from None
 
 
+def _clear_stale_socket(path: str) -> None:
+    """Remove the socket of a server that is gone; raise where one still answers."""
+    if not os.path.exists(path) or not stat.S_ISSOCK(os.stat(path).st_mode):
+        return  # nothing there, or something that isn't ours to remove: binding says so
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            os.unlink(path)
+            return
+    raise OperatorError(
+        f"another server listens on {path}",
+        hint="Stop the other server, or choose another path with --uds",
+    )
+
+
 def _bind(host: str, port: int) -> list[socket.socket]:
     """Bind every address of a host, all on one port.
 
     Raises ``OperatorError`` where none can be had.
     """
+    for _ in range(PORT_ATTEMPTS - 1):
+        try:
+            return _bind_once(host, port)
+        except OperatorError:
+            if port:
+                raise
+            # Port 0: what the first address got may be taken on the second.
+    return _bind_once(host, port)
+
+
+def _bind_once(host: str, port: int) -> list[socket.socket]:
     try:
         found = socket.getaddrinfo(
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

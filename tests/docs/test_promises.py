@@ -1,7 +1,7 @@
 """The promises of ``docs/guarantees.md`` that concern several parts at once, kept end to end."""
 
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from signal import SIGKILL
 from typing import Any
@@ -154,9 +154,9 @@ class Trouble(MemoryStore):
 
 
 @pytest.fixture
-async def store() -> AsyncIterator[Trouble]:
+async def store() -> Trouble:
     """A store that works until it is told otherwise."""
-    yield Trouble()
+    return Trouble()
 
 
 @pytest.mark.anyio
@@ -342,16 +342,19 @@ async def test_a_hook_that_fails_disturbs_nobody(store: Trouble) -> None:
 def test_what_was_seen_outlives_a_kill(kind: str, durability: Durability, tmp_path: Path) -> None:
     """After ``kill -9`` under load, everything that any client saw is there."""
     options = ("--store", f"{kind}:{tmp_path / 'store'}", "--durability", durability)
-    with serving(tmp_path, *options) as (process, url):
-        with Client(f"{url}/d?ack=1") as ann, Client(f"{url}/d") as bob:
-            ann.sync()
-            bob.sync()
-            for number in range(300):
-                ann.append(f"{number} ")
-            bob.receive_until(lambda: len(bob.text) > 400)
-            process.stop(SIGKILL)
-            ann.closed()
-            bob.closed()
+    with (
+        serving(tmp_path, *options) as (process, url),
+        Client(f"{url}/d?ack=1") as ann,
+        Client(f"{url}/d") as bob,
+    ):
+        ann.sync()
+        bob.sync()
+        for number in range(300):
+            ann.append(f"{number} ")
+        bob.receive_until(lambda: len(bob.text) > 400)
+        process.stop(SIGKILL)
+        ann.closed()
+        bob.closed()
     told = [m for m in ann.messages if isinstance(m, SyncUpdate)]
     with serving(tmp_path, *options) as (_, url), Client(f"{url}/d") as eve:
         eve.sync()
@@ -364,7 +367,7 @@ def test_what_was_seen_outlives_a_kill(kind: str, durability: Durability, tmp_pa
 
 @pytest.mark.parametrize(("durability", "level"), [("fsync", 2), ("os", 1), ("none", 0)])
 def test_sqlite_syncs_as_the_level_says(durability: Durability, level: int, tmp_path: Path) -> None:
-    """``fsync`` has SQLite sync each commit (FULL), ``os`` none (NORMAL), with a WAL in any case."""
+    """``fsync`` has SQLite sync each commit (FULL), ``os`` has not (NORMAL); there is a WAL."""
     db = connect(tmp_path / "store.db", durability, mode="rwc")
     try:
         assert db.execute("PRAGMA synchronous").fetchone() == (level,)

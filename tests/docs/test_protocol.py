@@ -85,7 +85,7 @@ def test_whole_messages() -> None:
 
 def test_messages_of_a_frame() -> None:
     """A frame may hold as many messages as the page says, and no more."""
-    (most,) = re.findall(r"up to (\d+) in one frame", PAGE)
+    (most,) = re.findall(r"up to\s(\d+)\sin\sone\sframe", PAGE)
     assert int(most) == MAX_MESSAGES
     assert len(decode_frame(QUERY_AWARENESS * MAX_MESSAGES)) == MAX_MESSAGES
 
@@ -109,7 +109,9 @@ def nested_any(depth: int) -> bytes:
 def nested_types(depth: int) -> bytes:
     """Return arrays, each inside the one before."""
     first = item(b"\x00", info=7)
-    inner = (item(b"\x00", info=7, parent=b"\x00\x01" + write_var_uint(n)) for n in range(depth - 1))
+    inner = (
+        item(b"\x00", info=7, parent=b"\x00\x01" + write_var_uint(n)) for n in range(depth - 1)
+    )
     return update(first, *inner)
 
 

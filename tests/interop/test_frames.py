@@ -83,20 +83,25 @@ async def test_readers_that_pause_get_every_frame_intact(shared_server: Server, 
         await read_until(follower, Doc(), first | more)
 
 
-async def test_large_frames_that_are_sent_at_once_stay_apart(
-    shared_server: Server, room: str
-) -> None:
-    """A newcomer is answered with several large frames at one moment; each keeps its length."""
+async def test_frames_that_queue_up_stay_apart(shared_server: Server, room: str) -> None:
+    """One large frame after the other goes to a reader that does not read; none loses its head."""
     url = f"{shared_server.url}/{room}"
-    wanted = {f"{size}": "x" * size for size in (70_000, 80_000, 9_000, 90_000)}
-    async with connect(url, max_size=None, proxy=None) as writer:
-        source: Doc[Any] = Doc()
+    wanted = {str(n): f"{n:02d}" * (30_000 + 500 * n) for n in range(80)}
+    source: Doc[Any] = Doc()
+    seen: Doc[Any] = Doc()
+    async with (
+        connect(url, max_size=None, proxy=None) as writer,
+        connect(url, max_size=None, proxy=None) as probe,
+        connect(url, max_size=None, max_queue=1, sock=narrow(shared_server)) as reader,
+    ):
+        for socket_ in (probe, reader):
+            await socket_.send(create_sync_message(Doc()))
+        shown: dict[str, str] = {}
         for key, value in wanted.items():
+            shown[key] = value
             await write(writer, source, {key: value})
-            async with connect(url, max_size=None, proxy=None) as newcomer:
-                await newcomer.send(create_sync_message(Doc()))
-                known = {key: wanted[key] for key in source.get("map", type=Map)}
-                await read_until(newcomer, Doc(), known)
+            await read_until(probe, seen, shown)
+        await read_until(reader, Doc(), wanted)
 
 
 async def test_a_large_document_is_uploaded_by_its_answer_to_step_1(

@@ -270,9 +270,7 @@ async def test_damaged_pages_raise_and_are_reported(make_sqlite: Maker) -> None:
         whole = await store.load("a")
     data = make_sqlite.path.read_bytes()
     for page in range(1, len(data) // 4096):
-        make_sqlite.path.write_bytes(
-            data[: page * 4096] + bytes(4096) + data[(page + 1) * 4096 :]
-        )
+        make_sqlite.path.write_bytes(data[: page * 4096] + bytes(4096) + data[(page + 1) * 4096 :])
         try:
             async with make_sqlite(read_only=True) as store:
                 assert is_prefix(await store.load("a"), whole)

@@ -1,0 +1,112 @@
+"""The configurations of ``docs/deployment.md`` are accepted by the programs that they are for."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from crdtsync import Hub, MemoryStore
+from crdtsync.config import Config
+from crdtsync.limits import Limits
+from crdtsync.metrics import HubCollector
+
+from .kit import blocks, page, table
+
+PAGE = page("docs/deployment.md")
+(UNIT,) = blocks(PAGE, "ini")
+NGINX = blocks(PAGE, "nginx")
+CADDY = blocks(PAGE, "caddyfile")
+
+
+def installed(name: str) -> str:
+    """Return a program's path; skip where it is not installed."""
+    found = shutil.which(name, path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+    if found is None:
+        pytest.skip(f"{name} is not installed")
+    return found
+
+
+def accepted(*command: str, cwd: Path) -> None:
+    """Run a program that checks a configuration."""
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_nginx(tmp_path: Path) -> None:
+    """nginx takes the server, the path below it, the unix socket and the closed routes."""
+    nginx, openssl = installed("nginx"), installed("openssl")
+    server, below, location, unix_socket, closed = NGINX
+    accepted(
+        *(openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"),
+        *("-keyout", "key.pem", "-out", "fullchain.pem"),
+        cwd=tmp_path,
+    )
+    rest = "\n".join(re.findall(r"^ +proxy_(?!pass).*;$", server, re.MULTILINE))
+    location = re.sub(r"^ +# and the other lines .*$", lambda _: rest, location, flags=re.MULTILINE)
+    server = server.replace("/etc/ssl/docs.example.org", str(tmp_path))
+    at = server.index("    location / {")
+    http = below + server[:at] + location + closed + server[at:]
+    paths = "\n".join(
+        f"{name}_temp_path {tmp_path / name};"
+        for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    for number, body in enumerate((http, unix_socket)):
+        text = f"events {{}}\npid {tmp_path}/pid;\nhttp {{\naccess_log off;\n{paths}\n{body}}}\n"
+        (tmp_path / f"{number}.conf").write_text(text, "utf-8")
+        accepted(
+            *(nginx, "-t", "-q", "-e", str(tmp_path / "log")),
+            *("-p", str(tmp_path), "-c", str(tmp_path / f"{number}.conf")),
+            cwd=tmp_path,
+        )
+
+
+@pytest.mark.parametrize("number", range(len(CADDY)))
+def test_caddy(number: int, tmp_path: Path) -> None:
+    """Caddy takes each of its configurations."""
+    caddy = installed("caddy")
+    (tmp_path / "Caddyfile").write_text(CADDY[number], "utf-8")
+    accepted(caddy, "adapt", "--config", "Caddyfile", "--adapter", "caddyfile", cwd=tmp_path)
+
+
+def test_systemd(tmp_path: Path) -> None:
+    """systemd takes the unit, with a program where it says there is one."""
+    analyze = installed("systemd-analyze")
+    unit = tmp_path / "crdtsync.service"
+    unit.write_text(UNIT.replace("/opt/crdtsync/bin/crdtsync", "/bin/true"), "utf-8")
+    accepted(analyze, "verify", "--man=no", str(unit), cwd=tmp_path)
+
+
+def test_the_unit_fits_the_limits() -> None:
+    """The unit waits longer than a shutdown may take, and has files for every connection."""
+    values = dict(re.findall(r"^(\w+)=(.*)$", UNIT, re.MULTILINE))
+    assert int(values["TimeoutStopSec"]) > Limits().drain_timeout_s + 10
+    assert int(values["LimitNOFILE"]) > Limits().max_connections
+    assert f"--port {Config().port}" in UNIT
+
+
+def test_the_proxies_lead_to_the_default_port() -> None:
+    """Every proxy and scraper on the page talks to the port that crdtsync listens on."""
+    ports = set(re.findall(r"127\.0\.0\.1:(\d+)", PAGE))
+    assert ports == {str(Config().port)}
+
+
+def test_proxies_wait_longer_than_silence_lasts() -> None:
+    """nginx's timeouts are above the longest time in which crdtsync sends nothing."""
+    for seconds in re.findall(r"proxy_(?:read|send)_timeout (\d+)s", PAGE):
+        assert int(seconds) > 60 > Limits().keepalive_s
+
+
+def test_alarms_are_about_metrics_that_exist() -> None:
+    """Each expression names a metric, and a label that it has."""
+    kinds = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "gauge": ("",)}
+    known = {
+        family.name + ending
+        for family in HubCollector(Hub(MemoryStore())).collect()
+        for ending in kinds.get(family.type, ())
+    }
+    for row in table(PAGE, "Expression"):
+        names = re.findall(r"crdtsync_\w+", row[0])
+        assert names
+        assert set(names) <= known
