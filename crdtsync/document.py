@@ -22,8 +22,9 @@ from heapq import heappop, heappush
 from crdtsync.errors import InvalidUpdate
 from crdtsync.idset import IdSet
 from crdtsync.limits import Limits
-from crdtsync.slicing import Slices, causal_order, encode_state_vector, slice_update
+from crdtsync.slicing import Slices, causal_order, slice_update
 from crdtsync.state import CommittedState
+from crdtsync.state_vector import encode_state_vector
 from crdtsync.type_index import TypeIndex
 from crdtsync.update import EMPTY_UPDATE, Layout, Scan, scan
 

@@ -19,6 +19,7 @@ from typing import Self
 import anyio
 import anyio.abc
 
+from crdtsync.batch import Editor
 from crdtsync.clock import Clock, SystemClock
 from crdtsync.committer import Committer
 from crdtsync.connection import Connection, Link
@@ -36,7 +37,7 @@ from crdtsync.gate import Gate, Principal
 from crdtsync.housekeeping import Housekeeping
 from crdtsync.limits import Limits
 from crdtsync.protocol import check_document_name
-from crdtsync.room import Change, Editor, Pressure, Room
+from crdtsync.room import Change, Pressure, Room
 from crdtsync.stats import Stats
 from crdtsync.store.base import Loaded, Store
 from crdtsync.update import EMPTY_UPDATE, scan

@@ -4,11 +4,11 @@ Owns the way of an update through the room: gate, admission, the pending batch, 
 store has it, document and fan-out. Synchronous throughout: the hub awaits, the room never does.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
+from crdtsync.batch import Editor, Pending, Source, make_batch
 from crdtsync.clock import Clock
 from crdtsync.connection import Connection
 from crdtsync.content import RootExport, export
@@ -26,10 +26,9 @@ from crdtsync.session import (
     StateRequested,
     UpdateReceived,
 )
-from crdtsync.slicing import join_updates
 from crdtsync.stats import Stats
 from crdtsync.store.base import Record
-from crdtsync.update import Layout, Scan
+from crdtsync.update import Scan
 
 __all__ = ["Change", "Engine", "Room"]
 
@@ -80,16 +79,7 @@ class Engine(Protocol):
         ...
 
 
-class Editor(NamedTuple):
-    """A source of updates that is no connection: the library, REST."""
-
-    principal: Principal
-
-
 _DEFAULT_GATE: Final = ReadWriteGate()
-
-Source = Connection | Editor
-Pending = tuple[bytes, Scan, Source]
 
 
 class Room:
@@ -370,64 +360,17 @@ class Room:
     # Commit
 
     def take_batch(self, time_ms: int) -> list[Record]:
-        """Hand the pending updates over for a commit.
-
-        Neighbours of one source become one record, for they share author and time; neighbours
-        of any source become one entry for the document and the fan-out.
-        """
+        """Hand the pending updates over for a commit."""
         pending, self._pending = self._pending, []
         self.dirty = False
         self._taken += len(pending)
         self.stats.updates_in += len(pending)
-        records: list[Record] = []
-        for group in self._groups(pending):
-            joined = join_updates([(update, layout) for update, layout, _ in group])
-            if joined is None:  # they overlap: rare, and never worth a detour
-                for one in group:
-                    self._add(records, [one], one[:2], time_ms)
-            else:
-                self._add(records, group, joined, time_ms)
-        return records
-
-    def _groups(self, pending: list[Pending]) -> Iterator[list[Pending]]:
-        most, size_limit = self.limits.max_merge, self.limits.max_frame_bytes
-        if 0 < len(pending) <= most and self._pressure.pending_bytes <= size_limit:
-            yield pending
-            return
-        start = 0
-        while start < len(pending):
-            end = start + 1
-            size = len(pending[start][0])
-            while end < len(pending) and end - start < most:
-                size += len(pending[end][0])
-                if size > size_limit:
-                    break
-                end += 1
-            yield pending[start:end]
-            start = end
-
-    def _add(
-        self,
-        records: list[Record],
-        group: list[Pending],
-        joined: tuple[bytes, Layout],
-        time_ms: int,
-    ) -> None:
-        """Add the records of one group, a run of one source each, and its entry."""
-        sources = [source for _, _, source in group]
-        if sources.count(sources[0]) == len(sources):
-            runs = [group]
-        else:
-            runs = [list(run) for _, run in groupby(group, key=_source)]
-        for run in runs:
-            part = joined if len(runs) == 1 else join_updates([each[:2] for each in run])
-            updates = [part[0]] if part is not None else [update for update, _, _ in run]
-            for update in updates:
-                self.sequence += 1
-                author = run[0][2].principal.id
-                records.append(Record(self.name, self.sequence, time_ms, author, update))
-        source = group[0][2] if len(runs) == 1 else None
-        self._in_flight.append(Committed(*joined, len(group), source))
+        batch = make_batch(
+            pending, self.limits, document=self.name, sequence=self.sequence, time_ms=time_ms
+        )
+        self.sequence += len(batch.records)
+        self._in_flight += batch.entries
+        return batch.records
 
     def committed(self) -> None:
         """Take over what the store now has: into the document, and out to everyone."""
@@ -499,7 +442,3 @@ class Room:
         """Send every client away."""
         for connection in list(self.fanout.connections):
             connection.close(code, reason)
-
-
-def _source(pending: Pending) -> int:
-    return id(pending[2])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from crdtsync.awareness import Entry, read_entries
 from crdtsync.encoding import write_var_uint
+from crdtsync.keystroke import scan_keystroke
 from crdtsync.limits import Limits
 from crdtsync.protocol import (
     AuthMessage,
@@ -19,7 +20,8 @@ from crdtsync.protocol import (
     UnknownMessage,
     decode_frame,
 )
-from crdtsync.update import EMPTY_UPDATE, Scan, read_state_vector, scan, scan_keystroke
+from crdtsync.state_vector import read_state_vector
+from crdtsync.update import EMPTY_UPDATE, Scan, scan
 
 __all__ = [
     "AwarenessReceived",

@@ -29,14 +29,13 @@ from crdtsync.update import (
     Scan,
     Struct,
     scan,
-    skip_any,
 )
+from crdtsync.values import skip_any
 
 __all__ = [
     "Slices",
     "causal_order",
     "cut_struct",
-    "encode_state_vector",
     "join_updates",
     "missing_from",
     "slice_update",
@@ -359,10 +358,3 @@ def _content_offset(data: bytes, struct: Struct) -> int:
     if struct.key is not None:
         _, position = read_var_string(data, position)
     return position
-
-
-def encode_state_vector(clocks: Mapping[int, int]) -> bytes:
-    """Write a state vector: ``{client: next clock}``."""
-    return write_var_uint(len(clocks)) + b"".join(
-        write_var_uint(client) + write_var_uint(clock) for client, clock in clocks.items()
-    )

@@ -17,7 +17,8 @@ from crdtsync.crdt import IntegrationError, Replica
 from crdtsync.errors import InvalidUpdate
 from crdtsync.limits import Limits
 from crdtsync.slicing import join_updates, missing_from, slice_update, weave_updates
-from crdtsync.update import EMPTY_UPDATE, Layout, read_state_vector, scan
+from crdtsync.state_vector import read_state_vector
+from crdtsync.update import EMPTY_UPDATE, Layout, scan
 
 __all__ = ["CommittedState"]
 

@@ -18,14 +18,12 @@ The format (Yjs 13, ``encoding.js``, ``structs/*.js``), all integers varints::
     deletes  := clients:n (client ranges:n (clock length){n}){n}
 """
 
-import json
-import re
-from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from crdtsync.encoding import read_var_bytes, read_var_string, read_var_uint
 from crdtsync.errors import InvalidUpdate
 from crdtsync.limits import Limits
+from crdtsync.values import ANY_BIGINT, ANY_OBJECT, check_json, has_bigint, skip_any
 
 __all__ = [
     "EMPTY_UPDATE",
@@ -33,15 +31,11 @@ __all__ = [
     "Layout",
     "Scan",
     "Struct",
-    "read_state_vector",
     "scan",
-    "scan_keystroke",
 ]
 
 MAX_CLOCK: Final = 1 << 31
 """Clocks end here: above, pycrdt's integers wrap."""
-MAX_JSON_DEPTH: Final = 100
-"""Nesting of a format's or embed's JSON; pycrdt's parser stops at 128."""
 EMPTY_UPDATE: Final = b"\x00\x00"
 """The update that brings nothing."""
 
@@ -156,87 +150,7 @@ class Scan(Layout):
         return not self.ranges and not self.deletes
 
 
-_NO_ROOTS: Final[frozenset[str]] = frozenset()
-_NO_NEEDS: Final[dict[int, int]] = {}
-
-
-class Keystroke(Scan):
-    """The scan of one string of one client behind or before items of its own."""
-
-    __slots__ = ()
-    deletes = ()
-    skips = False
-    needs = _NO_NEEDS
-    roots = _NO_ROOTS
-    types = False
-    parents = None
-    pairs = None
-    verbatim = False
-    structs = None
-
-    def __init__(self, ranges: tuple[Range, ...], bodies: tuple[Range, ...]) -> None:
-        self.ranges = ranges
-        self.bodies = bodies
-
-
-def scan_keystroke(data: bytes, client: int, own: bytes) -> Scan | None:
-    """Read an update that ``client``, whose encoded id is ``own``, makes by typing.
-
-    Half of a ``scan``, and most of what there is: one run of ASCII characters with neighbours
-    of the same client. ``None`` where it is anything else, or damaged: then ``scan`` says what.
-    """
-    width = len(own)
-    position = width + 2
-    if data[0] != 1 or data[1] != 1 or not data.startswith(own, 2):
-        return None
-    clock = data[position]
-    position += 1
-    if clock >= 0x80:
-        byte = data[position]
-        position += 1
-        clock += (byte - 1) << 7
-        if byte >= 0x80:
-            byte = data[position]
-            position += 1
-            clock += (byte - 1) << 14
-        if byte >= 0x80 or not byte:
-            return None
-    body = position
-    info = data[position]
-    position += 1
-    if info & 0x3F != STRING or not info:
-        return None
-    for flag in (HAS_ORIGIN, HAS_RIGHT):
-        if info & flag:
-            if not data.startswith(own, position):
-                return None
-            position += width
-            at = data[position]
-            position += 1
-            if at >= 0x80:
-                byte = data[position]
-                position += 1
-                at += (byte - 1) << 7
-                if byte >= 0x80:
-                    byte = data[position]
-                    position += 1
-                    at += (byte - 1) << 14
-                if byte >= 0x80 or not byte:
-                    return None
-            if at >= clock:
-                return None
-    length = data[position]
-    position += 1
-    end = position + length
-    if (
-        not 0 < length < 0x80
-        or not info & 0xC0
-        or end + 1 != len(data)
-        or data[end]
-        or not data[position:end].isascii()
-    ):
-        return None
-    return Keystroke(((client, clock, clock + length),), ((body, end, 1),))
+NO_ROOTS: Final[frozenset[str]] = frozenset()
 
 
 def scan(data: bytes, limits: Limits, *, structs: bool = False) -> Scan:
@@ -421,8 +335,8 @@ def scan(data: bytes, limits: Limits, *, structs: bool = False) -> Scan:
                     else:
                         place = position
                         length, position = _read_content(kind, data, position, limits)
-                        if kind == ANY and data.find(_ANY_BIGINT, place, position) >= 0:
-                            verbatim |= _has_bigint(data, place)
+                        if kind == ANY and data.find(ANY_BIGINT, place, position) >= 0:
+                            verbatim |= has_bigint(data, place)
                 if not length:
                     raise InvalidUpdate(
                         "a struct of the update has no length", kind="update-zero-length"
@@ -454,7 +368,7 @@ def scan(data: bytes, limits: Limits, *, structs: bool = False) -> Scan:
             deletes,
             skips,
             needs,
-            _NO_ROOTS if roots is None else frozenset(roots),
+            NO_ROOTS if roots is None else frozenset(roots),
             types,
             parents,
             pairs,
@@ -520,157 +434,17 @@ def _read_content(kind: int, data: bytes, position: int, limits: Limits) -> tupl
         return length, position
     if kind == FORMAT:
         _, position = read_var_string(data, position)
-        return 1, _check_json(data, position)
+        return 1, check_json(data, position)
     if kind == EMBED:
-        return 1, _check_json(data, position)
+        return 1, check_json(data, position)
     if kind == BINARY:
         _, position = read_var_bytes(data, position)
         return 1, position
     if kind == DOC:
         _, position = read_var_string(data, position)
-        if data[position] != _ANY_OBJECT:
+        if data[position] != ANY_OBJECT:
             raise InvalidUpdate("a subdocument's options are not an object")
         return 1, skip_any(data, position, limits.max_any_depth)
     if kind == JSON:
         raise InvalidUpdate("the update holds JSON structs, which Yjs gave up", kind="update-json")
     raise InvalidUpdate("the update holds a struct of an unknown kind (is it a V2 update?)")
-
-
-_ANY_UNDEFINED: Final = 127
-_ANY_INTEGER: Final = 125
-_ANY_FLOAT32: Final = 124
-_ANY_FLOAT64: Final = 123
-_ANY_BIGINT: Final = 122
-_ANY_TRUE: Final = 120
-_ANY_STRING: Final = 119
-_ANY_OBJECT: Final = 118
-_ANY_ARRAY: Final = 117
-_ANY_BYTES: Final = 116
-
-
-def _has_bigint(data: bytes, position: int) -> bool:
-    bigints: list[int] = []
-    length, position = read_var_uint(data, position)
-    for _ in range(length):
-        position = skip_any(data, position, bigints=bigints)
-    return bool(bigints)
-
-
-def skip_any(
-    data: bytes, position: int, max_depth: int = 1 << 62, bigints: list[int] | None = None
-) -> int:
-    """Walk one lib0 "any" value, however nested, without recursion; return what follows it.
-
-    The offsets of big integers in it are added to ``bigints``.
-    """
-    open_values: list[int] = []  # per open array or object: the values still to come
-    keyed: list[bool] = []
-    size = len(data)
-    while True:
-        tag = data[position]
-        position += 1
-        if tag == _ANY_STRING:
-            _, position = read_var_string(data, position)
-        elif tag == _ANY_INTEGER:
-            last = position + 8
-            while data[position] >= 0x80:
-                position += 1
-                if position > last:
-                    raise ValueError("an integer is longer than eight bytes")
-            position += 1
-        elif tag in (_ANY_FLOAT64, _ANY_BIGINT):
-            if tag == _ANY_BIGINT and bigints is not None:
-                bigints.append(position)
-            position += 8
-        elif tag == _ANY_FLOAT32:
-            position += 4
-        elif tag == _ANY_BYTES:
-            _, position = read_var_bytes(data, position)
-        elif tag in (_ANY_OBJECT, _ANY_ARRAY):
-            count, position = read_var_uint(data, position)
-            if count:
-                if len(open_values) >= max_depth:
-                    raise InvalidUpdate("a value is nested too deeply", kind="update-any-depth")
-                open_values.append(count)
-                keyed.append(tag == _ANY_OBJECT)
-                if tag == _ANY_OBJECT:
-                    _, position = read_var_string(data, position)
-                continue
-        elif not _ANY_TRUE <= tag <= _ANY_UNDEFINED:
-            raise InvalidUpdate("a value is of an unknown kind")
-        if position > size:
-            raise IndexError
-        while open_values:
-            open_values[-1] -= 1
-            if open_values[-1]:
-                if keyed[-1]:
-                    _, position = read_var_string(data, position)
-                break
-            open_values.pop()
-            keyed.pop()
-        else:
-            return position
-
-
-def _not_json(word: str) -> None:
-    raise ValueError(f"{word} is not JSON")
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if value in (float("inf"), float("-inf")):
-        raise ValueError("a number is out of range")
-    return value
-
-
-_decode_json: Final[Callable[[str], object]] = json.JSONDecoder(
-    parse_constant=_not_json, parse_float=_finite
-).decode
-_ESCAPED_SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
-
-
-def _check_json(data: bytes, position: int) -> int:
-    """Check a length-prefixed JSON text: clients parse it without asking whether it is one."""
-    text, position = read_var_string(data, position)
-    if text.count("[") + text.count("{") > MAX_JSON_DEPTH and _json_depth(text) > MAX_JSON_DEPTH:
-        raise InvalidUpdate("a format or embed is nested too deeply", kind="update-json-depth")
-    try:
-        value = _decode_json(text)
-        if _ESCAPED_SURROGATE.search(text):
-            json.dumps(value, ensure_ascii=False).encode()
-    except ValueError:
-        raise InvalidUpdate("a format or embed is not JSON", kind="update-bad-json") from None
-    return position
-
-
-def _json_depth(text: str) -> int:
-    depth = deepest = 0
-    for token in re.findall(r'"(?:[^"\\]|\\.)*"?|[\[\]{}]', text, re.DOTALL):
-        if token in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif token in "]}":
-            depth -= 1
-    return deepest
-
-
-def read_state_vector(data: bytes, limits: Limits) -> dict[int, int]:
-    """Read a state vector: ``{client: next clock}``.
-
-    Raises ``InvalidUpdate`` where it is truncated, too long, or names a client twice.
-    """
-    try:
-        count, position = read_var_uint(data, 0)
-        if count > limits.max_update_clients:
-            raise InvalidUpdate("the state vector names too many clients", kind="update-clients")
-        clocks: dict[int, int] = {}
-        for _ in range(count):
-            client, position = read_var_uint(data, position)
-            clocks[client], position = read_var_uint(data, position)
-            if clocks[client] > MAX_CLOCK:
-                raise InvalidUpdate("a clock of the state vector is above 2^31")
-    except (IndexError, ValueError):
-        raise InvalidUpdate("the state vector is damaged", kind="bad-state-vector") from None
-    if position != len(data) or len(clocks) != count:
-        raise InvalidUpdate("the state vector is damaged", kind="bad-state-vector")
-    return clocks

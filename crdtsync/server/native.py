@@ -1,24 +1,17 @@
-"""The native WebSocket transport: picows below, the engine's ``Link`` above.
+"""The native WebSocket transport: makes picows protocols for the front door.
 
-Owns one socket's WebSocket side: joining continuation frames, size limits with close codes of
-the application, the closing handshake, pings. picows parses frames and answers pings; what it
-finds wrong it says to its logger before it closes, and ``_ParserLog`` turns "too big" into the
-application's 4413 there, because 1009 makes clients come back for ever.
+picows' ``WSProtocol`` is used by itself, without its server, because one port serves HTTP too.
+What its parser finds wrong it says to its logger before it closes: ``_ParserLog`` turns "too
+big" into the application's 4413 there, because 1009 makes clients come back for ever.
 """
 
 import asyncio
-import functools
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from picows import (
     WSCloseCode,
-    WSFrame,
-    WSListener,
-    WSMsgType,
-    WSTransport,
     WSUpgradeRequest,
     WSUpgradeResponse,
     WSUpgradeResponseWithListener,
@@ -28,13 +21,10 @@ from picows.picows import (  # type: ignore[attr-defined]
     WSProtocol,
 )
 
-from crdtsync.auth import Authenticator, ConnectRequest
-from crdtsync.connection import FRAME_OVERHEAD_BYTES, Connection
-from crdtsync.errors import CloseCode, CrdtsyncError, MessageTooLarge, RemoteError
+from crdtsync.auth import Authenticator
 from crdtsync.hub import Hub
-from crdtsync.protocol import document_name, permission_denied_frame
-from crdtsync.server.admission import admit, refusal
-from crdtsync.server.request import connect_request, select_subprotocol
+from crdtsync.server.native_link import CLOSE_TIMEOUT_S, NativeLink, offered_subprotocols
+from crdtsync.server.request import select_subprotocol
 
 __all__ = ["NativeServer"]
 
@@ -42,17 +32,7 @@ log = logging.getLogger("crdtsync.websocket")
 
 READ_BUFFER_BYTES: Final = 2048
 """What picows allocates per connection; it grows with what a client sends."""
-RENEW_ABOVE_BYTES: Final = 256 * 1024
-"""picows' buffer never shrinks: behind a frame over this size the connection gets a new one."""
-WRITE_BUFFER_BYTES: Final = 256 * 1024
-"""Above this a socket counts as full, and its connection falls back to a cursor."""
-CLOSE_TIMEOUT_S: Final = 5.0
-"""How long a peer may take to answer a close frame."""
 HANDSHAKE_TIMEOUT_S: Final = 10.0
-MAX_EARLY_BYTES: Final = 1024 * 1024
-"""What a client may send before it is authenticated; above, it is not read."""
-
-_BINARY: Final = WSMsgType.BINARY
 _HANDSHAKE: Final = (
     b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
@@ -80,231 +60,6 @@ class _ParserLog(logging.LoggerAdapter[logging.Logger]):
             log.debug("a client broke the WebSocket protocol: %s", args)
 
 
-class NativeLink(WSListener):
-    """One socket, as the engine's ``Link``."""
-
-    def __init__(self, server: "NativeServer", request: WSUpgradeRequest, address: str) -> None:
-        self._server = server
-        self._request: WSUpgradeRequest | None = request
-        self._address = address
-        self._transport: WSTransport  # from the moment when it is connected
-        self._renewed = False
-        self._connection: Connection | None = None
-        self._early: list[bytes | None] = []  # None: a text message
-        self._early_bytes = 0
-        self._parts: list[bytes] | None = None
-        self._parts_bytes = 0
-        self._text = False
-        self._closing = False
-        self._grown = False
-
-    # From picows
-
-    def on_ws_connected(self, transport: WSTransport) -> None:
-        """Start to find out who this is."""
-        if self._renewed:
-            self._transport = transport
-            if self._connection is not None:
-                self._connection.send = _sender(transport)
-            return
-        self._transport = transport
-        transport.underlying_transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
-        self._server.links.add(self)
-        self._server.spawn(self._admit())
-
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        """Take one frame."""
-        connection = self._connection
-        if (
-            frame.msg_type == _BINARY
-            and connection is not None
-            and frame.fin
-            and self._parts is None
-            and frame.payload_size <= RENEW_ABOVE_BYTES
-            and not self._grown
-            and not (frame.rsv1 or frame.rsv2 or frame.rsv3)
-        ):
-            connection.receive(frame.get_payload_as_bytes())
-        else:
-            self._grown |= frame.payload_size > RENEW_ABOVE_BYTES
-            self._on_rare_frame(frame)
-            if self._grown and frame.tail_size == 0 and not self._closing:
-                self._renew()
-
-    def _renew(self) -> None:
-        """Change to a new protocol with a small buffer, between two frames."""
-        self._grown = False
-        self._renewed = True
-        self._server.renew(self, self._transport.underlying_transport)
-
-    def _on_rare_frame(self, frame: WSFrame) -> None:
-        connection = self._connection
-        if connection is not None:
-            connection.heard()
-        kind = frame.msg_type
-        if frame.rsv1 or frame.rsv2 or frame.rsv3:
-            self.close(CloseCode.PROTOCOL_ERROR, "reserved bits are set")
-        elif kind == WSMsgType.CLOSE:
-            self._on_close(frame)
-        elif kind in (WSMsgType.PING, WSMsgType.PONG):
-            pass
-        elif kind == WSMsgType.CONTINUATION:
-            if self._parts is None:
-                self.close(CloseCode.PROTOCOL_ERROR, "a continuation of nothing")
-            else:
-                self._on_part(frame)
-        elif self._parts is not None:
-            self.close(CloseCode.PROTOCOL_ERROR, "a message begins within another")
-        elif frame.fin:
-            self._on_message(frame.get_payload_as_bytes(), text=kind == WSMsgType.TEXT)
-        else:
-            self._parts = []
-            self._parts_bytes = 0
-            self._text = kind == WSMsgType.TEXT
-            self._on_part(frame)
-
-    def _on_part(self, frame: WSFrame) -> None:
-        assert self._parts is not None
-        self._parts_bytes += frame.payload_size
-        if self._parts_bytes > self._server.max_message_bytes:
-            self._parts.clear()
-            self.too_large()
-            return
-        self._parts.append(frame.get_payload_as_bytes())
-        if frame.fin:
-            message = b"".join(self._parts)
-            self._parts = None
-            self._on_message(message, text=self._text)
-
-    def _on_message(self, message: bytes, *, text: bool) -> None:
-        connection = self._connection
-        if len(message) > self._server.max_message_bytes:
-            self.too_large()
-        elif connection is not None:
-            if text:
-                connection.receive_text()
-            else:
-                connection.receive(message)
-        elif not self._closing:
-            self._early.append(None if text else message)
-            self._early_bytes += len(message) + FRAME_OVERHEAD_BYTES
-            if self._early_bytes > MAX_EARLY_BYTES:
-                self.pause_reading()
-
-    def too_large(self) -> None:
-        """Refuse a message over the limit, whole or in parts."""
-        error = MessageTooLarge(f"a message is over {self._server.max_message_bytes} bytes")
-        if self._connection is not None and not self._connection.closed:
-            # At once: picows closes by itself right behind, with a code that means "retry".
-            self._connection.room.stats.rejected[error.kind] += 1
-            self._connection.closed = True
-            self._connection.room.detach(self._connection)
-        self._send(permission_denied_frame(str(error)))
-        self.close(error.close_code, str(error))
-
-    def _on_close(self, frame: WSFrame) -> None:
-        if not self._closing:
-            self._closing = True
-            code = frame.get_close_code()
-            self._transport.send_close(code if code else WSCloseCode.OK)
-        self._transport.disconnect()
-
-    def on_ws_disconnected(self, transport: WSTransport) -> None:
-        """Take note that the socket is gone."""
-        self._closing = True
-        self._server.gone(self)
-        if self._connection is not None:
-            self._connection.lost()
-
-    def pause_writing(self) -> None:
-        """Hold the engine back: the socket's buffer is full."""
-        if self._connection is not None:
-            self._connection.pause_writing()
-
-    def resume_writing(self) -> None:
-        """Let the engine go on."""
-        if self._connection is not None:
-            self._connection.resume_writing()
-
-    # From the engine
-
-    def _send(self, frame: bytes) -> None:
-        self._transport.send(_BINARY, frame)
-
-    def close(self, code: int, reason: str) -> None:
-        """Send a close frame behind what was sent; hang up when it is answered, or after 5 s."""
-        if self._closing:
-            return
-        self._closing = True
-        self._transport.send_close(int(code), reason.encode())  # type: ignore[arg-type]
-        self._server.loop.call_later(CLOSE_TIMEOUT_S, self._transport.disconnect, False)
-
-    def abort(self) -> None:
-        """Drop the socket."""
-        self._transport.disconnect(False)
-
-    def ping(self) -> None:
-        """Send a ping; any frame counts as its answer."""
-        self._transport.send_ping()
-
-    def pause_reading(self) -> None:
-        """Leave what comes in the kernel's buffer."""
-        if not self._transport.is_disconnected:
-            self._transport.underlying_transport.pause_reading()
-
-    def resume_reading(self) -> None:
-        """Go on reading."""
-        if not self._transport.is_disconnected:
-            self._transport.underlying_transport.resume_reading()
-
-    # Admission
-
-    async def _admit(self) -> None:
-        request = self._request
-        assert request is not None
-        self._request = None
-        hub = self._server.hub
-        try:
-            path, _, query = request.path.partition(b"?")
-            name = document_name(
-                urlsplit(path).path if path.startswith(b"http") else path,
-                max_bytes=hub.limits.max_document_name_bytes,
-            )
-            asked = _connect_request(name, query, request, self._address)
-            principal = await admit(self._server.authenticator, asked)
-            if self._closing:
-                return
-            connection = hub.connect(
-                _Sink(self), name, principal, acknowledge=asked.params.get("ack") == "1"
-            )
-        except CrdtsyncError as error:
-            await self._refuse(error)
-            return
-        self._connection = connection
-        early, self._early = self._early, []
-        if early:
-            self.resume_reading()
-        for message in early:
-            if message is None:
-                connection.receive_text()
-            else:
-                connection.receive(message)
-
-    async def _refuse(self, error: CrdtsyncError) -> None:
-        hub = self._server.hub
-        code, kind, reason = refusal(error)
-        hub.stats.rejected[kind] += 1
-        self._early.clear()
-        if isinstance(error, RemoteError):
-            self._send(permission_denied_frame(reason))
-            await asyncio.sleep(hub.limits.refusal_delay_s)
-        self.close(code, reason)
-
-
-def _sender(transport: WSTransport) -> Callable[[bytes], None]:
-    return functools.partial(transport.send, _BINARY)
-
-
 class _Renewed:
     """A socket's transport for a protocol that thinks it is new: its handshake goes nowhere."""
 
@@ -320,37 +75,6 @@ class _Renewed:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
-
-
-class _Sink:
-    """The engine's view of a link: its ``send`` is picows' own, without a call in between."""
-
-    __slots__ = ("abort", "close", "pause_reading", "ping", "resume_reading", "send")
-
-    def __init__(self, link: NativeLink) -> None:
-        self.send = _sender(link._transport)
-        self.close = link.close
-        self.abort = link.abort
-        self.ping = link.ping
-        self.pause_reading = link.pause_reading
-        self.resume_reading = link.resume_reading
-
-
-def _connect_request(
-    name: str, query: bytes, request: WSUpgradeRequest, address: str
-) -> ConnectRequest:
-    headers = [
-        (key.encode("latin-1", "replace"), value.encode("latin-1", "replace"))
-        for key, value in request.headers.items()
-    ]
-    return connect_request(
-        name, query=query, headers=headers, subprotocols=_offered(request), address=address
-    )
-
-
-def _offered(request: WSUpgradeRequest) -> list[str]:
-    header = ",".join(request.headers.getall("Sec-WebSocket-Protocol", ()))
-    return [name.strip() for name in header.split(",") if name.strip()]
 
 
 class NativeServer:
@@ -395,7 +119,7 @@ class NativeServer:
         def listener(request: WSUpgradeRequest) -> object:
             link = NativeLink(self, request, address)
             made.append(link)
-            offered = _offered(request)
+            offered = offered_subprotocols(request)
             if not offered:
                 return link
             selected = select_subprotocol(offered)

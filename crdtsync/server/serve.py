@@ -174,8 +174,8 @@ async def _serve_hub(
     log.info("stopping: committing and sending clients away to come back")
     for server in servers:
         server.close()
-    if config.unix_socket and os.path.exists(config.unix_socket):
-        os.unlink(config.unix_socket)
+    if config.unix_socket:
+        _remove(config.unix_socket)
     await hub.drain()
     if native is not None:
         await native.aclose()
@@ -238,6 +238,13 @@ async def _unix_server(
             f"can't listen on {path}: {error.strerror or error}",
             hint="Remove the file if no server uses it, or choose another with --uds",
         ) from None
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        log.debug("%s is gone already", path)
 
 
 def _clear_stale_socket(path: str) -> None:

@@ -189,11 +189,15 @@ class Client:
             self.receive_until(lambda kind=kind: any(isinstance(m, kind) for m in self.messages))
         return self
 
-    def append(self, text: str) -> None:
-        """Add to the end of the text, and send that."""
+    def edit(self, change: Callable[[], object]) -> None:
+        """Change the document, and send that."""
         before = self.doc.get_state()
-        self.text += text
+        change()
         self._socket.send(update_frame(self.doc.get_update(before)))
+
+    def append(self, text: str) -> None:
+        """Add to the end of the text."""
+        self.edit(lambda: self.text.insert(len(self.text), text))
 
     def closed(self) -> Close | None:
         """Receive until the connection ends; return what the server said about it."""

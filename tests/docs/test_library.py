@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from mypy import api
 
 from crdtsync.auth import ConnectRequest
 from crdtsync.connection import Connection, Link
@@ -56,7 +57,6 @@ def test_examples(example: tuple[str, str], tmp_path: Path) -> None:
 
 def test_examples_are_typed(tmp_path: Path) -> None:
     """A type checker has nothing to say about the examples."""
-    api = pytest.importorskip("mypy.api")
     for number, (program, _) in enumerate(EXAMPLES):
         (tmp_path / f"example_{number}.py").write_text(program, "utf-8")
     report, complaints, status = api.run(

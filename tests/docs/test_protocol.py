@@ -2,14 +2,14 @@
 
 import ast
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from inspect import isclass
 
 import pytest
 
 from crdtsync import errors
-from crdtsync.awareness import Entry, encode_entries, read_entries
+from crdtsync.awareness import Entry, encode_entries
 from crdtsync.document import Document
 from crdtsync.encoding import write_var_string, write_var_uint
 from crdtsync.errors import CloseCode, InvalidDocumentName, RemoteError
@@ -24,11 +24,14 @@ from crdtsync.protocol import (
     SyncStep1,
     SyncStep2,
     SyncUpdate,
+    awareness_frame,
     decode_frame,
     document_name,
+    step_1_frame,
+    update_frame,
 )
 from crdtsync.session import Session
-from crdtsync.update import read_state_vector, scan
+from crdtsync.update import scan
 
 from .kit import REPOSITORY, code, page, table
 
@@ -115,11 +118,26 @@ def nested_types(depth: int) -> bytes:
     return update(first, *inner)
 
 
-def admit(data: bytes, limits: Limits) -> None:
+def receive(frame: bytes, limits: Limits = LIMITS) -> None:
+    """Let a session read a frame, as it comes from a client."""
+    Session(limits).receive(frame)
+
+
+def read(data: bytes, limits: Limits = LIMITS) -> None:
+    """Let a session read an update."""
+    receive(update_frame(data), limits)
+
+
+def admit(data: bytes, limits: Limits = LIMITS) -> None:
     """Let an update into an empty document."""
     document = Document(limits)
     document.loaded()
     document.admit(data, scan(data, limits, structs=True))
+
+
+def present(entries: Iterable[Entry]) -> None:
+    """Let a session read awareness entries."""
+    receive(awareness_frame(encode_entries(entries)))
 
 
 def clients(count: int) -> bytes:
@@ -132,53 +150,51 @@ DEEP = "[" * 101 + "]" * 101
 
 REFUSED: dict[str, list[Callable[[], object]]] = {
     "malformed-message": [
-        lambda: decode_frame(b""),
-        lambda: decode_frame(b"\x00\x02\x05\x01"),
-        lambda: decode_frame(b"\x00\x07\x00"),
-        lambda: decode_frame(b"\x02\x07\x00"),
-        lambda: decode_frame(QUERY_AWARENESS * (MAX_MESSAGES + 1)),
-        lambda: read_entries(encode_entries([Entry(1, 1, "{")]), LIMITS),
+        lambda: receive(b""),
+        lambda: receive(b"\x00\x02\x05\x01"),
+        lambda: receive(b"\x00\x07\x00"),
+        lambda: receive(b"\x02\x07\x00"),
+        lambda: receive(QUERY_AWARENESS * (MAX_MESSAGES + 1)),
+        lambda: present([Entry(1, 1, "{")]),
     ],
     "message-too-large": [
-        lambda: read_entries(encode_entries([Entry(1, 1, f'"{"x" * 65536}"')]), LIMITS),
-        lambda: read_entries(encode_entries(Entry(n, 1, "1") for n in range(10_001)), LIMITS),
+        lambda: present([Entry(1, 1, f'"{"x" * LIMITS.max_awareness_bytes}"')]),
+        lambda: present(Entry(n, 1, "1") for n in range(LIMITS.max_awareness_clients + 1)),
     ],
-    "update-truncated": [lambda: scan(update(TEXT)[:-1], LIMITS)],
-    "update-trailing": [lambda: scan(update(TEXT) + b"\x00", LIMITS)],
+    "update-truncated": [lambda: read(update(TEXT)[:-1])],
+    "update-trailing": [lambda: read(update(TEXT) + b"\x00")],
     "update-clients": [
-        lambda: scan(clients(65_537), LIMITS),
-        lambda: scan(b"\x00" + clients(65_537), LIMITS),
-        lambda: read_state_vector(clients(65_537), LIMITS),
+        lambda: read(clients(LIMITS.max_update_clients + 1)),
+        lambda: read(b"\x00" + clients(LIMITS.max_update_clients + 1)),
+        lambda: receive(step_1_frame(clients(LIMITS.max_update_clients + 1))),
     ],
-    "update-empty-client": [lambda: scan(b"\x01\x00\x01\x00\x00", LIMITS)],
+    "update-empty-client": [lambda: read(b"\x01\x00\x01\x00\x00")],
     "update-zero-length": [
-        lambda: scan(update(item(b"\x00")), LIMITS),
-        lambda: scan(b"\x00\x01\x01\x01\x00\x00", LIMITS),
+        lambda: read(update(item(b"\x00"))),
+        lambda: read(b"\x00\x01\x01\x01\x00\x00"),
     ],
     "update-clock": [
-        lambda: scan(update(TEXT, clock=2**31 - 1), LIMITS),
-        lambda: scan(b"\x00\x01\x01\x01\x00" + write_var_uint(2**31 + 1), LIMITS),
+        lambda: read(update(TEXT, clock=2**31 - 1)),
+        lambda: read(b"\x00\x01\x01\x01\x00" + write_var_uint(2**31 + 1)),
     ],
-    "update-conflicts": [lambda: scan(update(*[TEXT] * 2001), LIMITS)],
-    "update-any-depth": [lambda: scan(update(item(nested_any(513), info=8)), LIMITS)],
-    "update-type-depth": [lambda: admit(nested_types(512), LIMITS)],
-    "update-bad-parent": [
-        lambda: admit(update(TEXT, item(b"\x02hi", parent=b"\x00\x01\x00")), LIMITS)
-    ],
-    "update-json": [lambda: scan(update(item(b"\x01\x011", info=2)), LIMITS)],
-    "update-json-depth": [lambda: scan(update(item(write_var_string(DEEP), info=5)), LIMITS)],
-    "update-bad-json": [lambda: scan(update(item(write_var_string("{"), info=5)), LIMITS)],
+    "update-conflicts": [lambda: read(update(*[TEXT] * (LIMITS.max_conflicts + 1)))],
+    "update-any-depth": [lambda: read(update(item(nested_any(LIMITS.max_any_depth + 1), info=8)))],
+    "update-type-depth": [lambda: admit(nested_types(LIMITS.max_type_depth))],
+    "update-bad-parent": [lambda: admit(update(TEXT, item(b"\x02hi", parent=b"\x00\x01\x00")))],
+    "update-json": [lambda: read(update(item(b"\x01\x011", info=2)))],
+    "update-json-depth": [lambda: read(update(item(write_var_string(DEEP), info=5)))],
+    "update-bad-json": [lambda: read(update(item(write_var_string("{"), info=5)))],
     "invalid-update": [
-        lambda: scan(b"\x02" + update(TEXT)[1:-1] * 2 + b"\x00", LIMITS),
-        lambda: scan(update(item(b"\x02hi", info=31)), LIMITS),
-        lambda: scan(update(b"\x84\x01\x05\x02hi"), LIMITS),
-        lambda: scan(update(b"\x20\x01"), LIMITS),
-        lambda: scan(update(item(b"\x02\xff\xff")), LIMITS),
+        lambda: read(b"\x02" + update(TEXT)[1:-1] * 2 + b"\x00"),
+        lambda: read(update(item(b"\x02hi", info=31))),
+        lambda: read(update(b"\x84\x01\x05\x02hi")),
+        lambda: read(update(b"\x20\x01")),
+        lambda: read(update(item(b"\x02\xff\xff"))),
     ],
     "bad-state-vector": [
-        lambda: read_state_vector(b"\x01\x01", LIMITS),
-        lambda: read_state_vector(b"\x01\x01\x01\x00", LIMITS),
-        lambda: read_state_vector(b"\x02\x01\x01\x01\x01", LIMITS),
+        lambda: receive(step_1_frame(b"\x01\x01")),
+        lambda: receive(step_1_frame(b"\x01\x01\x01\x00")),
+        lambda: receive(step_1_frame(b"\x02\x01\x01\x01\x01")),
     ],
 }
 """Per kind: what is refused as such, each with the first value that is too much."""
@@ -195,19 +211,22 @@ def test_what_is_refused(kind: str) -> None:
         assert caught.value.kind == kind
 
 
-@pytest.mark.parametrize(
-    ("allowed", "limits"),
-    [
-        (lambda limits: scan(update(*[TEXT] * 2000), limits), LIMITS),
-        (lambda limits: scan(update(item(nested_any(512), info=8)), limits), LIMITS),
-        (lambda limits: admit(nested_types(511), limits), LIMITS),
-        (lambda limits: scan(update(TEXT, clock=2**31 - 2), limits), LIMITS),
-        (lambda limits: scan(update(TEXT), limits), replace(LIMITS, max_update_clients=1)),
-    ],
-)
-def test_what_is_just_allowed(allowed: Callable[[Limits], object], limits: Limits) -> None:
+ALLOWED: dict[str, Callable[[], object]] = {
+    "update-conflicts": lambda: read(update(*[TEXT] * LIMITS.max_conflicts)),
+    "update-any-depth": lambda: read(update(item(nested_any(LIMITS.max_any_depth), info=8))),
+    "update-type-depth": lambda: admit(nested_types(LIMITS.max_type_depth - 1)),
+    "update-clock": lambda: read(update(TEXT, clock=2**31 - 2)),
+    "update-clients": lambda: read(update(TEXT), replace(LIMITS, max_update_clients=1)),
+    "update-json-depth": lambda: read(update(item(write_var_string(DEEP[1:-1]), info=5))),
+    "malformed-message": lambda: receive(QUERY_AWARENESS * MAX_MESSAGES),
+}
+"""Per kind: the last value that is not too much."""
+
+
+@pytest.mark.parametrize("kind", ALLOWED)
+def test_what_is_just_allowed(kind: str) -> None:
     """The last value below each limit passes."""
-    allowed(limits)
+    ALLOWED[kind]()
 
 
 def test_the_table_has_every_kind() -> None:
@@ -231,5 +250,5 @@ def test_reasons_never_repeat_what_was_sent() -> None:
     """Whatever the bytes are, the reason is one of a few sentences."""
     secret = update(item(write_var_string("sesame"), info=5))
     with pytest.raises(RemoteError) as caught:
-        scan(secret, LIMITS)
+        read(secret)
     assert "sesame" not in str(caught.value)

@@ -1,20 +1,28 @@
 """What the README shows works as it stands there."""
 
+import functools
+import http.server
+import os
 import re
 import shutil
 import socket
 import subprocess
+import threading
 import tomllib
 from pathlib import Path
 
+import pycrdt
 import pytest
 
+from crdtsync.awareness import read_entries
 from crdtsync.cli import cli
 from crdtsync.config import Config
 from crdtsync.errors import CloseCode
-from crdtsync.protocol import SyncUpdate
+from crdtsync.limits import Limits
+from crdtsync.protocol import AwarenessMessage, SyncUpdate
+from tests.interop.webdriver import Driver, find_chromedriver, find_chromium
 
-from .kit import REPOSITORY, Client, Process, blocks, page
+from .kit import REPOSITORY, Client, Process, blocks, page, serving
 
 PAGE = page("README.md")
 (SERVER,) = blocks(PAGE, "python")
@@ -89,40 +97,117 @@ def test_the_python_version_is_the_package_s() -> None:
     assert f"Python {wanted.removeprefix('>=')} or later" in PAGE
 
 
-@pytest.mark.node
-def test_the_editor_can_be_built(tmp_path: Path) -> None:
-    """Each import of the Quill example is there under the packages that ``npm install`` names."""
-    node = shutil.which("node")
-    if node is None or not (NODE_MODULES / "esbuild").is_dir():
-        pytest.skip("Node.js or the npm packages of tests/interop are not installed")
-    editor, _ = blocks(PAGE, "js")
-    (install,) = re.findall(r"npm install (.+)", PAGE)
-    imported = {name.split("/")[0] for name in re.findall(r"(?:from|import) '([^']+)'", editor)}
-    assert imported == set(install.split())
-    aliases = {
-        "quill": "quill-2",
-        "quill-cursors": "quill-cursors-4",
-        "y-quill": "y-quill-1",
-        "y-websocket": "y-websocket-3.1",
-    }
-    (tmp_path / "editor.js").write_text(editor, "utf-8")
-    (tmp_path / "node_modules").symlink_to(NODE_MODULES)
+ALIASES = {
+    "quill": "quill-2",
+    "quill-cursors": "quill-cursors-4",
+    "y-quill": "y-quill-1",
+    "y-websocket": "y-websocket-3.1",
+}
+"""The names under which ``tests/interop`` has the packages."""
+
+
+def require(found: object, what: str) -> None:
+    """Skip where something is not installed; in CI, where it has to be, fail."""
+    if found:
+        return
+    if os.environ.get("CI"):
+        pytest.fail(f"{what} is not installed, and this is CI", pytrace=False)
+    pytest.skip(f"{what} is not installed")
+
+
+def build(editor: str, folder: Path) -> None:
+    """Write the README's page into a folder, its script bundled."""
+    require(shutil.which("node"), "Node.js")
+    require((NODE_MODULES / "esbuild").is_dir(), "npm packages of tests/interop: they")
+    (html,) = blocks(PAGE, "html")
+    link = '<link rel="stylesheet" href="editor.css">\n<link rel="icon" href="data:,">\n'
+    (folder / "index.html").write_text(html.replace("<title>", f"{link}<title>"), "utf-8")
+    (folder / "source.js").write_text(editor, "utf-8")
+    (folder / "node_modules").symlink_to(NODE_MODULES)
     done = subprocess.run(
         [
-            str(NODE_MODULES / ".bin" / "esbuild"),
-            "editor.js",
-            "--bundle",
-            "--outdir=out",
-            "--log-level=warning",
-            *(f"--alias:{name}={installed}" for name, installed in aliases.items()),
+            *(str(NODE_MODULES / ".bin" / "esbuild"), "source.js", "--bundle"),
+            *("--outfile=editor.js", "--log-level=warning"),
+            *(f"--alias:{name}={installed}" for name, installed in ALIASES.items()),
         ],
-        cwd=tmp_path,
+        cwd=folder,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
     assert not done.stderr
+
+
+@pytest.mark.node
+def test_the_editor_needs_what_is_installed(tmp_path: Path) -> None:
+    """``npm install`` names the packages that the script imports, and it can be built of them."""
+    editor = blocks(PAGE, "js")[0]
+    (install,) = re.findall(r"npm install (.+)", PAGE)
+    imported = {name.split("/")[0] for name in re.findall(r"(?:from|import) '([^']+)'", editor)}
+    assert imported == set(install.split())
+    build(editor, tmp_path)
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """Serves files without a log line for each."""
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.mark.node
+@pytest.mark.browser
+def test_the_editor_runs(tmp_path: Path) -> None:
+    """In a browser, the page takes part in the document: what is typed, shown, and who is there."""
+    require(find_chromium(), "Chromium")
+    require(find_chromedriver(), "ChromeDriver")
+    pages = tmp_path / "pages"
+    pages.mkdir()
+    serve_page = functools.partial(Quiet, directory=str(pages))
+    with (
+        serving(tmp_path, "--store", "memory:") as (_, url),
+        http.server.ThreadingHTTPServer(("127.0.0.1", 0), serve_page) as web,
+        Driver() as driver,
+        Client(f"{url}/my-document") as eve,
+    ):
+        build(blocks(PAGE, "js")[0].replace("ws://localhost:1234", url), pages)
+        thread = threading.Thread(target=web.serve_forever)
+        thread.start()
+        browser = driver.open(tmp_path / "profile")
+        try:
+            browser.go(f"http://127.0.0.1:{web.server_address[1]}/index.html")
+            content = eve.doc.get("content", type=pycrdt.Text)
+            eve.sync()
+            browser.click(".ql-editor")
+            browser.type("Hello")
+            eve.receive_until(lambda: str(content) == "Hello\n")
+            eve.receive_until(lambda: '"name":"Ada"' in presence(eve))
+            eve.edit(lambda: content.insert(5, " world"))
+            browser.call("POST", "/execute/async", {"script": SHOWN, "args": ["Hello world"]})
+        finally:
+            browser.close()
+            web.shutdown()
+            thread.join()
+
+
+SHOWN = """
+const [wanted, done] = arguments
+const editor = document.querySelector('.ql-editor')
+const look = () => editor.textContent.includes(wanted) && done()
+new MutationObserver(look).observe(editor, { subtree: true, childList: true, characterData: true })
+look()
+"""
+"""Calls back once the editor shows a text."""
+
+
+def presence(client: Client) -> str:
+    """Return all presence that a client was told of."""
+    return "".join(
+        entry.state
+        for message in client.messages
+        if isinstance(message, AwarenessMessage)
+        for entry in read_entries(message.payload, Limits())
+    )
 
 
 def test_the_page_loads_the_editor() -> None:

@@ -13,7 +13,8 @@ from corpus.corpus import NAMES, Case, load
 from crdtsync.document import Document, Verdict
 from crdtsync.limits import Limits
 from crdtsync.slicing import join_updates, missing_from, slice_update, weave_updates
-from crdtsync.update import read_state_vector, scan
+from crdtsync.state_vector import read_state_vector
+from crdtsync.update import scan
 
 from .harness import HERE
 

@@ -58,8 +58,13 @@ def main() -> None:
     """Do what the command line says."""
     kind, folder, work, *arguments = sys.argv[1:]
     make = Maker(kind, Path(folder))
-    calls = {"hold": hold, "write": write, "fill": fill}
-    anyio.run(calls[work], make, *map(int, arguments))
+    match work:
+        case "hold":
+            anyio.run(hold, make)
+        case "write":
+            anyio.run(write, make, int(arguments[0]))
+        case "fill":
+            anyio.run(fill, make, int(arguments[0]))
 
 
 if __name__ == "__main__":

@@ -363,7 +363,7 @@ async def test_a_journal_mends_what_it_still_has(make_file: Maker) -> None:
 
 async def test_what_a_client_sent_is_no_commit(make_file: Maker) -> None:
     """A whole journal inside an update is never replayed, even where the journal is damaged."""
-    make, journal = await crashed(make_file)
+    _, journal = await crashed(make_file)
     stolen = journal.read_bytes()
     async with make_file() as store:
         await store.append([rec("z", 1, update=stolen)])

@@ -75,20 +75,19 @@ async def test_jobs_run_in_the_order_given() -> None:
 async def test_a_cancelled_caller_waits_for_its_job(job: Job) -> None:
     """A cancelled caller leaves when its job has ended, with the job's result."""
     results: list[str] = []
-    async with StoreThread("t") as thread:
-        async with anyio.create_task_group() as tasks:
 
-            async def call() -> None:
-                results.append(await thread.run(job))
+    async def call(thread: StoreThread) -> None:
+        results.append(await thread.run(job))
 
-            tasks.start_soon(call)
-            await until_began(job)
-            tasks.cancel_scope.cancel()
-            for _ in range(10):
-                with anyio.CancelScope(shield=True):
-                    await anyio.lowlevel.checkpoint()
-            assert not results
-            job.release()
+    async with StoreThread("t") as thread, anyio.create_task_group() as tasks:
+        tasks.start_soon(call, thread)
+        await until_began(job)
+        tasks.cancel_scope.cancel()
+        for _ in range(10):
+            with anyio.CancelScope(shield=True):
+                await anyio.lowlevel.checkpoint()
+        assert not results
+        job.release()
     assert results == ["done"]
 
 

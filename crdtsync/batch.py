@@ -1,0 +1,95 @@
+"""From pending updates to what the store and the fan-out get.
+
+Owns the joining of neighbours: those of one source become one record, for they share author and
+time; those of any source become one entry for the document and the connections.
+"""
+
+from collections.abc import Iterator
+from itertools import groupby
+from typing import NamedTuple
+
+from crdtsync.connection import Connection
+from crdtsync.fanout import Committed
+from crdtsync.gate import Principal
+from crdtsync.limits import Limits
+from crdtsync.slicing import join_updates
+from crdtsync.store.base import Record
+from crdtsync.update import Layout
+
+__all__ = ["Batch", "Editor", "Pending", "Source", "make_batch"]
+
+
+class Editor(NamedTuple):
+    """A source of updates that is no connection: the library, REST."""
+
+    principal: Principal
+
+
+Source = Connection | Editor
+Pending = tuple[bytes, Layout, Source]
+
+
+class Batch(NamedTuple):
+    """What one room puts into one commit."""
+
+    records: list[Record]
+    entries: list[Committed]
+
+
+def make_batch(
+    pending: list[Pending], limits: Limits, *, document: str, sequence: int, time_ms: int
+) -> Batch:
+    """Join pending updates; the records' sequences follow on ``sequence``."""
+    batch = Batch([], [])
+    for group in _groups(pending, limits):
+        joined = join_updates([(update, layout) for update, layout, _ in group])
+        if joined is not None:
+            _add(batch, group, joined, document, sequence, time_ms)
+        else:  # they overlap: rare, and never worth a detour
+            for one in group:
+                _add(batch, [one], one[:2], document, sequence, time_ms)
+    return batch
+
+
+def _groups(pending: list[Pending], limits: Limits) -> Iterator[list[Pending]]:
+    """Cut into groups of at most ``max_merge`` updates and about ``max_frame_bytes``."""
+    start = 0
+    while start < len(pending):
+        end = start + 1
+        size = len(pending[start][0])
+        while end < len(pending) and end - start < limits.max_merge:
+            size += len(pending[end][0])
+            if size > limits.max_frame_bytes:
+                break
+            end += 1
+        yield pending[start:end]
+        start = end
+
+
+def _add(
+    batch: Batch,
+    group: list[Pending],
+    joined: tuple[bytes, Layout],
+    document: str,
+    sequence: int,
+    time_ms: int,
+) -> None:
+    """Add the records of one group, a run of one source each, and its entry."""
+    sources = [source for _, _, source in group]
+    if sources.count(sources[0]) == len(sources):
+        runs = [group]
+    else:
+        runs = [list(run) for _, run in groupby(group, key=_source)]
+    for run in runs:
+        part = joined if len(runs) == 1 else join_updates([each[:2] for each in run])
+        updates = [part[0]] if part is not None else [update for update, _, _ in run]
+        author = run[0][2].principal.id
+        for update in updates:
+            number = sequence + len(batch.records) + 1
+            batch.records.append(Record(document, number, time_ms, author, update))
+    source = sources[0] if len(runs) == 1 else None
+    batch.entries.append(Committed(*joined, len(group), source))
+
+
+def _source(pending: Pending) -> int:
+    return id(pending[2])
