@@ -69,6 +69,7 @@ class Committer:
         """Commit, for as long as the hub is open."""
         interval_s = self._hub.limits.commit_interval_s
         monotonic_s = self._hub.clock.monotonic_s
+        started_s = monotonic_s() - interval_s
         async with anyio.create_task_group() as tasks:
             if self._on_change is not None:
                 self._changes, received = anyio.create_memory_object_stream[Change](
@@ -79,12 +80,12 @@ class Committer:
                 if not self._dirty:
                     self._wake = anyio.Event()
                     await self._wake.wait()
+                pause_s = started_s + interval_s - monotonic_s()
+                if pause_s > 0 and not self._hub.draining:
+                    await anyio.sleep(pause_s)
                 started_s = monotonic_s()
                 await self._commit()
                 self._wake_idle()
-                pause_s = started_s + interval_s - monotonic_s()
-                if pause_s > 0:
-                    await anyio.sleep(pause_s)
 
     async def _commit(self) -> None:
         hub = self._hub

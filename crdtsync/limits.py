@@ -54,7 +54,7 @@ class Limits:
     """One client's awareness state, as JSON in UTF-8."""
     max_connections: int = 100_000
     """Connections of the whole server."""
-    commit_interval_s: float = 0.0015
+    commit_interval_s: float = 0.0025
     """At most one commit starts in this time: updates that arrive meanwhile share the next."""
     commit_retry_s: float = 5.0
     """A failing store is retried for this long before the affected clients are sent away."""

@@ -10,7 +10,7 @@ from crdtsync.errors import StoreDamaged, StoreError, StoreFull
 
 __all__ = ["FAILURES", "not_open", "out_of_order", "read_only", "store_error"]
 
-FAILURES = (OSError, sqlite3.Error, ValueError, OverflowError, struct.error)
+FAILURES = (OSError, sqlite3.Error, ValueError, OverflowError, struct.error, MemoryError)
 """What a disk, a database or a value that does not fit into a stored field raises."""
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})

@@ -74,7 +74,10 @@ class FileLog(Reading):
                 )
             self._follow()
             return
-        self._folder.mkdir(exist_ok=True)
+        if not self._folder.is_dir():
+            self._folder.mkdir()
+            if self._durable:
+                file_disk.sync_folder(self._folder.parent)
         self._lock.acquire()
         self._documents.folder.mkdir(exist_ok=True)
         for unfinished in self._documents.folder.glob("*.tmp"):

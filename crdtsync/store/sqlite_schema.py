@@ -24,7 +24,15 @@ from sqlite_utils import Database
 from crdtsync.errors import StoreError
 from crdtsync.store.base import Durability
 
-__all__ = ["MIGRATIONS", "connect", "indexed_mark", "mark_indexed", "migrate", "transaction"]
+__all__ = [
+    "MIGRATIONS",
+    "connect",
+    "indexed_mark",
+    "mark_indexed",
+    "migrate",
+    "touch",
+    "transaction",
+]
 
 APPLICATION_ID = 0x63726474
 """``crdt`` in ASCII; the ``file`` command and we ourselves tell our databases by it."""
@@ -193,6 +201,11 @@ def migrate(db: sqlite3.Connection, path: Path, *, read_only: bool = False) -> N
             MIGRATIONS[step](tools)
             db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             db.execute(f"PRAGMA user_version = {step + 1}")
+
+
+def touch(db: sqlite3.Connection) -> None:
+    """Write something that changes nothing."""
+    db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
 
 
 def _version(db: sqlite3.Connection) -> int:

@@ -29,11 +29,11 @@ from crdtsync.store.sqlite_rows import (
     record_seed,
 )
 from crdtsync.store.sqlite_schema import (
-    MIGRATIONS,
     connect,
     indexed_mark,
     mark_indexed,
     migrate,
+    touch,
     transaction,
 )
 
@@ -249,7 +249,7 @@ class Writer:
     def probe(self) -> None:
         """Commit something that changes nothing."""
         with self._writing() as db:
-            db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+            touch(db)
 
     @contextmanager
     def repairing(self) -> Iterator[sqlite3.Connection]:
@@ -284,6 +284,9 @@ class Writer:
                 with transaction(db):
                     db.execute("DELETE FROM log WHERE id > ?", (self._last_id,))
                     db.execute("DELETE FROM documents WHERE id > ?", (self._last_document,))
+                    # Overwrites what the failed commit left in the write-ahead log, which a
+                    # crash would else bring back.
+                    touch(db)
             except BaseException:
                 db.close()
                 raise

@@ -72,9 +72,9 @@ class Case:
         yield self.state
 
 
-def load(name: str) -> Case:
+def load(name: str, folder: Path = FOLDER) -> Case:
     """Load one case by its name."""
-    raw = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+    raw = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     return Case(
         name=raw["case"],
         updates=tuple(_recorded(update) for update in raw["updates"]),

@@ -2,7 +2,7 @@
 //
 // Each case runs real Yjs documents and writes one JSON file: the updates in the order in which
 // the clients emitted them, the final state, its content, and what Yjs itself says about each
-// update. Client ids and random numbers are seeded, so recording again gives the same bytes.
+// update. Client ids and random numbers are seeded, so recording again gives the same updates.
 
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

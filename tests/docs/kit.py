@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -178,8 +179,10 @@ class Client:
         return message
 
     def receive_until(self, wanted: Callable[[], bool]) -> None:
-        """Receive until a condition holds."""
+        """Receive until a condition holds; keepalives alone don't make it wait for ever."""
+        deadline = time.monotonic() + TIMEOUT_S
         while not wanted():
+            assert time.monotonic() < deadline, f"not in time; the text is {str(self.text)!r}"
             self.receive()
 
     def sync(self) -> Self:

@@ -4,16 +4,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from .harness import HERE
+from corpus.corpus import FOLDER, NAMES, load
 
 pytestmark = pytest.mark.node
 
-CORPUS = HERE.parent / "corpus"
 
+def test_recording_again_gives_the_same_cases(node: Callable[..., str], tmp_path: Path) -> None:
+    """The recorder is deterministic: every update comes out as it is committed, byte for byte.
 
-def test_recording_again_gives_the_same_files(node: Callable[..., str], tmp_path: Path) -> None:
-    """The recorder is deterministic: every file comes out as it is committed, byte for byte."""
-    node(CORPUS / "record.mjs", str(tmp_path))
-    recorded = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    assert recorded == {path.name: path.read_bytes() for path in (CORPUS / "data").iterdir()}
+    Not so the files: how updates are compressed depends on the machine.
+    """
+    node(FOLDER.parent / "record.mjs", str(tmp_path))
+    assert sorted(path.stem for path in tmp_path.iterdir()) == list(NAMES)
+    for name in NAMES:
+        assert load(name, tmp_path) == load(name)
