@@ -25,7 +25,7 @@ from crdtsync.limits import Limits
 from crdtsync.slicing import Slices, causal_order, slice_update
 from crdtsync.state import CommittedState
 from crdtsync.state_vector import encode_state_vector
-from crdtsync.type_index import TypeIndex
+from crdtsync.structure import StructureIndex
 from crdtsync.update import EMPTY_UPDATE, Layout, Scan, scan
 
 __all__ = ["Document", "Verdict"]
@@ -68,7 +68,7 @@ class Document:
         "_pairs",
         "_state_vector",
         "_stored_limits",
-        "_types",
+        "_structure",
         "_waiting",
         "clocks",
         "ready",
@@ -85,7 +85,7 @@ class Document:
         self.clocks: dict[int, int] = {}
         """Of every client the next clock, admitted updates included."""
         self._deleted = IdSet()
-        self._types: TypeIndex | None = None
+        self._structure: StructureIndex | None = None
         self._pairs: set[tuple[int, int]] | None = None
         self._committed = CommittedState(self._stored_limits, state)
         self._held: dict[bytes, object] = {}  # update: source
@@ -102,7 +102,7 @@ class Document:
     @property
     def detailed(self) -> bool:
         """Whether scans for this document should come with structs."""
-        return self._types is not None or bool(self._pairs)
+        return self._structure is not None or bool(self._pairs)
 
     @property
     def held(self) -> int:
@@ -127,8 +127,9 @@ class Document:
         if (
             len(found.ranges) == 1
             and not (found.deletes or found.needs or found.types or found.skips or found.parents)
+            and not found.keys
             and not (found.pairs or found.verbatim or self._pairs or self._held)
-            and self._types is None
+            and self._structure is None
         ):  # one client that types: 0.7 us faster
             client, start, end = found.ranges[0]
             clock = clocks.get(client, 0)
@@ -239,24 +240,29 @@ class Document:
                 if slices.rest is not None and slices.waits_for is not None:
                     self._hold(slices.rest, slices.waits_for, source)
 
-    def _check_types(self, found: Scan, update: bytes) -> None:
-        if self._types is None:
-            if not (found.types or found.parents):
+    def _check_structure(self, found: Scan, update: bytes) -> None:
+        if self._structure is None:
+            if not (found.types or found.parents or found.keys):
                 return
-            self._types = TypeIndex()
+            self._structure = StructureIndex()
         if found.structs is None:
             found = scan(update, self._stored_limits, structs=True)
         structs = found.structs or []
         if len(found.ranges) > 1:
             structs = causal_order(structs, self.clocks)
-        # What was let in before is let in again, whatever was made of it since.
-        limits = self._stored_limits if self._loading else self._limits
-        deleted = None if self._loading else self._deleted
-        self._types.add(structs, deleted=deleted, max_depth=limits.max_type_depth)
+        if self._loading:  # what was let in before is let in again, whatever was made of it
+            self._structure.add(structs)
+        else:
+            self._structure.admit(
+                structs,
+                deletes=found.deletes,
+                deleted=self._deleted,
+                max_depth=self._limits.max_type_depth,
+            )
 
     def _note(self, found: Scan, update: bytes) -> None:
-        if found.types or found.parents or self._types is not None:
-            self._check_types(found, update)
+        if found.types or found.parents or found.keys or self._structure is not None:
+            self._check_structure(found, update)
         if found.pairs or found.verbatim or self._pairs:
             self._check_exact(found, update)
         clocks = self.clocks

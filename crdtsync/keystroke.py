@@ -24,6 +24,7 @@ class Keystroke(Scan):
     roots = NO_ROOTS
     types = False
     parents = None
+    keys = False
     pairs = None
     verbatim = False
     structs = None

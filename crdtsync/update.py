@@ -80,6 +80,8 @@ class Struct(NamedTuple):
     """An item's id, a root's name, or ``None`` where it is the origin's parent."""
     key: str | None
     """Set where the bytes hold it: the parent's map key (or attribute)."""
+    keyed: bool
+    """Whether its bytes say that it lies under a key, named or not."""
     type_ref: int
     """Of a shared type: array 0, map 1, text 2, XML element 3, fragment 4, hook 5, text 6."""
 
@@ -109,7 +111,7 @@ class Layout:
 class Scan(Layout):
     """What an update's bytes say. Treat it as immutable."""
 
-    __slots__ = ("needs", "pairs", "parents", "roots", "structs", "types", "verbatim")
+    __slots__ = ("keys", "needs", "pairs", "parents", "roots", "structs", "types", "verbatim")
 
     def __init__(
         self,
@@ -121,6 +123,7 @@ class Scan(Layout):
         roots: frozenset[str],
         types: bool,
         parents: list[Id] | None,
+        keys: bool,
         pairs: list[Id] | None,
         verbatim: bool,
         structs: list[Struct] | None,
@@ -137,6 +140,8 @@ class Scan(Layout):
         """Whether it makes shared types inside others."""
         self.parents = parents
         """The ids of the shared types that items say they lie in."""
+        self.keys = keys
+        """Whether some item lies under a key of a map, or is an XML attribute."""
         self.pairs = pairs
         """The ids of the second halves of UTF-16 surrogate pairs."""
         self.verbatim = verbatim
@@ -167,7 +172,7 @@ def scan(data: bytes, limits: Limits, *, structs: bool = False) -> Scan:
         ranges: list[Range] = []
         needs: dict[int, int] = {}
         roots: set[str] | None = None
-        types = skips = False
+        types = skips = keys = False
         places: dict[bytes, int] | None = None
         total = 0
         pairs: list[Id] | None = None
@@ -234,6 +239,8 @@ def scan(data: bytes, limits: Limits, *, structs: bool = False) -> Scan:
                         run = clock + length
                 else:
                     place = position
+                    if info & HAS_KEY:
+                        keys = True
                     if info & 0xC0:
                         if info & HAS_ORIGIN:
                             if data.startswith(own, position):
@@ -345,7 +352,7 @@ def scan(data: bytes, limits: Limits, *, structs: bool = False) -> Scan:
                     described.append(
                         Struct(
                             client, clock, length, kind, begin, position,
-                            origin, right, parent, key, type_ref,
+                            origin, right, parent, key, info & HAS_KEY != 0, type_ref,
                         )
                     )  # fmt: skip
                 clock += length
@@ -371,6 +378,7 @@ def scan(data: bytes, limits: Limits, *, structs: bool = False) -> Scan:
             NO_ROOTS if roots is None else frozenset(roots),
             types,
             parents,
+            keys,
             pairs,
             verbatim,
             described,

@@ -27,6 +27,7 @@ def open_loaded(name: str, loaded: Loaded, limits: Limits) -> tuple[Document, Da
             document.replay(record.update)
     except InvalidUpdate as error:
         damage = Damage(name, sequence, str(error))
+    document.loaded()
     return document, damage
 
 
