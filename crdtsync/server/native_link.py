@@ -5,7 +5,6 @@ whole message, the closing handshake, admission. picows parses frames and answer
 """
 
 import asyncio
-import functools
 import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
@@ -38,6 +37,10 @@ RENEW_ABOVE_BYTES: Final = 256 * 1024
 """picows' buffer never shrinks: behind a frame over this size the connection gets a new one."""
 WRITE_BUFFER_BYTES: Final = 256 * 1024
 """Above this a socket counts as full, and its connection falls back to a cursor."""
+LARGE_FRAME_BYTES: Final = 8192
+HEADROOM_BYTES: Final = 14
+"""What picows needs in front of a message for its header."""
+KEPT_FRAME_BYTES: Final = 2 * 1024 * 1024
 CLOSE_TIMEOUT_S: Final = 5.0
 """How long a peer may take to answer a close frame."""
 MAX_EARLY_BYTES: Final = 1024 * 1024
@@ -195,7 +198,7 @@ class NativeLink(WSListener):
     # From the engine
 
     def _send(self, frame: bytes) -> None:
-        self._transport.send(_BINARY, frame)
+        _sender(self._transport)(frame)
 
     def close(self, code: int, reason: str) -> None:
         """Send a close frame behind what was sent; hang up when it is answered, or after 5 s."""
@@ -267,12 +270,46 @@ class NativeLink(WSListener):
         self.close(code, reason)
 
 
+class _Headroom:
+    """The last large frame, with room for a WebSocket header in front; for all its readers."""
+
+    def __init__(self) -> None:
+        self._frame = b""
+        self._buffer = bytearray()
+
+    def around(self, frame: bytes) -> bytearray:
+        """Return a buffer with the frame at ``HEADROOM_BYTES``; it may be sent many times."""
+        if frame is not self._frame:
+            buffer = bytearray(HEADROOM_BYTES) + frame
+            if len(frame) > KEPT_FRAME_BYTES:
+                return buffer
+            self._frame, self._buffer = frame, buffer
+        return self._buffer
+
+
+_headroom: Final = _Headroom()
+
+
 def _sender(transport: WSTransport) -> Callable[[bytes], None]:
-    return functools.partial(transport.send, _BINARY)
+    """Return what sends one binary message.
+
+    Above 8 KB picows' ``send`` hands asyncio a view of a header buffer that it uses again for
+    the next frame, which uvloop, having queued the view, then sends in its place. So large
+    frames go out with their header in front of them, which is copied where it has to wait.
+    """
+    send, send_whole = transport.send, transport.send_reuse_external_bytearray
+
+    def send_frame(frame: bytes) -> None:
+        if len(frame) <= LARGE_FRAME_BYTES:
+            send(_BINARY, frame)
+        else:
+            send_whole(_BINARY, _headroom.around(frame), HEADROOM_BYTES)
+
+    return send_frame
 
 
 class _Sink:
-    """The engine's view of a link: its ``send`` is picows' own, without a call in between."""
+    """The engine's view of a link: its ``send`` is picows' own, with one call in between."""
 
     __slots__ = ("abort", "close", "pause_reading", "ping", "resume_reading", "send")
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from crdtsync.store.base import Damage, Finding
 from crdtsync.store.sqlite_rows import (
+    TABLES,
+    Row,
     document_checksum,
     newest_checkpoint,
     one_moment,
     read_chain,
 )
-from crdtsync.store.sqlite_schema import indexed_mark, mark_indexed
 
 __all__ = ["Checker"]
 
@@ -22,19 +23,11 @@ INTEGRITY_LINES = 20
 PAGE = 500
 """Documents whose names are read at once."""
 
-_UNINDEXED = (
-    "SELECT count(*) FROM log WHERE id <= :mark AND NOT EXISTS (SELECT 1 FROM log_index AS i"
-    " WHERE i.document = log.document AND i.sequence = log.sequence AND i.log_id = log.id)"
-)
-_MISINDEXED = (
-    "SELECT count(*) FROM log_index AS i WHERE NOT EXISTS"
-    " (SELECT 1 FROM log WHERE log.id = i.log_id)"
-)
-_ORPHANS = "SELECT id, document FROM {} WHERE document NOT IN (SELECT id FROM documents)"
+_ORPHANS = "SELECT id, document, sequence FROM {} WHERE document NOT IN (SELECT id FROM documents)"
 _KEEP_RECORD = (
     "INSERT INTO damaged (found_ms, problem, kind, document, sequence, time_ms, author, checksum,"
     " content) SELECT :now, :problem, 'record', :name, sequence, time_ms, author, checksum,"
-    ' "update" FROM log WHERE id = :id'
+    ' "update" FROM {} WHERE document = :document AND sequence = :sequence AND id = :id'
 )
 _KEEP_CHECKPOINTS = (
     "INSERT INTO damaged (found_ms, problem, kind, document, sequence, time_ms, checksum, content)"
@@ -57,7 +50,6 @@ class Checker:
         """Yield what is wrong with the database as a whole, then each document's findings."""
         yield from self._kept()  # by earlier repairs
         yield from self._integrity()
-        yield from self._index()
         yield from self._orphans()
         last = 0
         while True:
@@ -85,43 +77,20 @@ class Checker:
             if line != "ok":
                 yield Finding("", 0, "error", f"SQLite: {line}. Recover it with: sqlite3 .recover")
 
-    def _index(self) -> Iterator[Finding]:
-        db = self.db()
-        with one_moment(db):
-            mark = indexed_mark(db)
-            (unindexed,) = db.execute(_UNINDEXED, {"mark": mark}).fetchone()
-            (misindexed,) = db.execute(_MISINDEXED).fetchone()
-            (value,) = db.execute("SELECT max(value) FROM marks").fetchone()
-        if not unindexed and not misindexed and value == mark:
-            return
-        if self.repairing is not None:
-            with self.repairing() as db:
-                db.execute("DELETE FROM log_index")
-                db.execute("INSERT INTO log_index SELECT document, sequence, id FROM log")
-                (last,) = db.execute("SELECT ifnull(max(id), 0) FROM log").fetchone()
-                mark_indexed(db, last)
-        yield Finding(
-            "",
-            0,
-            "error",
-            f"the log's index does not match the log ({unindexed} records are not in it, "
-            f"{misindexed} entries lead nowhere)",
-            repaired=self.repairing is not None,
-        )
-
     def _orphans(self) -> Iterator[Finding]:
-        for table in ("log", "checkpoints"):
+        for table in (*TABLES, "checkpoints"):
             rows = self.db().execute(_ORPHANS.format(table)).fetchall()
             if not rows:
                 continue
             problem = "the document it belongs to does not exist"
             if self.repairing is not None:
                 with self.repairing() as db:
-                    for row_id, document in rows:
-                        if table == "log":
-                            self._set_record_aside(db, "", document, row_id, problem)
-                        else:
+                    for row_id, document, sequence in rows:
+                        if table == "checkpoints":
                             self._set_checkpoints_aside(db, "", document, problem)
+                        else:
+                            row = Row(table, row_id, sequence)
+                            self._set_record_aside(db, "", document, row, problem)
             yield Finding(
                 "",
                 0,
@@ -154,7 +123,7 @@ class Checker:
         if not named:
             yield self._misnamed(row_id, name, created_ms)
         if isinstance(checkpoint, Damage):
-            yield self._cut(row_id, checkpoint, (*chain.ids, *chain.strays), checkpoints=True)
+            yield self._cut(row_id, checkpoint, (*chain.rows, *chain.strays), checkpoints=True)
         elif chain.damage is not None:
             yield self._cut(row_id, chain.damage, chain.strays)
         elif named:
@@ -185,15 +154,15 @@ class Checker:
         )
 
     def _cut(
-        self, row_id: int, damage: Damage, strays: tuple[int, ...], *, checkpoints: bool = False
+        self, row_id: int, damage: Damage, strays: tuple[Row, ...], *, checkpoints: bool = False
     ) -> Finding:
         name, problem = damage.document, damage.problem
         if self.repairing is not None:
             with self.repairing() as db:
                 if checkpoints:
                     self._set_checkpoints_aside(db, name, row_id, problem)
-                for log_id in strays:
-                    self._set_record_aside(db, name, row_id, log_id, problem)
+                for row in strays:
+                    self._set_record_aside(db, name, row_id, row, problem)
         return Finding(
             name,
             damage.sequence,
@@ -203,12 +172,22 @@ class Checker:
         )
 
     def _set_record_aside(
-        self, db: sqlite3.Connection, name: str, document: object, log_id: int, problem: str
+        self, db: sqlite3.Connection, name: str, document: object, row: Row, problem: str
     ) -> None:
-        arguments = {"now": self.now_ms, "problem": problem, "name": name, "id": log_id}
-        db.execute(_KEEP_RECORD, arguments)
-        db.execute("DELETE FROM log WHERE id = ?", (log_id,))
-        db.execute("DELETE FROM log_index WHERE document = ? AND log_id = ?", (document, log_id))
+        arguments = {
+            "now": self.now_ms,
+            "problem": problem,
+            "name": name,
+            "document": document,
+            "sequence": row.sequence,
+            "id": row.id,
+        }
+        db.execute(_KEEP_RECORD.format(row.table), arguments)
+        db.execute(
+            f"DELETE FROM {row.table}"
+            " WHERE document = :document AND sequence = :sequence AND id = :id",
+            arguments,
+        )
 
     def _set_checkpoints_aside(
         self, db: sqlite3.Connection, name: str, document: object, problem: str

@@ -12,11 +12,11 @@ from typing import Any
 from zlib import crc32
 
 from crdtsync.store.base import Checkpoint, Damage, DocumentInfo, Loaded, Record
-from crdtsync.store.sqlite_schema import indexed_mark
 
 __all__ = [
-    "RECORDS_OF",
+    "TABLES",
     "Chain",
+    "Row",
     "checkpoint_checksum",
     "document_checksum",
     "info",
@@ -29,15 +29,12 @@ __all__ = [
     "record_seed",
 ]
 
-RECORDS_OF = (
-    "SELECT log_id FROM log_index WHERE document = :document"
-    " UNION SELECT id FROM log WHERE id > :mark AND document = :document"
-)
-"""The ids of a document's rows in the log, indexed or not yet."""
+TABLES = ("log", "tail")
+"""Where a document's records are: the older ones in the first, the newer in the second."""
 
 _SELECT_RECORDS = (
-    'SELECT id, sequence, time_ms, CAST(author AS BLOB), checksum, "update" FROM log'
-    f" WHERE id IN ({RECORDS_OF}) ORDER BY sequence, id"
+    'SELECT id, sequence, time_ms, CAST(author AS BLOB), checksum, "update" FROM {}'
+    " WHERE document = ? ORDER BY sequence, id"
 )
 _LAST_CHARACTER = 0x10FFFF
 
@@ -66,13 +63,22 @@ def document_checksum(name: str, created_ms: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class Row:
+    """Where a record is."""
+
+    table: str
+    id: int
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
 class Chain:
     """A document's records after its checkpoint, as far as they are intact."""
 
     records: tuple[Record, ...]
-    ids: tuple[int, ...]
-    """Their rows."""
-    strays: tuple[int, ...]
+    rows: tuple[Row, ...]
+    """Theirs."""
+    strays: tuple[Row, ...]
     """All other rows of the document."""
     damage: Damage | None
 
@@ -85,26 +91,27 @@ def read_chain(db: sqlite3.Connection, document: str, row_id: int, *, after: int
     """
     seed = record_seed(document)
     records: list[Record] = []
-    ids: list[int] = []
-    strays: list[int] = []
+    rows: list[Row] = []
+    strays: list[Row] = []
     expected, problem, ended = after + 1, "", False
     try:
-        arguments = {"document": row_id, "mark": indexed_mark(db)}
-        for row in db.execute(_SELECT_RECORDS, arguments):
-            sequence = row[1]
-            record = None
-            if not ended and sequence == expected:
-                record = _record(document, seed, row)
-                problem = "the record's checksum does not match" if record is None else ""
-            elif not ended and not (isinstance(sequence, int) and sequence < expected):
-                problem = problem or f"the record is missing; the next one is {sequence}"
-                ended = True
-            if record is None:
-                strays.append(row[0])
-            else:
-                records.append(record)
-                ids.append(row[0])
-                expected += 1
+        for table in TABLES:
+            for values in db.execute(_SELECT_RECORDS.format(table), (row_id,)):
+                sequence = values[1]
+                record = None
+                if not ended and sequence == expected:
+                    record = _record(document, seed, values)
+                    problem = "the record's checksum does not match" if record is None else ""
+                elif not ended and not (isinstance(sequence, int) and sequence < expected):
+                    problem = problem or f"the record is missing; the next one is {sequence}"
+                    ended = True
+                row = Row(table, values[0], sequence)
+                if record is None:
+                    strays.append(row)
+                else:
+                    records.append(record)
+                    rows.append(row)
+                    expected += 1
     except sqlite3.DatabaseError as error:
         if not _corrupt(error):
             raise
@@ -112,7 +119,7 @@ def read_chain(db: sqlite3.Connection, document: str, row_id: int, *, after: int
     if strays and not problem:
         problem = f"{len(strays)} rows of the log are not among the records up to here"
     damage = Damage(document, expected, problem) if problem else None
-    return Chain(tuple(records), tuple(ids), tuple(strays), damage)
+    return Chain(tuple(records), tuple(rows), tuple(strays), damage)
 
 
 def _corrupt(error: sqlite3.Error) -> bool:
@@ -120,8 +127,8 @@ def _corrupt(error: sqlite3.Error) -> bool:
     return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
-def _record(document: str, seed: int, row: Sequence[Any]) -> Record | None:
-    _, sequence, time_ms, author, checksum, update = row
+def _record(document: str, seed: int, values: Sequence[Any]) -> Record | None:
+    _, sequence, time_ms, author, checksum, update = values
     try:
         if record_checksum(seed, sequence, time_ms, author, update) != checksum:
             return None
@@ -198,9 +205,11 @@ def info(db: sqlite3.Connection, document: str) -> DocumentInfo | None:
         after = sequence or 0
         # SQLite takes time_ms from the row that has the maximum.
         count, last, time_ms, log_bytes = db.execute(
-            'SELECT count(*), max(sequence), time_ms, sum(length("update")) FROM log'
-            f" WHERE id IN ({RECORDS_OF})",
-            {"document": row_id, "mark": indexed_mark(db)},
+            "SELECT count(*), max(sequence), time_ms, sum(bytes) FROM"
+            ' (SELECT sequence, time_ms, length("update") AS bytes FROM log WHERE document = :id'
+            ' UNION ALL SELECT sequence, time_ms, length("update") FROM tail'
+            " WHERE document = :id)",
+            {"id": row_id},
         ).fetchone()
     return DocumentInfo(
         name=document,

@@ -23,15 +23,13 @@ from crdtsync.store.base import Checkpoint, Durability, Record
 from crdtsync.store.failures import out_of_order
 from crdtsync.store.order import admit_checkpoint
 from crdtsync.store.sqlite_rows import (
-    RECORDS_OF,
+    TABLES,
     checkpoint_checksum,
     document_checksum,
     record_seed,
 )
 from crdtsync.store.sqlite_schema import (
     connect,
-    indexed_mark,
-    mark_indexed,
     migrate,
     touch,
     transaction,
@@ -45,24 +43,27 @@ MAX_STATEMENT_ROWS = 128
 """Rows of one INSERT: 896 values, below the 999 that SQLite took before 3.32."""
 
 SETTLE_ROWS = 8192
-"""Rows of the log that are indexed together. Finding a document's rows among those that are
-not indexed yet takes 0.4 ms; indexing them 10 ms for 100 documents, 50 ms for 1,000."""
+"""Records that move from the tail to their documents' places together. Finding a document's
+among them takes 0.4 ms; moving them 20 ms for 100 documents, 80 ms for 1,000."""
+
+SETTLE_BYTES = 2 * 1024 * 1024
+"""The same, by the length of the updates."""
 
 MAX_KNOWN_DOCUMENTS = 65_536
 """Documents whose last sequence is kept in memory; above, all are forgotten and asked anew."""
 
+_COLUMNS = 'id, document, sequence, time_ms, author, checksum, "update"'
 _INSERT = [
-    'INSERT INTO log (id, document, sequence, time_ms, author, checksum, "update") VALUES '
-    + ",".join(["(?,?,?,?,?,?,?)"] * rows)
+    f"INSERT INTO tail ({_COLUMNS}) VALUES " + ",".join(["(?,?,?,?,?,?,?)"] * rows)
     for rows in range(MAX_STATEMENT_ROWS + 1)
 ]
 _VALUES = 7
 
 _LAST_SEQUENCE = (
     "SELECT ifnull(max(sequence), 0) FROM ("
-    "SELECT max(sequence) AS sequence FROM checkpoints WHERE document = :document"
-    " UNION ALL SELECT max(sequence) FROM log_index WHERE document = :document"
-    " UNION ALL SELECT max(sequence) FROM log WHERE id > :mark AND document = :document)"
+    "SELECT max(sequence) AS sequence FROM checkpoints WHERE document = :id"
+    " UNION ALL SELECT max(sequence) FROM log WHERE document = :id"
+    " UNION ALL SELECT max(sequence) FROM tail WHERE document = :id)"
 )
 
 
@@ -88,23 +89,25 @@ class Writer:
         self._known: dict[str, _Known] = {}
         self._last_id = 0
         self._last_document = 0
-        self._indexed = 0
-        self._settle_at = SETTLE_ROWS
+        self._unsettled_rows = 0
+        self._unsettled_bytes = 0
+        self._patience = 1
+        """How many times as much may wait in the tail; more after each failure to move it."""
 
     def open(self) -> None:
-        """Create or migrate the database, and index what the last process left unindexed."""
+        """Create or migrate the database, and settle what the last process left in the tail."""
         db = self._db = self._connect(create=True)
         migrate(db, self._path)
-        self._indexed = indexed_mark(db)
-        (last,) = db.execute("SELECT max(id) FROM log").fetchone()
-        self._last_id = max(last or 0, self._indexed)
+        (last,) = db.execute("SELECT max(id) FROM tail").fetchone()
+        self._last_id = last or 0
         (last,) = db.execute("SELECT max(id) FROM documents").fetchone()
         self._last_document = last or 0
         self._opened = True
-        self._index()
+        if self._last_id:
+            self._move()
 
     def close(self) -> None:
-        """Index what is left, fold the write-ahead log into the database, and close it."""
+        """Settle what is left, fold the write-ahead log into the database, and close it."""
         db, self._db = self._db, None
         opened, self._opened = self._opened, False
         self._known.clear()
@@ -113,7 +116,8 @@ class Writer:
         try:
             if opened:
                 self._db = db
-                self._index()
+                if self._unsettled_rows:
+                    self._move()
                 db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
             self._db = None
@@ -141,7 +145,9 @@ class Writer:
             known[record.document].stored = True
         self._last_document += len(fresh)
         self._last_id += len(batch)
-        return self._last_id - self._indexed >= self._settle_at
+        self._unsettled_rows += len(batch)
+        self._unsettled_bytes += sum(len(record.update) for record in batch)
+        return self._due()
 
     def _prepare(
         self, db: sqlite3.Connection, batch: Sequence[Record]
@@ -180,15 +186,14 @@ class Writer:
             db.execute(_INSERT[len(rows) // _VALUES], rows)
 
     def settle(self) -> None:
-        """Index the newest rows of the log, if they are many."""
-        if self._last_id - self._indexed < self._settle_at:
+        """Move the tail's records to their documents' places, if they are many."""
+        if not self._due():
             return  # an earlier call has done it
         try:
-            self._index()
+            self._move()
         except BaseException:
-            self._settle_at = self._last_id - self._indexed + SETTLE_ROWS  # not at every commit
+            self._patience += 1  # so that it is not tried at every commit
             raise
-        self._settle_at = SETTLE_ROWS
 
     def checkpoint(self, checkpoint: Checkpoint) -> None:
         """Insert the checkpoint, read it back, and drop what it stands for."""
@@ -203,13 +208,10 @@ class Writer:
             if not document.stored:
                 document.id = self._last_document + 1
                 _insert_document(db, document.id, name, checkpoint.time_ms)
-            arguments = {
-                "document": document.id,
-                "mark": self._indexed,
-                "sequence": sequence,
-            }
+            arguments = {"id": document.id, "sequence": sequence}
             updated = db.execute(
-                f"SELECT time_ms FROM log WHERE id IN ({RECORDS_OF}) AND sequence = :sequence",
+                "SELECT time_ms FROM log WHERE document = :id AND sequence = :sequence UNION ALL"
+                " SELECT time_ms FROM tail WHERE document = :id AND sequence = :sequence",
                 arguments,
             ).fetchone()
             if updated is not None:
@@ -220,13 +222,11 @@ class Writer:
             db.execute(
                 "DELETE FROM checkpoints WHERE document = ? AND id <> ?", (document.id, row_id)
             )
-            db.execute(
-                f"DELETE FROM log WHERE id IN ({RECORDS_OF}) AND sequence <= :sequence", arguments
-            )
-            db.execute(
-                "DELETE FROM log_index WHERE document = :document AND sequence <= :sequence",
-                arguments,
-            )
+            for table in TABLES:
+                db.execute(
+                    f"DELETE FROM {table} WHERE document = :id AND sequence <= :sequence",
+                    arguments,
+                )
         document.last = max(document.last, sequence)
         document.stored = True
         self._last_document = max(self._last_document, document.id)
@@ -237,12 +237,10 @@ class Writer:
             row = db.execute("SELECT id FROM documents WHERE name = ?", (name,)).fetchone()
             if row is None:
                 return False
-            arguments = {"document": row[0], "mark": self._indexed, "name": name}
-            db.execute(f"DELETE FROM log WHERE id IN ({RECORDS_OF})", arguments)
-            db.execute("DELETE FROM log_index WHERE document = :document", arguments)
-            db.execute("DELETE FROM checkpoints WHERE document = :document", arguments)
-            db.execute("DELETE FROM damaged WHERE document = :name", arguments)
-            db.execute("DELETE FROM documents WHERE id = :document", arguments)
+            for table in (*TABLES, "checkpoints"):
+                db.execute(f"DELETE FROM {table} WHERE document = ?", row)
+            db.execute("DELETE FROM damaged WHERE document = ?", (name,))
+            db.execute("DELETE FROM documents WHERE id = ?", row)
         self._known.pop(name, None)
         return True
 
@@ -257,7 +255,6 @@ class Writer:
         with self._writing() as db:
             yield db
         self._known.clear()
-        self._indexed = indexed_mark(db)
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -282,7 +279,7 @@ class Writer:
             db = self._connect()
             try:
                 with transaction(db):
-                    db.execute("DELETE FROM log WHERE id > ?", (self._last_id,))
+                    db.execute("DELETE FROM tail WHERE id > ?", (self._last_id,))
                     db.execute("DELETE FROM documents WHERE id > ?", (self._last_document,))
                     # Overwrites what the failed commit left in the write-ahead log, which a
                     # crash would else bring back.
@@ -312,23 +309,24 @@ class Writer:
         row = db.execute("SELECT id FROM documents WHERE name = ?", (name,)).fetchone()
         if row is not None:
             document.id, document.stored = row[0], True
-            arguments = {"document": document.id, "mark": self._indexed}
-            (document.last,) = db.execute(_LAST_SEQUENCE, arguments).fetchone()
+            (document.last,) = db.execute(_LAST_SEQUENCE, {"id": document.id}).fetchone()
         self._known[name] = document
         return document
 
-    def _index(self) -> None:
-        """Index the rows of the log that are not indexed yet."""
-        if self._last_id == self._indexed:
-            return
+    def _due(self) -> bool:
+        rows, size = SETTLE_ROWS * self._patience, SETTLE_BYTES * self._patience
+        return self._unsettled_rows >= rows or self._unsettled_bytes >= size
+
+    def _move(self) -> None:
+        """Move all records from the tail to their documents' places."""
         with self._writing() as db:
             db.execute(
-                "INSERT OR IGNORE INTO log_index SELECT document, sequence, id FROM log"
-                " WHERE id > ? ORDER BY document, sequence",
-                (self._indexed,),
+                f"INSERT OR IGNORE INTO log ({_COLUMNS}) SELECT {_COLUMNS} FROM tail"
+                " ORDER BY document, sequence"
             )
-            mark_indexed(db, self._last_id)
-        self._indexed = self._last_id
+            db.execute("DELETE FROM tail")
+        self._unsettled_rows = self._unsettled_bytes = 0
+        self._patience = 1
 
 
 def _insert_document(db: sqlite3.Connection, row_id: int, name: str, created_ms: int) -> None:

@@ -188,8 +188,7 @@ class Client:
     def sync(self) -> Self:
         """Send step 1, and receive until both sides have what the other had."""
         self._socket.send(step_1_frame(self.doc.get_state()))
-        for kind in (SyncStep1, SyncStep2):
-            self.receive_until(lambda kind=kind: any(isinstance(m, kind) for m in self.messages))
+        self.receive_until(lambda: {SyncStep1, SyncStep2} <= {type(m) for m in self.messages})
         return self
 
     def edit(self, change: Callable[[], object]) -> None:

@@ -1,7 +1,6 @@
 """The promises of ``docs/guarantees.md`` that concern several parts at once, kept end to end."""
 
 import sqlite3
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from signal import SIGKILL
 from typing import Any
@@ -12,145 +11,28 @@ import pytest
 
 from crdtsync import (
     Change,
-    CloseCode,
-    Connection,
     Durability,
     Hub,
-    Limits,
-    MemoryStore,
-    Principal,
     Record,
     SQLiteStore,
     StoreDamaged,
-    StoreFull,
     Unavailable,
     open_store,
 )
-from crdtsync.awareness import Entry, encode_entries, read_entries
 from crdtsync.protocol import (
-    AuthMessage,
-    AwarenessMessage,
-    SyncStep1,
-    SyncStep2,
     SyncUpdate,
-    awareness_frame,
-    decode_frame,
-    step_2_frame,
     update_frame,
 )
 from crdtsync.store.sqlite_schema import connect
 
-from .kit import TIMEOUT_S, Client, serving
-
-QUICK = Limits(
-    commit_interval_s=0,
-    commit_retry_s=0.2,
-    refusal_delay_s=0,
-    max_lag_s=0.1,
-    housekeeping_interval_s=0.01,
-)
+from .kit import Client, serving
+from .peers import QUICK, Peer, Trouble
 
 
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     """Run each async test on both event loops."""
     return str(request.param)
-
-
-class Peer:
-    """A client without a socket: the engine's link on one side, a document on the other."""
-
-    def __init__(self, hub: Hub, name: str, *, doc: pycrdt.Doc[Any] | None = None) -> None:
-        self.doc: pycrdt.Doc[Any] = doc or pycrdt.Doc()
-        self.text = self.doc.get("text", type=pycrdt.Text)
-        self.reasons: list[str] = []
-        self.presence: dict[int, str] = {}
-        self.asked = 0
-        self.updates = 0
-        self.close_code: int | None = None
-        self._changed = anyio.Event()
-        self.connection: Connection | None = None
-        self.connection = hub.connect(self, name, Principal(id="ann"), acknowledge=True)
-
-    async def __aenter__(self) -> "Peer":
-        await self.until(lambda: self.connection is not None and self.connection.live)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        assert self.connection is not None
-        self.connection.lost()
-
-    def write(self, text: str) -> None:
-        """Edit, and send the edit."""
-        before = self.doc.get_state()
-        self.text += text
-        assert self.connection is not None
-        self.connection.receive(update_frame(self.doc.get_update(before)))
-
-    def present(self, client: int, clock: int, state: str) -> None:
-        """Send one awareness entry."""
-        assert self.connection is not None
-        self.connection.receive(awareness_frame(encode_entries([Entry(client, clock, state)])))
-
-    async def until(self, wanted: Callable[[], bool]) -> None:
-        """Wait for something that arrives."""
-        with anyio.fail_after(TIMEOUT_S):
-            while not wanted():
-                self._changed = anyio.Event()
-                await self._changed.wait()
-
-    # The engine's side
-
-    def send(self, frame: bytes) -> None:
-        (message,) = decode_frame(frame)
-        match message:
-            case SyncStep1(vector) if self.connection is not None:
-                self.asked += 1
-                self.connection.receive(step_2_frame(self.doc.get_update(vector)))
-            case SyncStep2(update) | SyncUpdate(update):
-                self.updates += 1
-                self.doc.apply_update(update)
-            case AwarenessMessage(payload):
-                for entry in read_entries(payload, QUICK):
-                    self.presence[entry.client] = entry.state
-                    if entry.state == "null":
-                        del self.presence[entry.client]
-            case AuthMessage(reason):
-                self.reasons.append(reason)
-        self._changed.set()
-
-    def close(self, code: int, reason: str) -> None:
-        self.close_code = int(code)
-        self._changed.set()
-
-    def abort(self) -> None: ...
-    def ping(self) -> None: ...
-    def pause_reading(self) -> None: ...
-    def resume_reading(self) -> None: ...
-
-
-class Trouble(MemoryStore):
-    """A store whose commits wait, or fail, for as long as a test wants."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.gate = anyio.Event()
-        self.gate.set()
-        self.asked = anyio.Event()
-        self.failing: Callable[[Record], bool] = lambda record: False
-        self.failures = 0
-
-    def hold(self) -> None:
-        """Let commits wait until ``gate`` is set."""
-        self.gate = anyio.Event()
-
-    async def append(self, batch: Sequence[Record]) -> None:
-        self.asked.set()
-        await self.gate.wait()
-        if any(self.failing(record) for record in batch):
-            self.failures += 1
-            raise StoreFull("no room left", hint="Make some.")
-        await super().append(batch)
 
 
 @pytest.fixture
@@ -172,7 +54,7 @@ async def test_nothing_is_visible_before_it_is_stored(store: Trouble) -> None:
             assert room.state() == b"\x00\x00"
             store.gate.set()
             for peer in (ann, bob, late):
-                await peer.until(lambda peer=peer: peer.updates == 1)
+                await peer.updated(1)
             assert str(bob.text) == str(late.text) == "hello"
 
 
@@ -218,7 +100,7 @@ async def test_a_failed_commit_is_tried_again(store: Trouble) -> None:
     async with Hub(store, limits=QUICK) as hub, Peer(hub, "d") as ann, Peer(hub, "d") as bob:
         store.failing = lambda record: store.failures < 2
         ann.write("hello")
-        await bob.until(lambda: bob.updates == 1)
+        await bob.updated(1)
         assert store.failures == 2
         assert str(bob.text) == "hello"
         assert ann.close_code is None
@@ -233,7 +115,7 @@ async def test_a_store_that_stays_broken_loses_nothing(store: Trouble) -> None:
         async with Peer(hub, "d") as ann, Peer(hub, "d") as bob:
             ann.write("hello")
             for peer in (ann, bob):
-                await peer.until(lambda peer=peer: peer.close_code == CloseCode.TRY_AGAIN_LATER)
+                await peer.sent_away()
             assert bob.updates == 0
         store.failing = lambda record: False
         async with Peer(hub, "d", doc=ann.doc), Peer(hub, "d", doc=bob.doc) as again:
@@ -247,8 +129,8 @@ async def test_one_document_s_trouble_is_its_own(store: Trouble) -> None:
         store.failing = lambda record: record.document == "bad"
         ann.write("stuck")
         bob.write("fine")
-        await bob.until(lambda: bob.updates == 1)
-        await ann.until(lambda: ann.close_code == CloseCode.TRY_AGAIN_LATER)
+        await bob.updated(1)
+        await ann.sent_away()
         assert bob.close_code is None
 
 
@@ -307,8 +189,8 @@ async def test_who_takes_nothing_is_sent_away(store: Trouble) -> None:
         assert slow.connection is not None
         slow.connection.pause_writing()
         ann.write("hello")
-        await ann.until(lambda: ann.updates == 1)
-        await slow.until(lambda: slow.close_code == CloseCode.TRY_AGAIN_LATER)
+        await ann.updated(1)
+        await slow.sent_away()
         assert slow.updates == 0
 
 
@@ -328,7 +210,7 @@ async def test_a_hook_that_fails_disturbs_nobody(store: Trouble) -> None:
     async with Hub(store, limits=QUICK, on_change=changed) as hub, Peer(hub, "d") as ann:
         for number in range(1, 4):
             ann.write("x")
-            await ann.until(lambda number=number: ann.updates == number)
+            await ann.updated(number)
         await third.wait()
     assert [(change.sequence, change.author) for change in seen] == [
         (1, "ann"),

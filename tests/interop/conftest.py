@@ -3,12 +3,22 @@
 import itertools
 import os
 import shutil
+import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
 
-from .harness import NODE_MODULES, Clients, Driver, Server, run_node, running_driver
+from .harness import (
+    NODE_MODULES,
+    VERSIONS,
+    Client,
+    Clients,
+    Driver,
+    Server,
+    run_node,
+    running_driver,
+)
 
 
 def require(available: bool, what: str) -> None:
@@ -51,8 +61,27 @@ def driver(javascript: None) -> Iterator[Driver]:
         yield driver
 
 
+@pytest.fixture(scope="session")
+def idlers(javascript: None, shared_server: Server) -> Iterator[tuple[list[Client], float]]:
+    """Clients of all versions that have nothing to do, with and without presence, and since when.
+
+    They start with the first test that has clients and idle beside all of them, in a process
+    of their own, until test_timeouts.py looks at them.
+    """
+    with running_driver() as driver:
+        idle = Clients(driver)
+        opened = [
+            idle.open(version, shared_server.url, f"idle/{version}/{name}", state=state)
+            for version in VERSIONS
+            for name, state in (("present", {"name": "idler"}), ("absent", None))
+        ]
+        for client in opened:
+            client.wait(synced=True)
+        yield opened, time.monotonic()
+
+
 @pytest.fixture
-def clients(driver: Driver) -> Iterator[Clients]:
+def clients(driver: Driver, idlers: object) -> Iterator[Clients]:
     """Opens clients that live as long as the test."""
     clients = Clients(driver)
     yield clients

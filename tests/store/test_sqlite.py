@@ -1,4 +1,4 @@
-"""The SQLite store: schema, durability, the log's index, and a database that fails."""
+"""The SQLite store: schema, durability, the tail, and a database that fails."""
 
 import logging
 import sqlite3
@@ -44,7 +44,7 @@ class Failing:
 
     def execute(self, sql: str, *arguments: Any) -> sqlite3.Cursor:
         """Fail where SQLite would write."""
-        if not sql.startswith(("INSERT INTO log ", "COMMIT")):
+        if not sql.startswith(("INSERT INTO tail ", "COMMIT")):
             return self._db.execute(sql, *arguments)
         if self._happened:
             self._db.execute(sql, *arguments)
@@ -303,14 +303,12 @@ async def test_a_locked_database_says_so(
         await store.append([rec("d", 2)])
 
 
-async def test_the_index_follows_the_log(
+async def test_records_move_from_the_tail_to_the_log(
     make_sqlite: Maker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Records are found before, while and after they are indexed, whatever is removed between."""
+    """Records are found before, while and after they are moved, whatever is removed between."""
     monkeypatch.setattr(sqlite_writer, "SETTLE_ROWS", 10)
     async with make_sqlite() as store:
-        writer = writer_of(store)
-        writer._settle_at = 10
         for sequence in range(1, 60):
             await store.append([rec("a", sequence), rec("b", sequence)])
             if sequence % 7 == 0:
@@ -327,41 +325,70 @@ async def test_the_index_follows_the_log(
             assert info.log_records == sequence
         assert worse_than_ok(await findings(store)) == []
         with opened(make_sqlite) as db:
-            (indexed,) = db.execute("SELECT count(*) FROM log_index").fetchone()
-            assert indexed > 50
+            (settled,) = db.execute("SELECT count(*) FROM log").fetchone()
+            (waiting,) = db.execute("SELECT count(*) FROM tail").fetchone()
+        assert settled > 50
+        assert waiting < 10
         crashed = make_sqlite.crashed(make_sqlite.folder / "crashed")
     for make in (make_sqlite, crashed):
         async with make() as store:
+            with opened(make) as db:
+                assert db.execute("SELECT count(*) FROM tail").fetchone() == (0,)
             assert (await store.load("a")).records == tuple(recs("a", 1, 59))
             await store.append([rec("a", 60), rec("b", 60)])
             assert worse_than_ok(await findings(store)) == []
 
 
-async def test_a_failed_indexing_is_put_off(
+async def test_large_updates_move_sooner(
+    make_sqlite: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Records leave the tail when they are many, or when their updates are long."""
+    monkeypatch.setattr(sqlite_writer, "SETTLE_BYTES", 10_000)
+    async with make_sqlite() as store:
+        await store.append([rec("a", n, update=bytes(900)) for n in range(1, 12)])
+        await store.probe()  # behind the moving, on the same thread
+        with opened(make_sqlite) as db:
+            assert db.execute("SELECT count(*) FROM tail").fetchone() == (11,)
+        await store.append([rec("a", 12, update=bytes(900))])
+        await store.probe()
+        with opened(make_sqlite) as db:
+            assert db.execute("SELECT count(*) FROM tail").fetchone() == (0,)
+
+
+async def test_moving_that_fails_is_put_off(
     make_sqlite: Maker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Where indexing fails, commits go on, and it is tried again after as many rows."""
+    """Where moving records fails, commits go on, and it is tried again after as many more."""
     monkeypatch.setattr(sqlite_writer, "SETTLE_ROWS", 10)
     failures = 0
 
-    def refuse(db: sqlite3.Connection, log_id: int) -> None:
-        nonlocal failures
-        failures += 1
-        raise sqlite3.OperationalError("database or disk is full")
+    class Refusing(Failing):
+        def execute(self, sql: str, *arguments: Any) -> sqlite3.Cursor:
+            nonlocal failures
+            if not sql.startswith("DELETE FROM tail"):
+                return self._db.execute(sql, *arguments)
+            failures += 1
+            raise sqlite3.OperationalError("database or disk is full")
 
     async with make_sqlite() as store:
         writer = writer_of(store)
-        writer._settle_at = 10
+        original = writer.ready()
+        refusing: Any = Refusing(original, name="", happened=False)
         with monkeypatch.context() as patch:
-            patch.setattr(sqlite_writer, "mark_indexed", refuse)
+            patch.setattr(sqlite_writer, "connect", lambda *_, **__: refusing)
+            patch.setattr(writer, "_give_up", lambda: None)
+            writer._db = refusing
             for sequence in range(1, 36):
                 await store.append([rec("a", sequence)])
-                await store.probe()  # behind the indexing, on the same thread
+                await store.probe()  # behind the moving, on the same thread
+        writer._db = original
         assert failures == 3
         assert "settle failed" in caplog.text
+        assert (await store.load("a")).records == tuple(recs("a", 1, 35))
         await store.append(recs("a", 36, 60))
         await store.probe()
-        assert writer._indexed == writer._last_id
+        with opened(make_sqlite) as db:
+            assert db.execute("SELECT count(*) FROM tail").fetchone() == (0,)
         assert (await store.load("a")).records == tuple(recs("a", 1, 60))
 
 

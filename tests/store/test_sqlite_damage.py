@@ -50,16 +50,15 @@ def changes(make: Maker) -> list[tuple[str, tuple[object, ...]]]:
         for table, key in (
             ("documents", "id"),
             ("log", "id"),
+            ("tail", "id"),
             ("checkpoints", "id"),
-            ("log_index", "log_id"),
-            ("marks", "name"),
         ):
             rows = db.execute(f"SELECT * FROM {table}")
             columns = [column[0] for column in rows.description]
             for row in rows.fetchall():
                 fields = dict(zip(columns, row, strict=True))
                 where = fields[key]
-                if table == "checkpoints":
+                if table != "documents":
                     del fields["id"]  # which means nothing
                 for column, value in fields.items():
                     sql = f'UPDATE {table} SET "{column}" = ? WHERE {key} = ?'
@@ -71,6 +70,12 @@ def changes(make: Maker) -> list[tuple[str, tuple[object, ...]]]:
 async def test_every_changed_byte_is_noticed(make_sqlite: Maker) -> None:
     """A check reports every change of any value, and no load takes one for what was written."""
     await build(make_sqlite)
+    async with make_sqlite() as store:
+        await store.append([rec("a", 4), rec("c", 3)])
+        crashed = make_sqlite.crashed(make_sqlite.folder / "crashed")
+    make_sqlite = crashed  # which has records in the tail
+    change(make_sqlite, "PRAGMA journal_mode = DELETE")
+    change(make_sqlite, "PRAGMA journal_mode = WAL")
     copy = make_sqlite.folder / "copy"
     shutil.copy(make_sqlite.path, copy)
     whole = {}
@@ -78,7 +83,7 @@ async def test_every_changed_byte_is_noticed(make_sqlite: Maker) -> None:
         for name in "abc":
             whole[name] = await store.load(name)
     statements = changes(make_sqlite)
-    assert len(statements) > 500
+    assert len(statements) > 400
     unnoticed = []
     for sql, arguments in statements:
         shutil.copy(copy, make_sqlite.path)
@@ -205,28 +210,18 @@ async def test_rows_of_no_document_are_set_aside(make_sqlite: Maker) -> None:
         await store.append([rec("b", 1)])
 
 
-async def test_a_wrong_index_is_rebuilt_without_loss(make_sqlite: Maker) -> None:
-    """The log's index follows from the log: a repair makes it anew and cuts nothing."""
+async def test_a_stray_keeps_no_record_out(make_sqlite: Maker) -> None:
+    """A record at another's sequence does not keep that one from its place when it comes."""
     await build(make_sqlite)
-    change(make_sqlite, "DELETE FROM log_index WHERE sequence = 2")
+    change(make_sqlite, "UPDATE log SET document = 1, sequence = 4 WHERE document = 3")
+    change(make_sqlite, "DELETE FROM log WHERE document = 1 AND sequence = 4 AND id > 8")
     async with make_sqlite() as store:
-        assert (await store.load("a")).damage is not None
-        repaired = worse_than_ok(await findings(store, repair=True))
-        assert ["index does not match" in item.message for item in repaired] == [True]
-        assert await store.load("a") == Loaded(None, tuple(recs("a", 1, 3)))
+        with pytest.raises(StoreError):  # the stray one is in the way of none but the check
+            await store.append([rec("a", 4)])
+        await findings(store, repair=True)
         await store.append([rec("a", 4)])
-        assert worse_than_ok(await findings(store)) == []
-
-
-async def test_a_lost_mark_costs_time_only(make_sqlite: Maker) -> None:
-    """Without the mark of what is indexed, everything is found all the same."""
-    await build(make_sqlite)
-    change(make_sqlite, "DELETE FROM marks")
     async with make_sqlite() as store:
-        assert await store.load("a") == Loaded(None, tuple(recs("a", 1, 3)))
-        await store.append([rec("a", 4), rec("d", 1)])
-        await store.checkpoint(point("a", 4))
-        assert await store.load("a") == Loaded(point("a", 4), ())
+        assert await store.load("a") == Loaded(None, tuple(recs("a", 1, 4)))
 
 
 async def test_a_changed_name_keeps_its_records_aside(make_sqlite: Maker) -> None:
@@ -270,16 +265,20 @@ async def test_damaged_pages_raise_and_are_reported(make_sqlite: Maker) -> None:
         whole = await store.load("a")
     data = make_sqlite.path.read_bytes()
     refusals: set[type] = set()
+    unused = 0
     for page in range(1, len(data) // 4096):
         make_sqlite.path.write_bytes(data[: page * 4096] + bytes(4096) + data[(page + 1) * 4096 :])
         try:
             async with make_sqlite(read_only=True) as store:
-                assert is_prefix(await store.load("a"), whole)
-                found = await findings(store)
-                assert any(finding.level == "error" for finding in found), page
+                loaded = await store.load("a")
+                assert is_prefix(loaded, whole)
+                if not any(finding.level == "error" for finding in await findings(store)):
+                    assert loaded == whole  # an unused page
+                    unused += 1
         except StoreError as error:
             refusals.add(type(error))
     assert refusals <= {StoreDamaged}
+    assert unused < len(data) // 4096 / 2
 
 
 async def test_deleting_a_document_removes_what_was_kept(make_sqlite: Maker) -> None:

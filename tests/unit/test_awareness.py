@@ -1,0 +1,266 @@
+"""Awareness: the codec, the clock rule, who owns a client id, and the table's bounds."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crdtsync.awareness import AwarenessTable, Entry, encode_entries, read_entries
+from crdtsync.encoding import write_var_string, write_var_uint
+from crdtsync.errors import MalformedMessage, MessageTooLarge, TooManyRequests
+from crdtsync.limits import Limits
+
+LIMITS = Limits()
+HERE = '{"cursor": 1}'
+MOVED = '{"cursor": 2}'
+
+
+@pytest.fixture
+def table() -> AwarenessTable:
+    return AwarenessTable(LIMITS)
+
+
+def entry(client: int, clock: int, state: str = HERE) -> Entry:
+    return Entry(client, clock, state)
+
+
+def states(table: AwarenessTable) -> dict[int, tuple[int, str]]:
+    return {each.client: (each.clock, each.state) for each in table.present()}
+
+
+# The codec
+
+
+@given(
+    st.lists(
+        st.builds(
+            Entry,
+            st.integers(0, (1 << 53) - 1),
+            st.integers(0, (1 << 32) - 1),
+            st.sampled_from(["null", "{}", HERE, '"é😀"', "[1, 2]"]),
+        ),
+        max_size=10,
+    )
+)
+def test_entries_come_back(entries: list[Entry]) -> None:
+    """What is written is read."""
+    assert read_entries(encode_entries(entries), LIMITS) == entries
+
+
+@pytest.mark.parametrize("state", ["", "{", "undefined", "NaN", "{'a': 1}", "[" * 60_000])
+def test_a_state_is_json(state: str) -> None:
+    """A state that is no JSON, which clients would throw on, is malformed."""
+    with pytest.raises(MalformedMessage):
+        read_entries(encode_entries([entry(1, 1, state)]), LIMITS)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"\x00\x00", b"\x01\x01\x01\x02\xff\xfe", encode_entries([entry(1, 1 << 32)])],
+)
+def test_damaged_payloads_are_malformed(payload: bytes) -> None:
+    """Empty, trailing bytes, no UTF-8, a clock of 2^32: malformed, nothing else."""
+    with pytest.raises(MalformedMessage):
+        read_entries(payload, LIMITS)
+
+
+def test_no_payload_can_be_cut() -> None:
+    """Every proper beginning of a payload is malformed."""
+    whole = encode_entries([entry(1, 1), entry(300, 70_000, MOVED)])
+    for end in range(len(whole)):
+        with pytest.raises(MalformedMessage):
+            read_entries(whole[:end], LIMITS)
+
+
+def test_max_awareness_bytes() -> None:
+    """A state of the limit passes, a byte more is too large."""
+    fits = '"' + "x" * (LIMITS.max_awareness_bytes - 2) + '"'
+    read_entries(encode_entries([entry(1, 1, fits)]), LIMITS)
+    with pytest.raises(MessageTooLarge):
+        read_entries(encode_entries([entry(1, 1, fits[:-1] + 'x"')]), LIMITS)
+    accented = '"' + "é" * 8 + '"'
+    with pytest.raises(MessageTooLarge):
+        read_entries(encode_entries([entry(1, 1, accented)]), Limits(max_awareness_bytes=17))
+
+
+def test_max_awareness_clients_of_one_message() -> None:
+    """A message of more entries than the limit is too large, whatever it really holds."""
+    few = Limits(max_awareness_clients=3)
+    read_entries(encode_entries([entry(n, 1) for n in range(3)]), few)
+    for payload in (encode_entries([entry(n, 1) for n in range(4)]), write_var_uint(1 << 40)):
+        with pytest.raises(MessageTooLarge):
+            read_entries(payload, few)
+
+
+def test_a_removal_is_a_null_however_it_is_spaced(table: AwarenessTable) -> None:
+    """JSON's null with spaces around it removes a client, as it does for the clients."""
+    spaced = write_var_uint(1) + write_var_uint(5) + write_var_uint(2) + write_var_string(" null ")
+    table.apply([entry(5, 1)], "a")
+    table.apply(read_entries(spaced, LIMITS), "a")
+    assert len(table) == 0
+
+
+# The clock rule
+
+
+def test_only_a_newer_clock_counts(table: AwarenessTable) -> None:
+    """A state counts if its clock is newer; the same or an older one changes nothing."""
+    assert table.apply([entry(5, 3)], "a")
+    assert not table.apply([entry(5, 3, MOVED)], "a")
+    assert not table.apply([entry(5, 2, MOVED)], "a")
+    assert states(table) == {5: (3, HERE)}
+    assert table.apply([entry(5, 4, MOVED)], "a")
+    assert states(table) == {5: (4, MOVED)}
+
+
+def test_a_removal_counts_at_the_same_clock(table: AwarenessTable) -> None:
+    """WIRE, awareness removal: a leaving client sends null at the same clock."""
+    table.apply([entry(5, 3)], "a")
+    assert table.apply([entry(5, 3, "null")], "a")
+    assert states(table) == {}
+    assert not table.apply([entry(5, 3, "null")], "a")
+
+
+def test_a_removed_client_returns_at_a_newer_clock(table: AwarenessTable) -> None:
+    """After a removal the same clock is a late repetition, a newer one is a return."""
+    table.apply([entry(5, 3)], "a")
+    table.apply([entry(5, 3, "null")], "a")
+    assert not table.apply([entry(5, 3)], "a")
+    assert table.apply([entry(5, 4)], "a")
+    assert states(table) == {5: (4, HERE)}
+
+
+def test_a_removal_of_a_stranger_is_nothing(table: AwarenessTable) -> None:
+    """A null for an id that nobody knows leaves no trace."""
+    assert not table.apply([entry(5, 3, "null")], "a")
+    assert table.changed_since(0) == []
+
+
+# Whose is it
+
+
+def test_another_connections_id_is_left_alone(table: AwarenessTable) -> None:
+    """WIRE, re-broadcasts: an entry for an id that another connection owns is ignored."""
+    table.apply([entry(5, 3)], "a")
+    assert not table.apply([entry(5, 9, MOVED)], "b")
+    assert not table.apply([entry(5, 9, "null")], "b")
+    assert states(table) == {5: (3, HERE)}
+
+
+def test_ids_go_with_their_connection(table: AwarenessTable) -> None:
+    """WIRE, awareness removal: when a socket dies, the ids that it introduced are removed."""
+    table.apply([entry(5, 3), entry(6, 1)], "a")
+    table.apply([entry(7, 1)], "b")
+    before = table.version
+    assert table.leave("a")
+    assert sorted(table.changed_since(before), key=lambda each: each.client) == [
+        entry(5, 3, "null"),
+        entry(6, 1, "null"),
+    ]
+    assert states(table) == {7: (1, HERE)}
+    assert not table.leave("a")
+
+
+def test_a_late_repetition_brings_no_ghost_back(table: AwarenessTable) -> None:
+    """WIRE, awareness removal: the clocks of the gone are kept, or ghosts return."""
+    table.apply([entry(5, 3)], "a")
+    table.leave("a")
+    assert not table.apply([entry(5, 3)], "b")
+    assert not table.apply([entry(5, 2)], "b")
+    assert states(table) == {}
+
+
+def test_the_owner_returns_at_the_clock_it_left_with(table: AwarenessTable) -> None:
+    """A client that reconnects announces itself at its old clock, and counts one later."""
+    table.apply([entry(5, 3)], "a")
+    table.leave("a")
+    assert table.apply([entry(5, 3, MOVED)], "b", first=True)
+    assert states(table) == {5: (4, MOVED)}
+    assert table.apply([entry(5, 5)], "b")
+
+
+def test_one_that_said_goodbye_does_not_return_at_that_clock(table: AwarenessTable) -> None:
+    """A removal by the client itself stands: only a departure without a word is undone."""
+    table.apply([entry(5, 3)], "a")
+    table.apply([entry(5, 3, "null")], "a")
+    table.leave("a")
+    assert not table.apply([entry(5, 3)], "b", first=True)
+
+
+def test_an_id_of_the_gone_may_be_introduced_anew(table: AwarenessTable) -> None:
+    """A newer clock from another connection takes a departed id over, and owns it."""
+    table.apply([entry(5, 3)], "a")
+    table.leave("a")
+    assert table.apply([entry(5, 4)], "b")
+    assert not table.apply([entry(5, 5)], "c")
+
+
+# What a slow reader gets
+
+
+def test_changes_are_asked_for_by_version(table: AwarenessTable) -> None:
+    """A reader gets each client's newest state since its version, once."""
+    table.apply([entry(5, 1)], "a")
+    version = table.version
+    for clock in range(2, 100):
+        table.apply([entry(5, clock)], "a")
+    table.apply([entry(6, 1)], "b")
+    assert table.changed_since(version) == [entry(5, 99), entry(6, 1)]
+    assert table.changed_since(table.version) == []
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 4), st.integers(0, 6), st.booleans(), st.sampled_from("abc")),
+        max_size=40,
+    ),
+    st.integers(0, 20),
+)
+def test_versions_tell_all_that_changed(
+    steps: list[tuple[int, int, bool, str]], seen: int
+) -> None:
+    """Whatever happens, a reader that applies what changed since knows who is present."""
+    table = AwarenessTable(LIMITS)
+    reader: dict[int, Entry] = {}
+    version = 0
+    for number, (client, clock, gone, owner) in enumerate(steps):
+        if clock == 0:
+            table.leave(owner)
+        else:
+            table.apply([entry(client, clock, "null" if gone else HERE)], owner)
+        if number == seen:
+            reader = {each.client: each for each in table.changed_since(0)}
+            version = table.version
+    reader |= {each.client: each for each in table.changed_since(version)}
+    assert {c: e for c, e in reader.items() if e.state != "null"} == {
+        each.client: each for each in table.present()
+    }
+
+
+# Bounds
+
+
+def test_max_awareness_clients_of_one_document() -> None:
+    """A full table takes no new client, goes on taking news of the old, and makes room by the
+    removed."""
+    table = AwarenessTable(Limits(max_awareness_clients=3))
+    table.apply([entry(n, 1) for n in range(3)], "a")
+    with pytest.raises(TooManyRequests):
+        table.apply([entry(9, 1)], "b")
+    assert table.apply([entry(0, 2)], "a")
+    table.apply([entry(1, 1, "null")], "a")
+    assert table.apply([entry(9, 1)], "b")
+    assert set(states(table)) == {0, 2, 9}
+
+
+def test_a_row_that_made_room_is_nobodys() -> None:
+    """The owner of a row that made room goes without touching who has that id now."""
+    table = AwarenessTable(Limits(max_awareness_clients=2))
+    table.apply([entry(1, 1), entry(2, 1)], "a")
+    table.apply([entry(1, 1, "null")], "a")
+    table.apply([entry(3, 1)], "b")
+    table.apply([entry(3, 1, "null")], "b")
+    table.apply([entry(1, 5)], "c")
+    assert table.leave("a")
+    assert states(table) == {1: (5, HERE)}
+    table.leave("b")
+    assert states(table) == {1: (5, HERE)}
