@@ -23,7 +23,7 @@ from crdtsync.errors import InvalidUpdate
 from crdtsync.idset import IdSet
 from crdtsync.limits import Limits
 from crdtsync.slicing import Slices, causal_order, slice_update
-from crdtsync.state import CommittedState
+from crdtsync.state import CommittedState, Snapshot
 from crdtsync.state_vector import encode_state_vector
 from crdtsync.structure import StructureIndex
 from crdtsync.update import EMPTY_UPDATE, Layout, Scan, scan
@@ -359,6 +359,18 @@ class Document:
     def checkpoint(self) -> bytes:
         """Return the state, proven to reload to the same document."""
         return self._committed.checkpoint()
+
+    def snapshot(self) -> Snapshot:
+        """Return the state and what its proof takes, to be proven elsewhere."""
+        return self._committed.snapshot()
+
+    def proven(self, snapshot: Snapshot) -> None:
+        """Take note of a snapshot's proof."""
+        self._committed.proven(snapshot)
+
+    def keep_verbatim(self, reason: str) -> None:
+        """Never let pycrdt have this document, from now on."""
+        self._committed.keep_verbatim(reason)
 
     def deleted_ranges(self) -> Iterator[tuple[int, int, int]]:
         """Iterate over the deleted ``(client, first clock, end clock)``."""

@@ -5,15 +5,19 @@ spreads pings and keepalives so that many connections don't have their turn at t
 """
 
 import logging
-from typing import TYPE_CHECKING
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
 from crdtsync.connection import Connection
 from crdtsync.crdt import IntegrationError
 from crdtsync.errors import CloseCode, StoreError
+from crdtsync.proof import pack
 from crdtsync.protocol import KEEPALIVE
 from crdtsync.room import Room
+from crdtsync.state import Snapshot
 from crdtsync.store.base import Checkpoint
 
 if TYPE_CHECKING:
@@ -22,6 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["Housekeeping"]
 
 log = logging.getLogger("crdtsync")
+
+PROVE_HERE_BYTES: Final = 128 * 1024
+"""A larger state is proven in a process of its own: the others' keystrokes don't wait for it."""
 
 
 class Housekeeping:
@@ -74,15 +81,23 @@ class Housekeeping:
         async with self._one_checkpoint:
             if not room.loaded or room.damage or not room.log_records:
                 return room.log_records == 0
-            sequence, records, size = room.committed_sequence, room.log_records, room.log_bytes
-            try:
-                state = room.document.checkpoint()
-            except IntegrationError as error:
+            document = room.document
+            verbatim = document.verbatim
+            snapshot, mark = document.snapshot(), room.log_mark()
+            if len(snapshot.state) <= PROVE_HERE_BYTES or document.verbatim:
+                state = document.checkpoint()
+            else:
+                try:
+                    await _prove_elsewhere(snapshot)
+                except IntegrationError as error:
+                    document.keep_verbatim(f"pycrdt can't carry it: {error}")
+                    snapshot, mark = document.snapshot(), room.log_mark()
+                document.proven(snapshot)
+                state = snapshot.state
+            if document.verbatim and not verbatim:
                 self._hub.stats.integration_errors += 1
-                room.degraded = "no checkpoint can be made: the log is kept as it is"
-                log.error("no checkpoint of %r, its log is kept: %s", room.name, error)
-                room.log_records = room.log_bytes = 0
-                return False
+                log.warning("document %r is kept verbatim: %s", room.name, document.verbatim)
+            sequence, records, size = mark
             time_ms = self._hub.clock.time_ms()
             try:
                 await self._hub.store.checkpoint(Checkpoint(room.name, sequence, time_ms, state))
@@ -140,3 +155,16 @@ class Housekeeping:
             return
         if self._hub.rooms.get(room.name) is room:
             del self._hub.rooms[room.name]
+
+
+async def _prove_elsewhere(snapshot: Snapshot) -> None:
+    """Prove a state in a process of its own. Raises ``IntegrationError`` where that fails."""
+    result = await anyio.run_process(
+        [sys.executable, "-m", "crdtsync.proof"],
+        input=pack(snapshot.state, snapshot.state_vector),
+        check=False,
+        stdout=subprocess.DEVNULL,
+    )
+    if result.returncode:
+        said = result.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        raise IntegrationError(said or f"the proof ended with {result.returncode}")

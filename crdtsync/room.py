@@ -425,6 +425,10 @@ class Room:
 
     # Closing
 
+    def log_mark(self) -> tuple[int, int, int]:
+        """Return the last committed sequence, and the records and bytes of the log up to it."""
+        return self.committed_sequence, self.log_records, self.log_bytes
+
     def rest(self) -> None:
         """Let go of what can be made again, after a while without edits."""
         self.document.rest()

@@ -11,11 +11,11 @@ Knows nothing of admission: what comes here is checked and causally complete.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from crdtsync.crdt import IntegrationError, Replica
-from crdtsync.errors import InvalidUpdate
 from crdtsync.limits import Limits
+from crdtsync.proof import prove_state
 from crdtsync.slicing import join_updates, missing_from, slice_update, weave_updates
 from crdtsync.state_vector import read_state_vector
 from crdtsync.update import EMPTY_UPDATE, Layout, scan
@@ -28,6 +28,15 @@ COMPACT_BELOW_BYTES: Final = 64 * 1024
 """Smaller neighbours of the tail are joined for newcomers, once."""
 
 Part = tuple[bytes, Layout]
+
+
+class Snapshot(NamedTuple):
+    """A state on its way to a checkpoint."""
+
+    state: bytes
+    state_vector: bytes
+    applied: int
+    """How many of the updates kept for a second try are in it."""
 
 
 class CommittedState:
@@ -50,7 +59,7 @@ class CommittedState:
         """Start from a state; ``limits`` are those for stored bytes."""
         self._limits = limits
         self._base: bytes | None = state  # the whole state without the tail, where it is known
-        self._recovery = state  # the state as of some moment,
+        self._recovery = state  # the last proven state,
         self._applied: list[Part] = []  # and what went into the replica since
         self._tail: list[Part] = []
         self._replica: Replica | None = None
@@ -73,11 +82,11 @@ class CommittedState:
         if self.verbatim:
             return
         self.verbatim = reason
-        if self._base is None:
-            self._base = self._recovery
-            self._tail = self._applied + self._tail
+        self._base = self._recovery
+        self._tail = self._applied + self._tail
         self._applied = []
         self._replica = None
+        self._pieces = None
         self._diffs.clear()
 
     def state(self) -> bytes:
@@ -87,16 +96,18 @@ class CommittedState:
 
     def _cached_base(self) -> bytes:
         if self._base is None:
-            self._base = self._recovery = self._open_replica().state()
-            self._applied = []
+            self._base = self._open_replica().state()
             self._pieces = None
         return self._base
 
     def _open_replica(self) -> Replica:
         if self._replica is None:
-            replica = Replica(self._recovery)
-            replica.apply(update for update, _ in self._applied)
-            self._replica = replica
+            if self._base is not None:
+                self._replica = Replica(self._base)
+            else:
+                replica = Replica(self._recovery)
+                replica.apply(update for update, _ in self._applied)
+                self._replica = replica
         return self._replica
 
     def integrate(self) -> None:
@@ -186,31 +197,26 @@ class CommittedState:
 
         Where pycrdt's does not, the document is verbatim from here on.
         """
-        state = self.state()
+        snapshot = self.snapshot()
         if not self.verbatim:
             try:
-                self._prove(state)
+                prove_state(snapshot.state, snapshot.state_vector)
             except IntegrationError as error:
                 self.keep_verbatim(f"pycrdt can't carry it: {error}")
-                state = self.state()
-        scan(state, self._limits)
-        return state
+                snapshot = self.snapshot()
+        self.proven(snapshot)
+        return snapshot.state
 
-    def _prove(self, state: bytes) -> None:
-        try:
-            found = scan(state, self._limits)
-        except InvalidUpdate as error:
-            raise IntegrationError(f"the state can't be read back: {error}") from None
-        again = Replica(state)
-        if self._replica is not None:
-            there = read_state_vector(self._replica.state_vector(), self._limits)
-            if read_state_vector(again.state_vector(), self._limits) != there:
-                raise IntegrationError("the state reloads to another state vector")
-        second = again.state()
-        if second != state:
-            reread = scan(second, self._limits)
-            if set(reread.ranges) != set(found.ranges) or set(reread.deletes) != set(found.deletes):
-                raise IntegrationError("the state reloads to another document")
+    def snapshot(self) -> Snapshot:
+        """Return the state with what its proof takes; hand it to ``proven`` then."""
+        state = self.state()
+        vector = b"" if self.verbatim else self._open_replica().state_vector()
+        return Snapshot(state, vector, len(self._applied))
+
+    def proven(self, snapshot: Snapshot) -> None:
+        """Rely on a proven state: what went into it need not be kept for a second try."""
+        self._recovery = snapshot.state
+        del self._applied[: snapshot.applied]
 
 
 def _groups(parts: Iterable[Part]) -> Iterator[list[Part]]:

@@ -134,10 +134,10 @@ class FileLog(Reading):
             self._known[name].last = sequence
         return self._due()
 
-    def settle(self) -> None:
+    def settle(self) -> bool:
         """Bring as many documents' records into their files as the journal has grown."""
         if self._journal is None or not self._due():
-            return
+            return False
         journal = self._writing()
         try:
             while len(self._unsettled) > self._may_wait(journal):
@@ -149,6 +149,7 @@ class FileLog(Reading):
         except BaseException:
             self._retry_at = journal.size + JOURNAL_BYTES // 8  # not at every commit
             raise
+        return False
 
     def checkpoint(self, checkpoint: Checkpoint) -> None:
         """Write the document's file anew: the checkpoint, and the records behind it."""

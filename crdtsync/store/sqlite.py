@@ -97,9 +97,9 @@ class _SQLiteBackend:
         """Commit the batch."""
         return self._writer.append(batch)
 
-    def settle(self) -> None:
-        """Index the log's newest rows."""
-        self._writer.settle()
+    def settle(self) -> bool:
+        """Move the newest records to their documents' places."""
+        return self._writer.settle()
 
     def checkpoint(self, checkpoint: Checkpoint) -> None:
         """Replace what the checkpoint stands for by it."""

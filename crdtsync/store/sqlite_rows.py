@@ -32,10 +32,25 @@ __all__ = [
 TABLES = ("log", "tail")
 """Where a document's records are: the older ones in the first, the newer in the second."""
 
-_SELECT_RECORDS = (
-    'SELECT id, sequence, time_ms, CAST(author AS BLOB), checksum, "update" FROM {}'
-    " WHERE document = ? ORDER BY sequence, id"
+_NOT_MOVED = (
+    "NOT EXISTS (SELECT 1 FROM log WHERE log.document = tail.document"
+    " AND log.sequence = tail.sequence AND log.id = tail.id)"
 )
+"""True of rows of the tail that are not in the log too, as they are while they move there."""
+
+_VALUES = 'id, sequence, time_ms, CAST(author AS BLOB), checksum, "update"'
+_SELECT_RECORDS = {
+    "log": f"SELECT {_VALUES} FROM log WHERE document = ? ORDER BY sequence, id",
+    "tail": f"SELECT {_VALUES} FROM tail WHERE document = ? AND {_NOT_MOVED} ORDER BY sequence, id",
+}
+_COUNT_RECORDS = (
+    "SELECT count(*), max(sequence), time_ms, sum(bytes) FROM"
+    ' (SELECT sequence, time_ms, length("update") AS bytes FROM log WHERE document = :id'
+    ' UNION ALL SELECT sequence, time_ms, length("update") FROM tail'
+    f" WHERE document = :id AND {_NOT_MOVED})"
+)
+"""SQLite takes time_ms from the row that has the maximum."""
+
 _LAST_CHARACTER = 0x10FFFF
 
 
@@ -96,7 +111,7 @@ def read_chain(db: sqlite3.Connection, document: str, row_id: int, *, after: int
     expected, problem, ended = after + 1, "", False
     try:
         for table in TABLES:
-            for values in db.execute(_SELECT_RECORDS.format(table), (row_id,)):
+            for values in db.execute(_SELECT_RECORDS[table], (row_id,)):
                 sequence = values[1]
                 record = None
                 if not ended and sequence == expected:
@@ -203,14 +218,8 @@ def info(db: sqlite3.Connection, document: str) -> DocumentInfo | None:
             (row_id,),
         ).fetchone()
         after = sequence or 0
-        # SQLite takes time_ms from the row that has the maximum.
-        count, last, time_ms, log_bytes = db.execute(
-            "SELECT count(*), max(sequence), time_ms, sum(bytes) FROM"
-            ' (SELECT sequence, time_ms, length("update") AS bytes FROM log WHERE document = :id'
-            ' UNION ALL SELECT sequence, time_ms, length("update") FROM tail'
-            " WHERE document = :id)",
-            {"id": row_id},
-        ).fetchone()
+        counted = db.execute(_COUNT_RECORDS, {"id": row_id}).fetchone()
+    count, last, time_ms, log_bytes = counted
     return DocumentInfo(
         name=document,
         sequence=last or after,

@@ -54,8 +54,11 @@ class Backend(Protocol):
         """Commit the batch; return whether ``settle`` has work now."""
         ...
 
-    def settle(self) -> None:
-        """Do a piece of the work that was put off so that commits are short."""
+    def settle(self) -> bool:
+        """Do a piece of the work that was put off so that commits are short.
+
+        Return whether there is more of it now.
+        """
         ...
 
     def checkpoint(self, checkpoint: Checkpoint) -> None: ...
@@ -214,7 +217,8 @@ class ThreadedStore:
 
     def _settle(self) -> None:
         try:
-            self._backend.settle()
+            if self._backend.settle() and self._open:
+                self._writer.spawn(self._settle)  # behind the commits that wait by now
         except (StoreError, *FAILURES) as error:
             # Nothing is lost or half done by it: what was put off stays put off.
             failure = store_error("settle", self._path, error)

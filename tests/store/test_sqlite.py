@@ -308,6 +308,7 @@ async def test_records_move_from_the_tail_to_the_log(
 ) -> None:
     """Records are found before, while and after they are moved, whatever is removed between."""
     monkeypatch.setattr(sqlite_writer, "SETTLE_ROWS", 10)
+    monkeypatch.setattr(sqlite_writer, "SETTLE_DOCUMENTS", 2)
     async with make_sqlite() as store:
         for sequence in range(1, 60):
             await store.append([rec("a", sequence), rec("b", sequence)])
@@ -339,6 +340,42 @@ async def test_records_move_from_the_tail_to_the_log(
             assert worse_than_ok(await findings(store)) == []
 
 
+async def test_records_that_are_moving_are_there_once(
+    make_sqlite: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two steps of a move every document is whole, and so it is after a crash there."""
+    monkeypatch.setattr(sqlite_writer, "SETTLE_DOCUMENTS", 2)
+    names = [f"d{n}" for n in range(7)]
+    async with make_sqlite() as store:
+        await store.append([rec(name, n) for n in (1, 2, 3) for name in names])
+        writer = writer_of(store)
+        monkeypatch.setattr(sqlite_writer, "SETTLE_ROWS", 10)
+        steps = 0
+        more = True
+        while more:
+            more = writer.settle()
+            steps += 1
+            await store.append([rec(name, steps + 3) for name in names])
+            if steps == 2:
+                await store.checkpoint(point("d0", 5))
+                await store.checkpoint(point("d6", 5))
+                await store.delete("d3")
+                names.remove("d3")
+            crashed = make_sqlite.crashed(make_sqlite.folder / f"crash{steps}")
+            async with crashed() as copy:
+                infos = await store.documents()
+                assert await copy.documents() == infos
+                assert [info.name for info in infos] == names
+                for name in names:
+                    loaded = await store.load(name)
+                    assert await copy.load(name) == loaded
+                    after = loaded.checkpoint.sequence if loaded.checkpoint else 0
+                    assert loaded.records == tuple(recs(name, after + 1, steps + 3))
+                assert worse_than_ok(await findings(store)) == []
+                assert worse_than_ok(await findings(copy)) == []
+        assert steps == 4
+
+
 async def test_large_updates_move_sooner(
     make_sqlite: Maker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -358,7 +395,7 @@ async def test_large_updates_move_sooner(
 async def test_moving_that_fails_is_put_off(
     make_sqlite: Maker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Where moving records fails, commits go on, and it is tried again after as many more."""
+    """Where moving records fails, commits go on, and it is tried again after twice as many."""
     monkeypatch.setattr(sqlite_writer, "SETTLE_ROWS", 10)
     failures = 0
 
@@ -382,7 +419,7 @@ async def test_moving_that_fails_is_put_off(
                 await store.append([rec("a", sequence)])
                 await store.probe()  # behind the moving, on the same thread
         writer._db = original
-        assert failures == 3
+        assert failures == 2
         assert "settle failed" in caplog.text
         assert (await store.load("a")).records == tuple(recs("a", 1, 35))
         await store.append(recs("a", 36, 60))

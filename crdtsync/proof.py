@@ -1,0 +1,63 @@
+"""The proof that a state reloads to the same document, before anything older is let go.
+
+Reading a state takes the update reader some 100 ms a megabyte, and pycrdt as long as it likes;
+so for a large one this module is run as a process of its own, ``python -m crdtsync.proof``,
+which also survives what pycrdt may do to it. Standard input: the length of the state vector as
+eight bytes, big-endian, the state vector, the state. Exit code 0: proven.
+"""
+
+import sys
+from typing import Final
+
+from crdtsync.crdt import IntegrationError, Replica
+from crdtsync.errors import CrdtsyncError, InvalidUpdate
+from crdtsync.limits import Limits
+from crdtsync.state_vector import read_state_vector
+from crdtsync.update import scan
+
+__all__ = ["pack", "prove_state"]
+
+_MOST: Final = 1 << 62
+_UNLIMITED: Final = Limits(
+    max_conflicts=_MOST, max_update_clients=_MOST, max_any_depth=_MOST, max_type_depth=_MOST
+)
+
+
+def prove_state(state: bytes, state_vector: bytes) -> None:
+    """Prove that a state is sound, and that pycrdt makes the same document of it again.
+
+    Raises ``IntegrationError`` where it is not so.
+    """
+    try:
+        found = scan(state, _UNLIMITED)
+    except InvalidUpdate as error:
+        raise IntegrationError(f"the state can't be read back: {error}") from None
+    again = Replica(state)
+    there = read_state_vector(state_vector, _UNLIMITED)
+    if read_state_vector(again.state_vector(), _UNLIMITED) != there:
+        raise IntegrationError("the state reloads to another state vector")
+    second = again.state()
+    if second != state:
+        reread = scan(second, _UNLIMITED)
+        if set(reread.ranges) != set(found.ranges) or set(reread.deletes) != set(found.deletes):
+            raise IntegrationError("the state reloads to another document")
+
+
+def pack(state: bytes, state_vector: bytes) -> bytes:
+    """Return what the process reads."""
+    return len(state_vector).to_bytes(8, "big") + state_vector + state
+
+
+def _main() -> int:
+    data = sys.stdin.buffer.read()
+    border = 8 + int.from_bytes(data[:8], "big")
+    try:
+        prove_state(data[border:], data[8:border])
+    except CrdtsyncError as error:
+        sys.stderr.write(str(error))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main())
