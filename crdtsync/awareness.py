@@ -63,7 +63,8 @@ def read_entries(payload: bytes, limits: Limits) -> list[Entry]:
                 raise ValueError("the clock is above 2^32")
             if len(state.encode()) > limits.max_awareness_bytes:
                 raise MessageTooLarge("the awareness state is too large")
-            _decode_json(state)
+            if _decode_json(state) is None:
+                state = REMOVED  # however it was spaced
             entries.append(Entry(client, clock, state))
         if position != len(payload):
             raise ValueError("bytes behind the end")

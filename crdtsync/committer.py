@@ -39,6 +39,7 @@ class Committer:
         self._dirty: list[Room] = []
         self._committing = False
         self._stalled = 0
+        self._unannounced = 0
         self._wake = anyio.Event()
         self._idle: list[anyio.Event] = []
         self._throttled: list[Connection] = []
@@ -61,9 +62,17 @@ class Committer:
     async def flush(self) -> None:
         """Wait until everything pending is committed, or given up."""
         while self._dirty or self._committing or self._stalled:
-            event = anyio.Event()
-            self._idle.append(event)
-            await event.wait()
+            await self._next_idle()
+
+    async def announce(self) -> None:
+        """Wait until ``on_change`` has had everything."""
+        while self._unannounced:
+            await self._next_idle()
+
+    async def _next_idle(self) -> None:
+        event = anyio.Event()
+        self._idle.append(event)
+        await event.wait()
 
     async def run(self) -> None:
         """Commit, for as long as the hub is open."""
@@ -119,6 +128,7 @@ class Committer:
             self._hub.housekeeping.schedule_checkpoint(room)
         if self._changes is not None:
             for record in batch:
+                self._unannounced += 1
                 await self._changes.send(_change(record))
 
     def _failed(self, error: StoreError) -> None:
@@ -185,6 +195,9 @@ class Committer:
                 log.error("on_change failed for %r: %s", change.document, error)
             except Exception:
                 log.exception("on_change failed for %r", change.document)
+            self._unannounced -= 1
+            if not self._unannounced:
+                self._wake_idle()
 
 
 def _change(record: Record) -> Change:

@@ -74,22 +74,21 @@ def export(state: bytes) -> dict[str, RootExport]:
 def root_kinds(state: bytes) -> dict[str, RootKind]:
     """Return each root's kind, by name; a root whose content is all deleted counts as text.
 
-    Raises ``IntegrationError`` where characters beyond the BMP lie in what is no text: pycrdt
-    reads such an array for ever.
+    Raises ``IntegrationError`` where characters lie in what is no text: pycrdt reads an array
+    with characters beyond ASCII for ever.
     """
     found = scan(state, _UNLIMITED, structs=True)
-    beyond = set(found.pairs or ())
     places = _Places()
     kinds: dict[str, RootKind] = {}
     emptied: dict[str, RootKind] = {}
     types: dict[Place, int] = {}
-    astral: set[Place | None] = set()
+    lettered: set[Place | None] = set()
     for struct in causal_order(found.structs or (), {}):
         place, keyed = places.place(struct)
         if struct.kind == TYPE:
             types[struct.client, struct.clock] = struct.type_ref
-        elif beyond and struct.kind == STRING and _holds(struct, beyond):
-            astral.add(None if keyed else place)
+        elif struct.kind == STRING:
+            lettered.add(None if keyed else place)
         if not isinstance(place, str):
             continue
         kind = "map" if keyed else _kind(struct)
@@ -99,14 +98,10 @@ def root_kinds(state: bytes) -> dict[str, RootKind]:
             kinds[place] = "text"  # a text may hold shared types; an array has no characters
         else:
             kinds.setdefault(place, kind)
-    for place in astral:
+    for place in lettered:
         if kinds.get(str(place)) != "text" and types.get(place or "", -1) not in _TEXT_TYPES:
             raise IntegrationError("the document has characters where no text is")
     return dict(sorted((emptied | kinds).items()))
-
-
-def _holds(struct: Struct, ids: set[tuple[int, int]]) -> bool:
-    return any((struct.client, struct.clock + n) in ids for n in range(struct.length))
 
 
 def _kind(struct: Struct) -> RootKind | None:
@@ -128,9 +123,11 @@ class _Places:
         place: tuple[Place | None, bool] = (None, False)
         if struct.parent is not None:
             place = (struct.parent, struct.key is not None)
-        elif (reference := struct.origin or struct.right) is not None:
+        else:
             # Behind another value of a map's key the key isn't written; it is the same key.
-            place = self._at(*reference)
+            for reference in (struct.origin, struct.right):
+                if reference is not None and place[0] is None:
+                    place = self._at(*reference)
         starts, places = self._clients.setdefault(struct.client, ([], []))
         if not starts or places[-1] != place:
             starts.append(struct.clock)

@@ -13,7 +13,7 @@ Owns the clocks, the deleted ranges, the log's tail and the replica. Invariants:
 Refuses to know connections, stores, tasks and time.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from enum import Enum
 from functools import lru_cache
@@ -26,7 +26,7 @@ from crdtsync.slicing import Slices, causal_order, slice_update
 from crdtsync.state import CommittedState, Snapshot
 from crdtsync.state_vector import encode_state_vector
 from crdtsync.structure import StructureIndex
-from crdtsync.update import EMPTY_UPDATE, Layout, Scan, scan
+from crdtsync.update import EMPTY_UPDATE, Layout, Scan, Struct, scan
 
 __all__ = ["Document", "Verdict"]
 
@@ -248,8 +248,9 @@ class Document:
         if found.structs is None:
             found = scan(update, self._stored_limits, structs=True)
         structs = found.structs or []
-        if len(found.ranges) > 1:
-            structs = causal_order(structs, self.clocks)
+        known = self.clocks
+        if len(found.ranges) > 1 or any(known.get(each[0], 0) > each[1] for each in found.ranges):
+            structs = [_new_part(each, known) for each in causal_order(structs, known)]
         if self._loading:  # what was let in before is let in again, whatever was made of it
             self._structure.add(structs)
         else:
@@ -375,3 +376,18 @@ class Document:
     def deleted_ranges(self) -> Iterator[tuple[int, int, int]]:
         """Iterate over the deleted ``(client, first clock, end clock)``."""
         return iter(self._deleted)
+
+
+def _new_part(struct: Struct, clocks: Mapping[int, int]) -> Struct:
+    """Return what of a struct is not known: it stands behind its known part, as Yjs cuts it."""
+    known = clocks.get(struct.client, 0)
+    if struct.clock >= known:
+        return struct
+    return struct._replace(
+        clock=known,
+        length=struct.clock + struct.length - known,
+        origin=(struct.client, known - 1),
+        parent=None,
+        key=None,
+        keyed=False,
+    )

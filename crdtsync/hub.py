@@ -30,7 +30,6 @@ from crdtsync.errors import (
     Restarting,
     StoreDamaged,
     StoreError,
-    TooManyRequests,
     Unavailable,
 )
 from crdtsync.gate import Gate, Principal
@@ -166,13 +165,14 @@ class Hub:
     ) -> Connection:
         """Let a client into a document; it may send at once, and hears once the room is loaded.
 
-        Raises ``InvalidDocumentName``, ``TooManyRequests``, or ``Restarting`` while the hub
-        shuts down.
+        Raises ``InvalidDocumentName``, ``Unavailable`` where there are too many, ``Restarting``
+        while the hub shuts down.
         """
         self._check_open()
         check_document_name(document, max_bytes=self.limits.max_document_name_bytes)
         if self.connections >= self.limits.max_connections:
-            raise TooManyRequests("the server has too many connections")
+            # Not a final code: there may be room again in a moment.
+            raise Unavailable("the server has too many connections")
         room = self._room(document)
         connection = Connection(link, room, principal, acknowledge=acknowledge)
         self.stats.connections_total += 1
@@ -289,7 +289,7 @@ class Hub:
             await done.wait()
             if room.degraded and self.rooms.get(document) is not room:
                 raise Unavailable(room.degraded)
-            return room.sequence
+            return room.committed_sequence
 
     async def delete(self, document: str) -> bool:
         """Delete a document: its clients are sent away for good, the store forgets it."""
@@ -313,6 +313,7 @@ class Hub:
             for room in list(self.rooms.values()):
                 await self.housekeeping.checkpoint(room)
             await self._committer.flush()
+            await self._committer.announce()
         if scope.cancelled_caught:
             log.warning("not everything was checkpointed in time; the log has it all")
         for room in list(self.rooms.values()):

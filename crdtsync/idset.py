@@ -68,6 +68,9 @@ class IdSet:
                 own = self._clients[client] = _Ranges()
             own.add(start, end)
 
+    def __bool__(self) -> bool:
+        return bool(self._clients)
+
     def __iter__(self) -> Iterator[tuple[int, int, int]]:
         for client, own in self._clients.items():
             for start, end in zip(own.starts, own.ends, strict=True):

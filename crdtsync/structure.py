@@ -26,12 +26,14 @@ __all__ = ["StructureIndex"]
 class StructureIndex:
     """The shared types, the items under keys, and every item's depth: 1 directly in a root."""
 
-    __slots__ = ("_clients", "_keyed", "_types")
+    __slots__ = ("_clients", "_keyed", "_new_keyed", "_new_types", "_types")
 
     def __init__(self) -> None:
         self._clients: dict[int, tuple[list[int], list[int]]] = {}
         self._types = IdSet()
         self._keyed = IdSet()
+        self._new_types = IdSet()  # of the update that is being looked at
+        self._new_keyed = IdSet()
 
     def add(self, structs: Iterable[Struct]) -> None:
         """Take over structs that were let in before."""
@@ -39,6 +41,9 @@ class StructureIndex:
             depth = self._depth(struct)
             if depth:
                 self._take(struct, depth)
+        self._types.add(self._new_types)
+        self._keyed.add(self._new_keyed)
+        self._new_types, self._new_keyed = IdSet(), IdSet()
 
     def admit(
         self,
@@ -50,8 +55,9 @@ class StructureIndex:
     ) -> None:
         """Take over structs in an order in which each one's references come before it.
 
-        ``deletes`` are their update's, ``deleted`` the document's before it. Raises
-        ``InvalidUpdate`` for the first that may not enter; depths are as before then.
+        None may be known, wholly or in part. ``deletes`` are their update's, ``deleted`` the
+        document's before it. Raises ``InvalidUpdate`` for the first that may not enter;
+        everything is as before then.
         """
         going = IdSet()
         going.add(deletes)
@@ -75,17 +81,27 @@ class StructureIndex:
                 starts.pop()
                 depths.pop()
             raise
+        else:
+            self._types.add(self._new_types)
+            self._keyed.add(self._new_keyed)
+        finally:
+            self._new_types, self._new_keyed = IdSet(), IdSet()
 
     def _check_parent(self, struct: Struct, deleted: IdSet) -> None:
         parent = struct.parent
-        if isinstance(parent, tuple) and not self._types.has(*parent) and not deleted.has(*parent):
+        if (
+            isinstance(parent, tuple)
+            and not self._types.has(*parent)
+            and not self._new_types.has(*parent)
+            and not deleted.has(*parent)
+        ):
             raise InvalidUpdate(
                 "an item lies in something that is no shared type", kind="update-bad-parent"
             )
 
     def _check_key(self, struct: Struct, going: IdSet) -> None:
         right = struct.right
-        if right is not None and (self._is_keyed(struct) or self._keyed.has(*right)):
+        if right is not None and (self._is_keyed(struct) or self._has_key(right)):
             raise InvalidUpdate("an item under a key stands before another", kind="update-bad-key")
         if struct.length > 1 and struct.kind != DELETED and self._is_keyed(struct):
             whole = ((struct.client, struct.clock, struct.clock + struct.length),)
@@ -94,7 +110,10 @@ class StructureIndex:
 
     def _is_keyed(self, struct: Struct) -> bool:
         origin = struct.origin
-        return struct.keyed or (origin is not None and self._keyed.has(*origin))
+        return struct.keyed or (origin is not None and self._has_key(origin))
+
+    def _has_key(self, item: tuple[int, int]) -> bool:
+        return self._keyed.has(*item) or self._new_keyed.has(*item)
 
     def _depth(self, struct: Struct) -> int:
         """Return an item's depth, 0 for GC and Skip: nothing can lie in them."""
@@ -112,9 +131,9 @@ class StructureIndex:
         """Remember an item; return whether that took an entry among the depths."""
         here = ((struct.client, struct.clock, struct.clock + struct.length),)
         if struct.kind == TYPE:
-            self._types.add(here)
+            self._new_types.add(here)
         if self._is_keyed(struct):
-            self._keyed.add(here)
+            self._new_keyed.add(here)
         return self._put(struct.client, struct.clock, depth)
 
     def _at(self, client: int, clock: int) -> int:

@@ -184,9 +184,11 @@ def scan(data: bytes, limits: Limits, *, structs: bool = False) -> Scan:
         position = 1
         if clients >= 0x80:
             clients, position = read_var_uint(data, 0)
+        seen: set[int] | None = None
+        if clients > 1:
             if clients > limits.max_update_clients:
                 raise InvalidUpdate("the update names too many clients", kind="update-clients")
-        seen: set[int] | None = set() if clients > 1 else None
+            seen = set()
 
         for _ in range(clients):
             count = data[position]

@@ -60,7 +60,7 @@ class FrontDoor(asyncio.Protocol):
     def __init__(
         self,
         http: HttpServer,
-        websocket: Callable[[str], asyncio.BufferedProtocol] | None,
+        websocket: Callable[[asyncio.Transport], asyncio.BufferedProtocol] | None,
     ) -> None:
         self._http = http
         self._websocket = websocket  # None: everything is Hypercorn's
@@ -121,10 +121,7 @@ class FrontDoor(asyncio.Protocol):
     def _hand_over_websocket(self) -> None:
         transport = self._release()
         assert self._websocket is not None
-        peer = transport.get_extra_info("peername")
-        protocol = self._websocket(str(peer[0]) if peer else "")
-        transport.set_protocol(protocol)
-        protocol.connection_made(transport)
+        protocol = self._websocket(transport)
         rest = memoryview(self._head)
         while rest and not transport.is_closing():
             buffer = memoryview(protocol.get_buffer(len(rest)))

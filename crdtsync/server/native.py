@@ -33,6 +33,8 @@ log = logging.getLogger("crdtsync.websocket")
 READ_BUFFER_BYTES: Final = 2048
 """What picows allocates per connection; it grows with what a client sends."""
 HANDSHAKE_TIMEOUT_S: Final = 10.0
+DRAIN_QUIET_S: Final = 0.25
+"""How long a peer that sent too much has to be silent before its socket is closed."""
 _HANDSHAKE: Final = (
     b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
@@ -60,21 +62,62 @@ class _ParserLog(logging.LoggerAdapter[logging.Logger]):
             log.debug("a client broke the WebSocket protocol: %s", args)
 
 
-class _Renewed:
-    """A socket's transport for a protocol that thinks it is new: its handshake goes nowhere."""
+class _Socket:
+    """What picows sees of a socket; its own hasty end after an error can be held off."""
 
     def __init__(self, transport: Any) -> None:
-        self._transport = transport
-        self._shaken = False
+        self.transport = transport
+        self._draining = False
+
+    def drain(self) -> None:
+        """Read and drop what still comes until the peer is quiet, then close.
+
+        A socket that is closed over unread bytes is reset, and a peer that is still sending
+        would never see what was said to it last.
+        """
+        self._draining = True
+        protocol = self.transport.get_protocol()
+        self.transport.set_protocol(_Drain(self.transport, protocol.connection_lost))
+
+    def close(self) -> None:
+        """Close, unless something comes in still."""
+        if not self._draining:
+            self.transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.transport, name)
+
+
+class _Renewed(_Socket):
+    """The same for a protocol that thinks it is new: its handshake goes nowhere."""
+
+    _shaken = False
 
     def write(self, data: Any) -> None:
         """Write, but for the first time."""
         if self._shaken:
-            self._transport.write(data)
+            self.transport.write(data)
         self._shaken = True
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
+
+class _Drain(asyncio.Protocol):
+    """Reads without a look, for ``DRAIN_QUIET_S`` behind the last byte."""
+
+    def __init__(self, transport: Any, lost: Callable[[Exception | None], None]) -> None:
+        self._transport = transport
+        self._lost = lost
+        self._loop = asyncio.get_running_loop()
+        self._end = self._loop.call_later(DRAIN_QUIET_S, transport.close)
+
+    def data_received(self, data: bytes) -> None:
+        """Wait on."""
+        self._end.cancel()
+        self._end = self._loop.call_later(DRAIN_QUIET_S, self._transport.close)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Pass the end on."""
+        self._end.cancel()
+        self._lost(error)
 
 
 class NativeServer:
@@ -103,17 +146,18 @@ class NativeServer:
 
     def renew(self, link: NativeLink, transport: Any) -> None:
         """Give a link a protocol with a buffer of the initial size."""
-        if isinstance(transport, _Renewed):
-            transport = transport._transport
-        protocol = self._protocol(lambda _: link, link.too_large)
+        transport = transport.transport
+        protocol = self._protocol(lambda _: link, link.overrun)
         transport.set_protocol(protocol)
         protocol.connection_made(_Renewed(transport))
         buffer = protocol.get_buffer(len(_HANDSHAKE))
         buffer[: len(_HANDSHAKE)] = _HANDSHAKE
         protocol.buffer_updated(len(_HANDSHAKE))
 
-    def protocol(self, address: str) -> WSProtocol:
-        """Return a protocol for one socket, for ``transport.set_protocol``."""
+    def adopt(self, transport: asyncio.Transport) -> WSProtocol:
+        """Take over a socket; return its protocol, which waits for the upgrade request."""
+        peer = transport.get_extra_info("peername")
+        address = str(peer[0]) if peer else ""
         made: list[NativeLink] = []
 
         def listener(request: WSUpgradeRequest) -> object:
@@ -130,9 +174,12 @@ class NativeServer:
 
         def too_large() -> None:
             if made:
-                made[0].too_large()
+                made[0].overrun()
 
-        return self._protocol(listener, too_large)
+        protocol = self._protocol(listener, too_large)
+        transport.set_protocol(protocol)
+        protocol.connection_made(_Socket(transport))
+        return protocol
 
     def _protocol(
         self, listener: Callable[[WSUpgradeRequest], object], too_large: Callable[[], None]

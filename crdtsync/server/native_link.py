@@ -21,7 +21,7 @@ from picows import (
 
 from crdtsync.auth import ConnectRequest
 from crdtsync.connection import FRAME_OVERHEAD_BYTES, Connection
-from crdtsync.errors import CloseCode, CrdtsyncError, MessageTooLarge, RemoteError
+from crdtsync.errors import CloseCode, CrdtsyncError, MessageTooLarge, RemoteError, close_reason
 from crdtsync.protocol import document_name, permission_denied_frame
 from crdtsync.server.admission import admit, refusal
 from crdtsync.server.request import connect_request
@@ -65,6 +65,7 @@ class NativeLink(WSListener):
         self._parts_bytes = 0
         self._text = False
         self._closing = False
+        self._hang_up: asyncio.TimerHandle | None = None
         self._grown = False
 
     # From picows
@@ -112,18 +113,18 @@ class NativeLink(WSListener):
             connection.heard()
         kind = frame.msg_type
         if frame.rsv1 or frame.rsv2 or frame.rsv3:
-            self.close(CloseCode.PROTOCOL_ERROR, "reserved bits are set")
+            self._fail("reserved bits are set")
         elif kind == WSMsgType.CLOSE:
             self._on_close(frame)
         elif kind in (WSMsgType.PING, WSMsgType.PONG):
             pass
         elif kind == WSMsgType.CONTINUATION:
             if self._parts is None:
-                self.close(CloseCode.PROTOCOL_ERROR, "a continuation of nothing")
+                self._fail("a continuation of nothing")
             else:
                 self._on_part(frame)
         elif self._parts is not None:
-            self.close(CloseCode.PROTOCOL_ERROR, "a message begins within another")
+            self._fail("a message begins within another")
         elif frame.fin:
             self._on_message(frame.get_payload_as_bytes(), text=kind == WSMsgType.TEXT)
         else:
@@ -160,27 +161,43 @@ class NativeLink(WSListener):
             if self._early_bytes > MAX_EARLY_BYTES:
                 self.pause_reading()
 
+    def _fail(self, reason: str) -> None:
+        """Refuse what breaks the WebSocket protocol; nothing behind it counts."""
+        self._detach()
+        self.close(CloseCode.PROTOCOL_ERROR, reason)
+
+    def _detach(self) -> None:
+        if self._connection is not None:
+            self._connection.lost()
+
+    def overrun(self) -> None:
+        """Refuse a frame over the limit, which picows does not read any more."""
+        self.too_large()
+        self._transport.underlying_transport.drain()  # type: ignore[attr-defined]
+
     def too_large(self) -> None:
         """Refuse a message over the limit, whole or in parts."""
+        if self._closing:
+            return
         error = MessageTooLarge(f"a message is over {self._server.max_message_bytes} bytes")
-        if self._connection is not None and not self._connection.closed:
-            # At once: picows closes by itself right behind, with a code that means "retry".
-            self._connection.room.stats.rejected[error.kind] += 1
-            self._connection.closed = True
-            self._connection.room.detach(self._connection)
+        if self._connection is None or not self._connection.closed:
+            self._server.hub.stats.rejected[error.kind] += 1
+        # At once: picows closes by itself right behind, with a code that means "retry".
+        self._detach()
         self._send(permission_denied_frame(str(error)))
         self.close(error.close_code, str(error))
 
     def _on_close(self, frame: WSFrame) -> None:
         if not self._closing:
-            self._closing = True
             code = frame.get_close_code()
-            self._transport.send_close(code if code else WSCloseCode.OK)
+            self.close(CloseCode.NORMAL if code == WSCloseCode.NO_INFO else int(code), "")
         self._transport.disconnect()
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         """Take note that the socket is gone."""
         self._closing = True
+        if self._hang_up is not None:
+            self._hang_up.cancel()
         self._server.gone(self)
         if self._connection is not None:
             self._connection.lost()
@@ -205,8 +222,8 @@ class NativeLink(WSListener):
         if self._closing:
             return
         self._closing = True
-        self._transport.send_close(int(code), reason.encode())  # type: ignore[arg-type]
-        self._server.loop.call_later(CLOSE_TIMEOUT_S, self._transport.disconnect, False)
+        self._transport.send_close(int(code), close_reason(reason).encode())  # type: ignore[arg-type]
+        self._hang_up = self._server.loop.call_later(CLOSE_TIMEOUT_S, self.abort)
 
     def abort(self) -> None:
         """Drop the socket."""

@@ -147,7 +147,7 @@ async def _serve_hub(
     app = create_app(hub, authenticator=authenticator, lifespan=False)
     http = HttpServer(ASGIWrapper(cast(ASGIFramework, app)), _hypercorn(config))
     native, notes = _native(config, hub, authenticator)
-    make = native.protocol if native is not None else None
+    make = native.adopt if native is not None else None
     servers: list[asyncio.AbstractServer] = [
         await loop.create_server(lambda: FrontDoor(http, make), sock=each, ssl=tls, backlog=BACKLOG)
         for each in sockets
@@ -215,7 +215,7 @@ def _hypercorn(config: Config) -> HypercornConfig:
 def _on_signal(loop: asyncio.AbstractEventLoop, signum: int, stop: asyncio.Event) -> None:
     try:
         loop.add_signal_handler(signum, stop.set)
-    except (NotImplementedError, RuntimeError):  # Windows, or not the main thread
+    except (NotImplementedError, RuntimeError, ValueError):  # Windows, or not the main thread
         log.debug("signal %d can't be handled here", signum)
 
 

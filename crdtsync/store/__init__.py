@@ -34,11 +34,11 @@ __all__ = [
 ]
 
 _SCHEMES = ("sqlite", "file", "memory")
-_FORMS = "sqlite:PATH, file:FOLDER or memory:"
+_FORMS = "sqlite:FILE, file:FOLDER or memory:"
 
 
 def open_store(url: str, *, durability: Durability = "fsync", read_only: bool = False) -> Store:
-    """Return the store that a URL names: ``sqlite:PATH``, ``file:FOLDER`` or ``memory:``.
+    """Return the store that a URL names: ``sqlite:FILE``, ``file:FOLDER`` or ``memory:``.
 
     The store is opened by ``async with``, not here. Raises ``ConfigError`` with a hint where
     the URL or the durability is wrong.

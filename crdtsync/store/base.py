@@ -79,7 +79,9 @@ class Loaded:
     records: tuple[Record, ...]
     """The records after the checkpoint, in order, without gaps."""
     damage: Damage | None = None
-    """Set where something after ``records`` can't be read: serve read-only."""
+    """Set where something after ``records`` can't be read: serve read-only. With a damaged
+    checkpoint there is no prefix: neither checkpoint nor records. The store itself refuses to
+    append to such a document, or to checkpoint it, until it is repaired or deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,11 @@ class Store(Protocol):
     ) -> None: ...
 
     async def append(self, batch: Sequence[Record]) -> None:
-        """Commit all records, of any documents, at once; all or none."""
+        """Commit all records, of any documents, at once; all or none.
+
+        Raises ``StoreError`` where a record does not continue its document. A caller that is
+        cancelled leaves when the commit has ended.
+        """
         ...
 
     async def load(self, document: str) -> Loaded:
@@ -144,7 +150,11 @@ class Store(Protocol):
         ...
 
     async def checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Write the checkpoint, read it back, then drop what it stands for; all or nothing."""
+        """Write the checkpoint, read it back, then drop what it stands for; all or nothing.
+
+        Its sequence is one that the document has, not before its last checkpoint's. A document
+        that the store has never seen may begin with a checkpoint at any sequence.
+        """
         ...
 
     async def info(self, document: str) -> DocumentInfo | None:

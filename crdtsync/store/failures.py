@@ -7,8 +7,9 @@ import struct
 from pathlib import Path
 
 from crdtsync.errors import StoreDamaged, StoreError, StoreFull
+from crdtsync.store.base import Damage
 
-__all__ = ["FAILURES", "not_open", "out_of_order", "read_only", "store_error"]
+__all__ = ["FAILURES", "damaged", "not_open", "out_of_order", "read_only", "store_error"]
 
 FAILURES = (OSError, sqlite3.Error, ValueError, OverflowError, struct.error, MemoryError)
 """What a disk, a database or a value that does not fit into a stored field raises."""
@@ -59,7 +60,7 @@ def _sqlite_error(operation: str, path: Path, error: sqlite3.Error) -> StoreErro
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             return StoreDamaged(
                 message,
-                hint=f"Copy {path} away first, then run crdtsync check on sqlite:{path}.",
+                hint=f"Copy {path} away first, then run: crdtsync check --store sqlite:{path}",
             )
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             hint = f"End the other program that has {path} open for writing."
@@ -94,6 +95,17 @@ def out_of_order(document: str, last: int, sequence: int) -> StoreError:
         f"append refused: record {sequence} of document {document!r} "
         f"does not continue its record {last}",
         hint="Load the document again; a store serves one process.",
+    )
+
+
+def damaged(operation: str, damage: Damage, url: str) -> StoreDamaged:
+    """Return the error for a write to a document that is damaged."""
+    return StoreDamaged(
+        f"{operation} refused: document {damage.document!r} is damaged at {damage.sequence}: "
+        f"{damage.problem}",
+        document=damage.document,
+        sequence=damage.sequence,
+        hint=f"Stop the server and run: crdtsync check --repair --store {url}",
     )
 
 

@@ -14,10 +14,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from crdtsync.clock import Clock
-from crdtsync.errors import StoreDamaged, StoreError
+from crdtsync.errors import StoreError
 from crdtsync.store import file_disk
 from crdtsync.store.base import Checkpoint, Durability, Finding, Record
-from crdtsync.store.failures import out_of_order
+from crdtsync.store.failures import damaged, out_of_order
 from crdtsync.store.file_check import Checker
 from crdtsync.store.file_format import Header, encode_record, sequence_of
 from crdtsync.store.file_journal import Journal, journals_in, read_journal
@@ -116,7 +116,7 @@ class FileLog(Reading):
             last = lasts.get(name)
             if last is None:
                 last = document.last
-                _refuse_damaged("append", name, document)
+                self._refuse_damaged("append", document)
             if sequence != last + 1:
                 raise out_of_order(name, last, sequence)
             lasts[name] = sequence
@@ -155,14 +155,14 @@ class FileLog(Reading):
         """Write the document's file anew: the checkpoint, and the records behind it."""
         name, sequence = checkpoint.document, checkpoint.sequence
         document = self._learn(name)
-        _refuse_damaged("checkpoint", name, document)
+        self._refuse_damaged("checkpoint", document)
         file = document.file
         older = file.checkpoint_sequence if file is not None else 0
         admit_checkpoint(checkpoint, last=document.last, older=older)
         loaded = self.load(name)
         if loaded.damage is not None:  # since it was learnt
             self._known.pop(name)
-            _refuse_damaged("checkpoint", name, self._learn(name))
+            self._refuse_damaged("checkpoint", self._learn(name))
         records = loaded.records
         created_ms = records[0].time_ms if records else checkpoint.time_ms
         updated_ms = checkpoint.time_ms
@@ -209,6 +209,10 @@ class FileLog(Reading):
             repaired=self._repaired if repair else None,
             now_ms=self._clock.time_ms(),
         ).run()
+
+    def _refuse_damaged(self, operation: str, document: Known) -> None:
+        if document.file is not None and document.file.damage is not None:
+            raise damaged(operation, document.file.damage, self._url)
 
     def _writing(self) -> Journal:
         assert self._journal is not None
@@ -320,15 +324,3 @@ class FileLog(Reading):
     def _repaired(self, name: str) -> None:
         self._known.pop(name, None)
         self._names = None
-
-
-def _refuse_damaged(operation: str, name: str, document: Known) -> None:
-    damage = document.file.damage if document.file is not None else None
-    if damage is not None:
-        raise StoreDamaged(
-            f"{operation} refused: document {name!r} is damaged at {damage.sequence}: "
-            f"{damage.problem}",
-            document=name,
-            sequence=damage.sequence,
-            hint="Stop the server and run crdtsync check --repair on the store.",
-        )

@@ -34,6 +34,7 @@ from crdtsync.store.sqlite_schema import (
     touch,
     transaction,
 )
+from crdtsync.store.sqlite_tail import COLUMNS, Tail
 
 __all__ = ["Writer"]
 
@@ -42,28 +43,14 @@ logger = logging.getLogger("crdtsync.store")
 MAX_STATEMENT_ROWS = 128
 """Rows of one INSERT: 896 values, below the 999 that SQLite took before 3.32."""
 
-SETTLE_ROWS = 8192
-"""Records in the tail above which they move to their documents' places. Finding a document's
-records among so many takes 0.4 ms."""
-
-SETTLE_BYTES = 2 * 1024 * 1024
-"""The same, by the length of the updates."""
-
-SETTLE_DOCUMENTS = 64
-"""Documents whose records move in one transaction, which then takes some 5 ms."""
-
 MAX_KNOWN_DOCUMENTS = 65_536
 """Documents whose last sequence is kept in memory; above, all are forgotten and asked anew."""
 
-_COLUMNS = 'id, document, sequence, time_ms, author, checksum, "update"'
 _INSERT = [
-    f"INSERT INTO tail ({_COLUMNS}) VALUES " + ",".join(["(?,?,?,?,?,?,?)"] * rows)
+    f"INSERT INTO tail ({COLUMNS}) VALUES " + ",".join(["(?,?,?,?,?,?,?)"] * rows)
     for rows in range(MAX_STATEMENT_ROWS + 1)
 ]
 _VALUES = 7
-
-_MOVE = f"INSERT OR IGNORE INTO log ({_COLUMNS}) SELECT {_COLUMNS} FROM tail"
-_ORDER = "ORDER BY document, sequence"
 
 _LAST_SEQUENCE = (
     "SELECT ifnull(max(sequence), 0) FROM ("
@@ -95,14 +82,7 @@ class Writer:
         self._known: dict[str, _Known] = {}
         self._last_id = 0
         self._last_document = 0
-        self._unsettled_rows = 0
-        self._unsettled_bytes = 0
-        self._patience = 1
-        """How many times as much may wait in the tail; more after each failure to move it."""
-        self._moving: list[int] = []
-        """Documents whose records in the tail are being moved, and have not been yet."""
-        self._moving_to = 0
-        """The last row of the tail that is."""
+        self._tail = Tail()
 
     def open(self) -> None:
         """Create or migrate the database, and settle what the last process left in the tail."""
@@ -113,7 +93,7 @@ class Writer:
         (last,) = db.execute("SELECT max(id) FROM documents").fetchone()
         self._last_document = last or 0
         self._opened = True
-        self._move_all()
+        self._tail.move_all(self._writing)
 
     def close(self) -> None:
         """Settle what is left, fold the write-ahead log into the database, and close it."""
@@ -125,7 +105,7 @@ class Writer:
         try:
             if opened:
                 self._db = db
-                self._move_all()
+                self._tail.move_all(self._writing)
                 db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
             self._db = None
@@ -153,9 +133,8 @@ class Writer:
             known[record.document].stored = True
         self._last_document += len(fresh)
         self._last_id += len(batch)
-        self._unsettled_rows += len(batch)
-        self._unsettled_bytes += sum(len(record.update) for record in batch)
-        return not self._moving and self._due()
+        self._tail.grow(len(batch), sum(len(record.update) for record in batch))
+        return self._tail.due
 
     def _prepare(
         self, db: sqlite3.Connection, batch: Sequence[Record]
@@ -194,35 +173,8 @@ class Writer:
             db.execute(_INSERT[len(rows) // _VALUES], rows)
 
     def settle(self) -> bool:
-        """Move records from the tail to some documents' places; return whether there are more.
-
-        The tail keeps them until all documents have theirs: until then some are in both.
-        """
-        if not self._moving and not self._due():
-            return False  # an earlier call has done it
-        try:
-            with self._writing() as db:
-                if not self._moving:
-                    rows = db.execute("SELECT DISTINCT document FROM tail ORDER BY document DESC")
-                    self._moving = [document for (document,) in rows]
-                    self._moving_to = self._last_id
-                    self._unsettled_rows = self._unsettled_bytes = 0
-                documents = self._moving[-SETTLE_DOCUMENTS:]
-                if documents:
-                    db.execute(
-                        f"{_MOVE} WHERE id <= ? AND document BETWEEN ? AND ? {_ORDER}",
-                        (self._moving_to, documents[-1], documents[0]),
-                    )
-                if len(documents) == len(self._moving):
-                    db.execute("DELETE FROM tail WHERE id <= ?", (self._moving_to,))
-        except BaseException:
-            self._moving.clear()
-            self._patience += 1  # so that it is not tried at every commit
-            raise
-        del self._moving[-SETTLE_DOCUMENTS:]
-        if not self._moving:
-            self._patience = 1
-        return bool(self._moving)
+        """Move some records from the tail to the log; return whether there are more."""
+        return self._tail.move(self._writing, self._last_id)
 
     def checkpoint(self, checkpoint: Checkpoint) -> None:
         """Insert the checkpoint, read it back, and drop what it stands for."""
@@ -341,19 +293,6 @@ class Writer:
             (document.last,) = db.execute(_LAST_SEQUENCE, {"id": document.id}).fetchone()
         self._known[name] = document
         return document
-
-    def _due(self) -> bool:
-        rows, size = SETTLE_ROWS * self._patience, SETTLE_BYTES * self._patience
-        return self._unsettled_rows >= rows or self._unsettled_bytes >= size
-
-    def _move_all(self) -> None:
-        """Move all records from the tail to their documents' places."""
-        self._moving.clear()
-        if self.ready().execute("SELECT 1 FROM tail LIMIT 1").fetchone():
-            with self._writing() as db:
-                db.execute(f"{_MOVE} {_ORDER}")
-                db.execute("DELETE FROM tail")
-        self._unsettled_rows = self._unsettled_bytes = 0
 
 
 def _insert_document(db: sqlite3.Connection, row_id: int, name: str, created_ms: int) -> None:

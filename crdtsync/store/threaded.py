@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self, TypeVar, TypeVarTuple
 
-from crdtsync.errors import StoreDamaged, StoreError
+from crdtsync.errors import StoreError
 from crdtsync.store.base import (
     Checkpoint,
     Damage,
@@ -21,14 +21,14 @@ from crdtsync.store.base import (
     Loaded,
     Record,
 )
-from crdtsync.store.failures import FAILURES, not_open, read_only, store_error
+from crdtsync.store.failures import FAILURES, damaged, not_open, read_only, store_error
 from crdtsync.store.thread import StoreThread
 
 __all__ = ["Backend", "ThreadedStore"]
 
 logger = logging.getLogger("crdtsync.store")
 
-INFO_SLICE = 16
+INFO_SLICE = 4
 """Documents whose metadata one job reads."""
 
 T = TypeVar("T")
@@ -254,13 +254,7 @@ class ThreadedStore:
     def _refuse_damaged(self, operation: str, document: str) -> None:
         damage = self._damaged.get(document)
         if damage is not None:
-            raise StoreDamaged(
-                f"{operation} refused: document {document!r} is damaged at {damage.sequence}: "
-                f"{damage.problem}",
-                document=document,
-                sequence=damage.sequence,
-                hint=f"Stop the server and run: crdtsync check --repair --store {self._url}",
-            )
+            raise damaged(operation, damage, self._url)
 
 
 def _nothing() -> None:

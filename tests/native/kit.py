@@ -245,7 +245,7 @@ class Peer:
     def expect_upgrade(self, key: bytes) -> None:
         """Read the answer to an upgrade request, check it."""
         self.head = self.read_head()
-        accept = base64.b64encode(hashlib.sha1(key + _ACCEPT).digest())  # noqa: S324
+        accept = base64.b64encode(hashlib.sha1(key + _ACCEPT).digest())
         lines = self.head.lower().split(b"\r\n")
         assert lines[0].startswith(b"http/1.1 101 "), self.head
         assert b"sec-websocket-accept: " + accept.lower() in lines
@@ -430,8 +430,7 @@ class Recorder:
         """Wait for the gate; raise what there is to raise."""
         self.requests.append(request)
         self.asked.set()
-        while not self.gate.is_set():
-            await asyncio.sleep(0.005)
+        await asyncio.to_thread(self.gate.wait, TIMEOUT_S)
         if self._error is not None:
             raise self._error
         return Principal(request.token or "someone")

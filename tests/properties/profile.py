@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.strategies import SearchStrategy
 
 __all__ = ["checked"]
@@ -17,6 +17,7 @@ def checked(examples: int, **strategies: SearchStrategy[Any]) -> Callable[[Any],
         database=None,
         deadline=None,
         print_blob=True,
+        phases=[Phase.generate, Phase.shrink],
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
 

@@ -123,9 +123,9 @@ class Link:
         self.dead = False
 
     def send(self, frame: bytes) -> None:
-        assert not self.code, "a frame behind the close"
         if self.dead:
             return
+        assert not self.code, "a frame behind the close"
         self.down.append(frame)
         self.world.show(frame)
         if len(self.down) >= self.capacity and not self.blocked and self.connection is not None:

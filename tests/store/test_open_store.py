@@ -41,8 +41,8 @@ def test_a_url_names_a_store(url: str, kind: type) -> None:
         ("sqlite::memory:", "memory:"),
         ("memory", "memory:"),
         ("memory:x", "memory:"),
-        ("postgres://host/db", "sqlite:PATH, file:FOLDER or memory:"),
-        ("", "sqlite:PATH, file:FOLDER or memory:"),
+        ("postgres://host/db", "sqlite:FILE, file:FOLDER or memory:"),
+        ("", "sqlite:FILE, file:FOLDER or memory:"),
     ],
 )
 def test_a_wrong_url_says_what_would_be_right(url: str, hint: str) -> None:

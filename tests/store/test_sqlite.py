@@ -10,7 +10,7 @@ import pytest
 from sqlite_utils import Database
 
 from crdtsync.errors import StoreError, StoreFull
-from crdtsync.store import Durability, SQLiteStore, sqlite_schema, sqlite_writer
+from crdtsync.store import Durability, SQLiteStore, sqlite_schema, sqlite_tail, sqlite_writer
 from crdtsync.store.sqlite_writer import Writer
 from tests.store.kit import NOW, Maker, findings, point, rec, recs, worse_than_ok
 
@@ -307,8 +307,8 @@ async def test_records_move_from_the_tail_to_the_log(
     make_sqlite: Maker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Records are found before, while and after they are moved, whatever is removed between."""
-    monkeypatch.setattr(sqlite_writer, "SETTLE_ROWS", 10)
-    monkeypatch.setattr(sqlite_writer, "SETTLE_DOCUMENTS", 2)
+    monkeypatch.setattr(sqlite_tail, "SETTLE_ROWS", 10)
+    monkeypatch.setattr(sqlite_tail, "SETTLE_DOCUMENTS", 2)
     async with make_sqlite() as store:
         for sequence in range(1, 60):
             await store.append([rec("a", sequence), rec("b", sequence)])
@@ -344,12 +344,12 @@ async def test_records_that_are_moving_are_there_once(
     make_sqlite: Maker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between two steps of a move every document is whole, and so it is after a crash there."""
-    monkeypatch.setattr(sqlite_writer, "SETTLE_DOCUMENTS", 2)
+    monkeypatch.setattr(sqlite_tail, "SETTLE_DOCUMENTS", 2)
     names = [f"d{n}" for n in range(7)]
     async with make_sqlite() as store:
         await store.append([rec(name, n) for n in (1, 2, 3) for name in names])
         writer = writer_of(store)
-        monkeypatch.setattr(sqlite_writer, "SETTLE_ROWS", 10)
+        monkeypatch.setattr(sqlite_tail, "SETTLE_ROWS", 10)
         steps = 0
         more = True
         while more:
@@ -380,7 +380,7 @@ async def test_large_updates_move_sooner(
     make_sqlite: Maker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Records leave the tail when they are many, or when their updates are long."""
-    monkeypatch.setattr(sqlite_writer, "SETTLE_BYTES", 10_000)
+    monkeypatch.setattr(sqlite_tail, "SETTLE_BYTES", 10_000)
     async with make_sqlite() as store:
         await store.append([rec("a", n, update=bytes(900)) for n in range(1, 12)])
         await store.probe()  # behind the moving, on the same thread
@@ -396,7 +396,7 @@ async def test_moving_that_fails_is_put_off(
     make_sqlite: Maker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Where moving records fails, commits go on, and it is tried again after twice as many."""
-    monkeypatch.setattr(sqlite_writer, "SETTLE_ROWS", 10)
+    monkeypatch.setattr(sqlite_tail, "SETTLE_ROWS", 10)
     failures = 0
 
     class Refusing(Failing):
