@@ -1,4 +1,4 @@
-"""Fill docs/benchmarks.md with the tables of the last results, between its markers."""
+"""Fill docs/benchmarks.md with the tables of the last results, and README.md with their sum."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from benchmarks.charts import chart
 from benchmarks.results import Result, table, verdict_rows, verdicts
 
 REPORT = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+README = REPORT.parent.parent / "README.md"
 _BUSY_PER_CENT = 15
 
 
@@ -17,7 +18,7 @@ def _replace(text: str, name: str, body: str) -> str:
     before, found, rest = text.partition(opening)
     _, ended, after = rest.partition(closing)
     if not (found and ended):
-        raise ValueError(f"{REPORT} has no {opening} ... {closing}")
+        raise ValueError(f"the page has no {opening} ... {closing}")
     return f"{before}{opening}\n{body}\n{closing}{after}"
 
 
@@ -64,6 +65,15 @@ def _section(name: str, result: Result) -> str:
     return "\n\n".join(part for part in [*parts, "\n".join(failures)] if part)
 
 
+def _readme(results: dict[str, Result]) -> str:
+    rows = _summary(results)
+    return (
+        "Measured side by side on one shared two-core machine, each server on one core, crdtsync\n"
+        "with every edit fsynced before it is visible, the others in memory. What each case is, the\n"
+        "peers' figures and how to repeat it: [docs/benchmarks.md](docs/benchmarks.md).\n\n" + rows
+    )
+
+
 def write(folder: Path) -> list[str]:
     """Rewrite the report and the charts from the results in a folder; return the cases found."""
     results = {
@@ -78,4 +88,6 @@ def write(folder: Path) -> list[str]:
     text = _replace(text, "versions", _versions(results))
     sections = "\n\n".join(_section(name, result) for name, result in results.items())
     REPORT.write_text(_replace(text, "results", sections))
+    readme = _readme(results)
+    README.write_text(_replace(README.read_text(), "benchmarks", readme))
     return list(results)

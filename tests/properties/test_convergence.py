@@ -3,15 +3,13 @@
 from dataclasses import asdict
 
 import anyio
-import pycrdt
 from hypothesis import note
 from hypothesis import strategies as st
 
 from crdtsync.limits import Limits
-from crdtsync.update import scan
 from tests.properties.edits import Dice, content, edit
 from tests.properties.profile import checked
-from tests.properties.world import READER, Client, World, ids, virtual_time
+from tests.properties.world import Client, World, ids, virtual_time
 
 NAMES = ["Ada", "Ben", "Cy"]
 NUMBERS = [1, 300, 4_000_000_000]
@@ -145,7 +143,7 @@ class Story:
             world.deliver(client, 1000)
 
     async def nothing_shown_is_lost(self) -> None:
-        structs, deletes = ids(scan(await self.world.state(), READER))
+        structs, deletes = ids((await self.world.document()).get_update())
         assert self.world.structs_shown <= structs
         assert self.world.deletes_shown <= deletes
 
@@ -161,20 +159,16 @@ class Story:
         await self.world.settle(everybody)
         assert not self.world.hub.stats.rejected, dict(self.world.hub.stats.rejected)
 
-        state = await self.world.state()
-        reference = pycrdt.Doc()
-        reference.apply_update(state)
-        wanted, known = content(reference), ids(scan(state, READER))
+        server = await self.world.document()
+        wanted, known = content(server), ids(server.get_update())
         for client in everybody:
             assert not client.early, f"{client.name} waits for something"
             assert content(client.doc) == wanted, client.name
-            assert ids(scan(client.doc.get_update(), READER)) == known, client.name
+            assert ids(client.doc.get_update()) == known, client.name
             others = {each.number for each in everybody if each is not client}
             assert client.present.keys() == others, client.name
         await self.world.restart()
-        again = pycrdt.Doc()
-        again.apply_update(await self.world.state())
-        assert content(again) == wanted
+        assert content(await self.world.document()) == wanted
 
 
 def _unusual(limits: Limits) -> str:

@@ -244,11 +244,10 @@ class Client:
         clocks = read_state_vector(self.doc.get_state(), READER)
         if found.skips or any(clocks.get(each, 0) < start for each, start, _ in found.ranges):
             return False
-        if any(clocks.get(each, 0) < end for each, end in found.needs.items()):
-            return False
         for each, _, end in found.ranges:
             clocks[each] = max(end, clocks.get(each, 0))
-        return all(clocks.get(each, 0) >= end for each, _, end in found.deletes)
+        needs = [*found.needs.items(), *((each, end) for each, _, end in found.deletes)]
+        return all(clocks.get(each, 0) >= end for each, end in needs)
 
     def _meet(self, entry: Entry) -> None:
         """Apply the rule of y-protocols."""
@@ -266,8 +265,9 @@ class Client:
             self.present[entry.client] = entry.state
 
 
-def ids(found: Scan) -> tuple[set[tuple[int, int]], set[tuple[int, int]]]:
-    """Return the ids of a scan's structs and of its deletions."""
+def ids(update: bytes) -> tuple[set[tuple[int, int]], set[tuple[int, int]]]:
+    """Return the ids of an update's structs and of its deletions."""
+    found = scan(update, READER)
     return (
         {(client, clock) for client, start, end in found.ranges for clock in range(start, end)},
         {(client, clock) for client, start, end in found.deletes for clock in range(start, end)},
@@ -335,14 +335,17 @@ class World:
         """Take note of what the server lets a client see."""
         for message in decode_frame(frame):
             if isinstance(message, SyncStep2 | SyncUpdate):
-                structs, deletes = ids(scan(message.update, READER))
+                structs, deletes = ids(message.update)
                 self.structs_shown |= structs
                 self.deletes_shown |= deletes
 
-    async def state(self) -> bytes:
+    async def document(self) -> pycrdt.Doc[Any]:
+        """Return what the server has, as any reader would see it."""
         async with self.hub.open(DOCUMENT) as room:
             assert not room.damage
-            return room.state()
+            doc: pycrdt.Doc[Any] = pycrdt.Doc()
+            doc.apply_update(room.state())
+            return doc
 
     async def keep_verbatim(self) -> None:
         """Keep the document as its updates' own bytes, which a few contents make necessary."""
