@@ -69,8 +69,9 @@ def _readme(results: dict[str, Result]) -> str:
     rows = _summary(results)
     return (
         "Measured side by side on one shared two-core machine, each server on one core, crdtsync\n"
-        "with every edit fsynced before it is visible, the others in memory. What each case is, the\n"
-        "peers' figures and how to repeat it: [docs/benchmarks.md](docs/benchmarks.md).\n\n" + rows
+        "with every edit fsynced before it is visible, the others in memory. What each case is,\n"
+        "the peers' figures and how to repeat it: [docs/benchmarks.md](docs/benchmarks.md).\n\n"
+        f"{rows}"
     )
 
 

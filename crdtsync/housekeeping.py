@@ -5,16 +5,18 @@ spreads pings and keepalives so that many connections don't have their turn at t
 """
 
 import logging
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Final
 
 import anyio
+import anyio.to_thread
 
 from crdtsync.connection import Connection
 from crdtsync.crdt import IntegrationError
 from crdtsync.errors import CloseCode, StoreError
-from crdtsync.proof import pack
+from crdtsync.proof import UNPROVEN, pack, prove_state
 from crdtsync.protocol import KEEPALIVE
 from crdtsync.room import Room
 from crdtsync.state import Snapshot
@@ -158,13 +160,32 @@ class Housekeeping:
 
 
 async def _prove_elsewhere(snapshot: Snapshot) -> None:
-    """Prove a state in a process of its own. Raises ``IntegrationError`` where that fails."""
-    result = await anyio.run_process(
-        [sys.executable, "-m", "crdtsync.proof"],
-        input=pack(snapshot.state, snapshot.state_vector),
-        check=False,
-        stdout=subprocess.DEVNULL,
-    )
-    if result.returncode:
-        said = result.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        raise IntegrationError(said or f"the proof ended with {result.returncode}")
+    """Prove a state in a process of its own, or here where there can be none.
+
+    Raises ``IntegrationError`` where the state is not proven.
+    """
+    path = os.pathsep.join(each or os.getcwd() for each in sys.path)
+
+    def run() -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            [sys.executable, "-m", "crdtsync.proof"],
+            input=pack(snapshot.state, snapshot.state_vector),
+            env={**os.environ, "PYTHONPATH": path},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+
+    try:
+        result = await anyio.to_thread.run_sync(run)
+    except OSError as error:
+        log.warning("no process for a proof: %s", error)
+    else:
+        if result.returncode == 0:
+            return
+        if result.returncode == UNPROVEN:
+            raise IntegrationError(result.stderr.decode(errors="replace"))
+        if result.returncode < 0:  # killed by a signal: pycrdt does not survive it
+            raise IntegrationError(f"its proof ended with signal {-result.returncode}")
+        log.warning("the process for a proof ended with %d", result.returncode)
+    prove_state(snapshot.state, snapshot.state_vector)

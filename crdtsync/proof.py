@@ -3,7 +3,8 @@
 Reading a state takes the update reader some 100 ms a megabyte, and pycrdt as long as it likes;
 so for a large one this module is run as a process of its own, ``python -m crdtsync.proof``,
 which also survives what pycrdt may do to it. Standard input: the length of the state vector as
-eight bytes, big-endian, the state vector, the state. Exit code 0: proven.
+eight bytes, big-endian, the state vector, the state. Exit code 0: proven; 3: not, standard error
+says why.
 """
 
 import sys
@@ -15,7 +16,10 @@ from crdtsync.limits import Limits
 from crdtsync.state_vector import read_state_vector
 from crdtsync.update import scan
 
-__all__ = ["pack", "prove_state"]
+__all__ = ["UNPROVEN", "pack", "prove_state"]
+
+UNPROVEN: Final = 3
+"""The exit code for a state that is not proven."""
 
 _MOST: Final = 1 << 62
 _UNLIMITED: Final = Limits(
@@ -55,7 +59,7 @@ def _main() -> int:
         prove_state(data[border:], data[8:border])
     except CrdtsyncError as error:
         sys.stderr.write(str(error))
-        return 1
+        return UNPROVEN
     return 0
 
 

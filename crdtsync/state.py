@@ -142,7 +142,7 @@ class CommittedState:
             base = self._cached_base()
             if self._pieces is None:
                 self._pieces = self._cut(base, clocks)
-            return [*self._pieces, *self._compact_tail()]
+            return [*self._pieces, *self._compact_tail(clocks)]
         known = self._diffs.get(state_vector)
         if known is None:
             known = self._make_diff(state_vector)
@@ -175,15 +175,22 @@ class CommittedState:
         slices = slice_update(update, found, before, max_bytes=limit)
         return [update] if slices.rest is not None else slices.ready
 
-    def _compact_tail(self) -> list[bytes]:
-        """Join small neighbours of the tail, for good: the next newcomer finds them joined."""
-        if len(self._tail) > 1:
+    def _compact_tail(self, clocks: Mapping[int, int]) -> list[bytes]:
+        """Join small neighbours of the tail and cut large updates, once for all newcomers."""
+        tail = self._tail
+        if len(tail) > 1:
             compacted: list[Part] = []
-            for group in _groups(self._tail):
+            for group in _groups(tail):
                 joined = join_updates(group)
                 compacted += group if joined is None else [joined]
-            self._tail = compacted
+            self._tail = tail = compacted
+        if any(len(update) > self._limits.max_frame_bytes for update, _ in tail):
+            self._tail = [part for whole in tail for part in self._cut_part(whole, clocks)]
         return [update for update, _ in self._tail]
+
+    def _cut_part(self, part: Part, clocks: Mapping[int, int]) -> list[Part]:
+        pieces = self._cut(part[0], clocks)
+        return [part] if len(pieces) == 1 else [(each, scan(each, self._limits)) for each in pieces]
 
     def rest(self) -> None:
         """Let go of the replica: the state's bytes are smaller, and enough for newcomers."""

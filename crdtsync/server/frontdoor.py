@@ -84,7 +84,9 @@ class FrontDoor(asyncio.Protocol):
         head += data
         end = head.find(b"\r\n\r\n")
         if end >= 0:
-            if is_websocket_upgrade(bytes(head[:end])):
+            upgrade = native_upgrade(bytes(head[:end])) if end <= MAX_HEAD_BYTES else None
+            if upgrade is not None:
+                head[:end] = upgrade
                 self._hand_over_websocket()
             else:
                 self._hand_over_http()
@@ -131,13 +133,27 @@ class FrontDoor(asyncio.Protocol):
             rest = rest[taken:]
 
 
-def is_websocket_upgrade(head: bytes) -> bool:
-    """Return whether a request head asks for a WebSocket (RFC 6455, 4.1)."""
+def native_upgrade(head: bytes) -> bytes | None:
+    """Return an upgrade request's head as picows takes it; ``None`` where it is something else.
+
+    A Connection header may list other options beside the upgrade, and Firefox sends
+    ``keep-alive, Upgrade`` (RFC 9110, 7.6.1); picows wants the one word. Where there is no such
+    word, the request is none for a WebSocket.
+    """
     lines = head.split(b"\r\n")
     if not lines[0].startswith(b"GET ") or not lines[0].endswith(b" HTTP/1.1"):
-        return False
-    for line in lines[1:]:
+        return None
+    websocket = upgrade = False
+    others = []
+    for line in lines:
         name, _, value = line.partition(b":")
-        if name.strip().lower() == b"upgrade" and b"websocket" in value.lower():
-            return True
-    return False
+        match name.strip().lower():
+            case b"upgrade":
+                websocket = value.strip().lower() == b"websocket"
+            case b"connection":
+                upgrade |= b"upgrade" in [each.strip() for each in value.lower().split(b",")]
+                continue
+        others.append(line)
+    if not websocket or not upgrade:
+        return None
+    return b"\r\n".join([*others, b"Connection: Upgrade"])

@@ -8,7 +8,6 @@ import asyncio
 import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 from picows import (
     WSCloseCode,
@@ -190,7 +189,9 @@ class NativeLink(WSListener):
     def _on_close(self, frame: WSFrame) -> None:
         if not self._closing:
             code = frame.get_close_code()
-            self.close(CloseCode.NORMAL if code == WSCloseCode.NO_INFO else int(code), "")
+            if code == WSCloseCode.NO_INFO:  # never goes over the wire (RFC 6455, 7.4.1)
+                code = WSCloseCode.OK
+            self.close(code, "")  # type: ignore[arg-type]
         self._transport.disconnect()
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
@@ -252,10 +253,7 @@ class NativeLink(WSListener):
         hub = self._server.hub
         try:
             path, _, query = request.path.partition(b"?")
-            name = document_name(
-                urlsplit(path).path if path.startswith(b"http") else path,
-                max_bytes=hub.limits.max_document_name_bytes,
-            )
+            name = document_name(_path(path), max_bytes=hub.limits.max_document_name_bytes)
             asked = _connect_request(name, query, request, self._address)
             principal = await admit(self._server.authenticator, asked)
             if self._closing:
@@ -337,6 +335,14 @@ class _Sink:
         self.ping = link.ping
         self.pause_reading = link.pause_reading
         self.resume_reading = link.resume_reading
+
+
+def _path(target: bytes) -> bytes:
+    """Return the path of a request target, which may be a whole URL (RFC 9112, 3.2.2)."""
+    if target.startswith(b"/"):
+        return target
+    _, _, rest = target.partition(b"://")
+    return b"/" + rest.partition(b"/")[2]
 
 
 def _connect_request(

@@ -433,7 +433,7 @@ class Recorder:
         await asyncio.to_thread(self.gate.wait, TIMEOUT_S)
         if self._error is not None:
             raise self._error
-        return Principal(request.token or "someone")
+        return Principal(id=request.token or "someone")
 
 
 def upgrade_request(path: str = "/doc", headers: Sequence[str] = ()) -> tuple[bytes, bytes]:

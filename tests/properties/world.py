@@ -257,7 +257,7 @@ class Client:
         if not (clock < entry.clock or (again and entry.client in {*self.present, self.number})):
             return
         if entry.client == self.number:
-            self.clock = entry.clock + 1  # somebody thinks it has gone, or it was here before
+            self.clock = entry.clock + gone  # somebody thinks it has gone, or it was here before
             return
         self.clocks[entry.client] = entry.clock
         self.present.pop(entry.client, None)

@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +189,29 @@ async def test_a_deleted_document_is_not_replayed(make_file: Maker) -> None:
     async with crashed() as store:
         assert [info.name for info in await store.documents()] == ["b"]
         await store.append([rec("a", 1)])
+
+
+async def test_a_copy_made_while_it_runs_is_whole(
+    make_file: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Journals copied first, and documents any time later, make a store without gaps."""
+    monkeypatch.setattr(file_log, "JOURNAL_BYTES", 2_000)
+    copy = Maker("file", make_file.folder / "copy")
+    copy.path.mkdir(parents=True)
+    async with make_file() as store:
+        for sequence in range(1, 60):
+            await store.append([rec(f"d{n}", sequence) for n in range(5)])
+            if sequence == 20:
+                for journal in journals(make_file):
+                    shutil.copy(journal, copy.path)
+            if sequence == 40:
+                await store.checkpoint(point("d3", 35))
+        shutil.copytree(make_file.path / "documents", copy.path / "documents")
+    async with copy() as store:
+        assert worse_than_ok(await findings(store)) == []
+        infos = await store.documents()
+        assert len(infos) == 5
+        assert all(20 <= info.sequence <= 59 for info in infos)
 
 
 async def test_short_writes_are_continued(make_file: Maker, disk: Disk) -> None:

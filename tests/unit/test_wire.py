@@ -24,7 +24,7 @@ from crdtsync.protocol import (
 )
 from crdtsync.update import EMPTY_UPDATE
 
-from .documents import history, replay
+from .documents import content, history, replay
 from .engine import FAST, Client, TestStore, join, quick, until
 from .wire import one, state_vector, update
 
@@ -138,10 +138,10 @@ async def test_max_backlog_bytes() -> None:
         assert client.link.reading
         client.say(update_frame(one(7, 1_000, "y" * 1_000, origin=(7, 999))))
         assert not client.link.reading
+        other = Client(hub)
         store.load_gate.set()
         await until(lambda: client.link.reading)
-        client.sync()
-        await client.shows("x" * 1_000 + "y" * 1_000)
+        await other.shows("x" * 1_000 + "y" * 1_000)
 
 
 async def test_empty_frames_fill_the_backlog_too() -> None:
@@ -210,13 +210,17 @@ async def test_a_large_document_comes_in_pieces() -> None:
     """Large documents: stored batches as update frames, then a final step 2."""
     made = history(3, steps=100)
     store = TestStore()
-    async with Hub(store, limits=quick(max_frame_bytes=300)) as hub:
-        await hub.edit("doc", replay(*made).get_update())
-        client = await join(hub)
-        kinds = [type(m) for m in client.messages if isinstance(m, SyncStep2 | SyncUpdate)]
-        assert len(kinds) > 3
-        assert kinds == [SyncUpdate] * (len(kinds) - 1) + [SyncStep2]
-        assert client.doc.get_state() and len(client.link.frames) > 3
+    limits = quick(max_frame_bytes=300)
+    for stored in (False, True):
+        async with Hub(store, limits=limits) as hub:
+            if not stored:
+                await hub.edit("doc", replay(*made).get_update())
+            for _ in range(2):
+                client = await join(hub)
+                kinds = [type(m) for m in client.messages if isinstance(m, SyncStep2 | SyncUpdate)]
+                assert len(kinds) > 3
+                assert kinds == [SyncUpdate] * (len(kinds) - 1) + [SyncStep2]
+                assert content(client.doc) == content(replay(*made))
 
 
 async def test_a_leaving_client_is_removed() -> None:
