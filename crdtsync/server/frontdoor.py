@@ -22,6 +22,18 @@ HEAD_TIMEOUT_S: Final = 10.0
 """How long a client may take for its request head."""
 
 
+class _Context(WorkerContext):
+    """Hypercorn's, but what sleeps there (it sends pings) does not hold up the end."""
+
+    async def sleep(self, wait: float) -> None:
+        """Wait; end the task that waits where the server ends."""
+        try:
+            await asyncio.wait_for(self.terminated.wait(), wait)
+        except TimeoutError:
+            return
+        raise asyncio.CancelledError
+
+
 class HttpServer:
     """Hypercorn, for sockets that somebody else accepted."""
 
@@ -29,7 +41,7 @@ class HttpServer:
         self._app = app
         self._config = config
         self._loop = asyncio.get_running_loop()
-        self._context = WorkerContext(None)
+        self._context = _Context(None)
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def protocol(self) -> asyncio.StreamReaderProtocol:
@@ -42,7 +54,11 @@ class HttpServer:
         assert task is not None
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        await TCPServer(self._app, self._loop, self._config, self._context, {}, reader, writer)
+        try:
+            await TCPServer(self._app, self._loop, self._config, self._context, {}, reader, writer)
+        except asyncio.CancelledError:  # asyncio's streams would log it as a failure
+            if not self._context.terminated.is_set():
+                raise
 
     async def aclose(self, *, timeout_s: float) -> None:
         """Let requests that are being answered end, then end the rest."""

@@ -42,7 +42,7 @@ log = logging.getLogger("crdtsync")
 
 BACKLOG: Final = 2048
 PORT_ATTEMPTS: Final = 10
-HTTP_CLOSE_TIMEOUT_S: Final = 3.0
+HTTP_CLOSE_TIMEOUT_S: Final = 1.0
 SWITCH_INTERVAL_S: Final = 0.0005
 GC_THRESHOLD: Final = 20_000
 

@@ -64,7 +64,7 @@ def test_joined_updates_say_what_merged_ones_say(history: History) -> None:
     again = scan(update, READER)
     assert again.ranges == layout.ranges
     assert again.bodies == layout.bodies
-    assert again.deletes == layout.deletes
+    assert set(again.deletes) == set(layout.deletes)
     assert same(doc_of(update), doc_of(*history.updates))
     assert same(doc_of(update), doc_of(pycrdt.merge_updates(*history.updates)))
 
@@ -101,8 +101,7 @@ def test_what_is_missing_is_enough(history: History) -> None:
     assert same(doc, doc_of(*updates))
 
 
-keystrokes = st.builds(
-    lambda client, clock, origin, right, text: (client, clock, origin, right, text),
+keystrokes = st.tuples(
     st.sampled_from([0, 1, 127, 128, 4_000_000_000]),
     st.sampled_from([1, 2, 127, 128, 16_383, 16_384, 2_097_151, 2_097_152, 1 << 30]),
     st.one_of(st.none(), st.integers(1, 20)),
@@ -122,7 +121,7 @@ def _keystroke(client: int, clock: int, origin: int | None, right: int | None, t
 
 
 @checked(
-    2000,
+    1500,
     parts=keystrokes,
     damage=st.lists(st.tuples(st.integers(0, 30), st.integers(0, 255)), max_size=2),
     cut=st.integers(0, 3),

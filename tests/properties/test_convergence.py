@@ -158,8 +158,9 @@ class Story:
                 client.renew()
             await self.world.settle(self.clients)
         joiner = Client("a newcomer", 77)
+        self.clients.append(joiner)
         self.world.connect(joiner)
-        everybody = [*self.clients, joiner]
+        everybody = self.clients
         await self.world.settle(everybody)
         assert not self.world.hub.stats.rejected, dict(self.world.hub.stats.rejected)
 
@@ -189,10 +190,12 @@ async def _play(limits: Limits, data: bytes) -> None:
             await story.play()
         finally:
             note("\n".join([_unusual(limits), *story.told]))
+            for client in story.clients:
+                client.forget()
         await world.stop()
 
 
-@checked(150, limits=limits, data=st.binary(min_size=100, max_size=500))
+@checked(700, limits=limits, data=st.binary(min_size=100, max_size=500))
 def test_all_clients_converge(limits: Limits, data: bytes) -> None:
     """Clients that lose connections, lag, resend and survive crashes end with one document."""
     anyio.run(_play, limits, data, backend_options=virtual_time())

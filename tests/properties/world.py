@@ -169,7 +169,7 @@ class Client:
         self.number = number
         self.acknowledge = acknowledge
         self.doc: pycrdt.Doc[Any] = pycrdt.Doc(client_id=number)
-        self.doc.observe(self._changed)
+        self._subscription = self.doc.observe(self._changed)
         self.link: Link | None = None
         self.up: deque[bytes] = deque()
         self.early: list[tuple[bytes, Scan]] = []
@@ -182,6 +182,10 @@ class Client:
     def _changed(self, event: pycrdt.TransactionEvent) -> None:
         if self.link is not None and not self._from_server:
             self.up.append(update_frame(event.update))
+
+    def forget(self) -> None:
+        """Untie the document from this client: together they are a cycle nobody collects."""
+        self.doc.unobserve(self._subscription)
 
     # Its connection
 

@@ -27,7 +27,7 @@ from crdtsync.protocol import (
 from crdtsync.store.base import Checkpoint, Loaded, Record
 from crdtsync.store.memory import MemoryStore
 
-__all__ = ["FAST", "Client", "FakeLink", "TestStore", "join", "quick", "until"]
+__all__ = ["FAST", "Client", "FakeLink", "TestStore", "join", "quick", "settle", "until"]
 
 TIMEOUT_S = 5.0
 """After this a test that waits for an event has failed."""
@@ -57,6 +57,12 @@ async def until(condition: Callable[[], object]) -> None:
     with anyio.fail_after(TIMEOUT_S):
         while not condition():
             await anyio.sleep(0)
+
+
+async def settle() -> None:
+    """Let every task of the engine run until nothing moves."""
+    for _ in range(50):
+        await anyio.sleep(0)
 
 
 class FakeLink:

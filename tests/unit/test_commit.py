@@ -12,16 +12,10 @@ from crdtsync.protocol import SyncStep2, SyncUpdate, update_frame
 from crdtsync.room import Change
 
 from .documents import content, history, replay
-from .engine import FAST, Client, TestStore, join, quick, until
+from .engine import FAST, Client, TestStore, join, quick, settle, until
 from .wire import one
 
 pytestmark = pytest.mark.anyio
-
-
-async def settle() -> None:
-    """Let every task of the engine run until nothing moves."""
-    for _ in range(50):
-        await anyio.sleep(0)
 
 
 # Durable before visible

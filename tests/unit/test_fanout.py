@@ -19,7 +19,7 @@ from crdtsync.protocol import (
 from crdtsync.update import scan
 
 from .documents import content, history, replay
-from .engine import FAST, Client, TestStore, join, quick, until
+from .engine import FAST, Client, TestStore, join, quick, settle, until
 from .wire import one
 
 pytestmark = pytest.mark.anyio
@@ -297,7 +297,7 @@ async def test_max_lag_s() -> None:
         while stuck.link.closed is None:
             slow.block()
             slow.drain()
-            await until(lambda: True)
+            await settle()
         assert stuck.link.closed[0] == 1013
         assert slow.link.closed is None
         assert hub.stats.rejected["lagging"] == 1

@@ -25,7 +25,7 @@ from crdtsync.protocol import (
 from crdtsync.update import EMPTY_UPDATE
 
 from .documents import content, history, replay
-from .engine import FAST, Client, TestStore, join, quick, until
+from .engine import FAST, Client, TestStore, join, quick, settle, until
 from .wire import one, state_vector, update
 
 pytestmark = pytest.mark.anyio
@@ -120,8 +120,7 @@ async def test_nothing_is_answered_from_an_unloaded_document() -> None:
         client.sync()
         client.say(update_frame(one(7, 0, "!", parent="other")))
         client.say(present(Entry(5, 1, HERE)))
-        for _ in range(20):
-            await until(lambda: True)
+        await settle()
         assert client.link.frames == []
         store.load_gate.set()
         await client.shows("stored")
@@ -389,8 +388,7 @@ async def test_refusal_delay_s() -> None:
         client = await join(hub)
         client.say(b"\xff")
         assert client.denials
-        for _ in range(50):
-            await until(lambda: True)
+        await settle()
         assert client.link.closed is None
         assert hub.connections == 0
     assert client.link.closed is not None
