@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from crdtsync.config import Config
     from crdtsync.connection import Connection, Link
     from crdtsync.content import RootExport
+    from crdtsync.engine import Change
     from crdtsync.errors import (
         CloseCode,
         ConfigError,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from crdtsync.gate import Allow, Decision, Deny, Gate, Principal, ReadWriteGate
     from crdtsync.hub import Hub
     from crdtsync.limits import Limits
-    from crdtsync.room import Change, Room
+    from crdtsync.room import Room
     from crdtsync.server.asgi import create_app
     from crdtsync.server.serve import Listening, run, serve
     from crdtsync.store import FileStore, MemoryStore, SQLiteStore, open_store
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
         Record,
         Store,
     )
-    from crdtsync.update import Scan
+    from crdtsync.structs import Scan
 
     __version__: str
 
@@ -123,7 +124,8 @@ _MODULES: Final[dict[str, tuple[str, ...]]] = {
     "gate": ("Allow", "Decision", "Deny", "Gate", "Principal", "ReadWriteGate"),
     "hub": ("Hub",),
     "limits": ("Limits",),
-    "room": ("Change", "Room"),
+    "engine": ("Change",),
+    "room": ("Room",),
     "server.asgi": ("create_app",),
     "server.serve": ("Listening", "run", "serve"),
     "store": ("FileStore", "MemoryStore", "SQLiteStore", "open_store"),
@@ -137,7 +139,7 @@ _MODULES: Final[dict[str, tuple[str, ...]]] = {
         "Record",
         "Store",
     ),
-    "update": ("Scan",),
+    "structs": ("Scan",),
 }
 _HOMES: Final = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -14,7 +14,7 @@ from crdtsync.gate import Principal
 from crdtsync.limits import Limits
 from crdtsync.slicing import join_updates
 from crdtsync.store.base import Record
-from crdtsync.update import Layout
+from crdtsync.structs import Layout
 
 __all__ = ["Batch", "Editor", "Pending", "Source", "make_batch"]
 

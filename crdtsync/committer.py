@@ -13,8 +13,9 @@ import anyio
 import anyio.streams.memory
 
 from crdtsync.connection import Connection
+from crdtsync.engine import Change
 from crdtsync.errors import CrdtsyncError, StoreError
-from crdtsync.room import Change, Room
+from crdtsync.room import Room
 from crdtsync.store.base import Record
 
 if TYPE_CHECKING:

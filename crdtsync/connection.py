@@ -238,7 +238,7 @@ class Connection:
     def go_live(self) -> None:
         """Handle what came while the room was loading."""
         self.live = True
-        self.free = self.room.writable_by(self.principal)
+        self.free = self.room.open_to_all and not self.principal.read_only
         backlog, self._backlog = self._backlog, []
         self._backlog_bytes = 0
         self.resume_reading()

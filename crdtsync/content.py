@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 from crdtsync.crdt import IntegrationError, read_roots
 from crdtsync.limits import Limits
 from crdtsync.slicing import causal_order
-from crdtsync.update import (
+from crdtsync.structs import (
     ANY,
     BINARY,
     DELETED,
@@ -23,8 +23,8 @@ from crdtsync.update import (
     STRING,
     TYPE,
     Struct,
-    scan,
 )
+from crdtsync.update import scan
 
 __all__ = ["RootExport", "RootKind", "export", "root_kinds"]
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import pycrdt
 
 from crdtsync.errors import CrdtsyncError
-from crdtsync.update import EMPTY_UPDATE
+from crdtsync.structs import EMPTY_UPDATE
 
 __all__ = ["VERSION", "IntegrationError", "Replica", "read_roots"]
 

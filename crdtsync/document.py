@@ -25,8 +25,9 @@ from crdtsync.limits import Limits
 from crdtsync.slicing import Slices, causal_order, slice_update
 from crdtsync.state import CommittedState, Snapshot
 from crdtsync.state_vector import encode_state_vector
+from crdtsync.structs import EMPTY_UPDATE, Layout, Scan, Struct
 from crdtsync.structure import StructureIndex
-from crdtsync.update import EMPTY_UPDATE, Layout, Scan, Struct, scan
+from crdtsync.update import scan
 
 __all__ = ["Document", "Verdict"]
 

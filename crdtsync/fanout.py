@@ -20,7 +20,7 @@ from crdtsync.limits import Limits
 from crdtsync.protocol import KEEPALIVE, awareness_frame, update_frame
 from crdtsync.slicing import join_updates
 from crdtsync.stats import Stats
-from crdtsync.update import Layout
+from crdtsync.structs import Layout
 
 __all__ = ["Committed", "Fanout"]
 

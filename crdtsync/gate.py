@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from crdtsync.update import Scan
+from crdtsync.structs import Scan
 
 __all__ = ["ALLOW", "Allow", "Decision", "Deny", "Gate", "Principal", "ReadWriteGate"]
 

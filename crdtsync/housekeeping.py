@@ -128,6 +128,7 @@ class Housekeeping:
                         await self._close_idle(room)
                 elif room.loaded and now_s - room.active_s > limits.idle_room_s:
                     room.rest()
+                    room.active_s = now_s
 
     def _look_after(self, connection: Connection, now_s: float) -> None:
         limits = self._hub.limits

@@ -24,6 +24,7 @@ from crdtsync.clock import Clock, SystemClock
 from crdtsync.committer import Committer
 from crdtsync.connection import Connection, Link
 from crdtsync.document import Document, Verdict
+from crdtsync.engine import Change, Pressure
 from crdtsync.errors import (
     CloseCode,
     InvalidUpdate,
@@ -36,10 +37,11 @@ from crdtsync.gate import Gate, Principal
 from crdtsync.housekeeping import Housekeeping
 from crdtsync.limits import Limits
 from crdtsync.protocol import check_document_name
-from crdtsync.room import Change, Pressure, Room
+from crdtsync.room import Room
 from crdtsync.stats import Stats
 from crdtsync.store.base import Loaded, Store
-from crdtsync.update import EMPTY_UPDATE, scan
+from crdtsync.structs import EMPTY_UPDATE
+from crdtsync.update import scan
 
 __all__ = ["Hub"]
 

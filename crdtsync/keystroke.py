@@ -7,7 +7,7 @@ they agree.
 
 from typing import Final
 
-from crdtsync.update import HAS_ORIGIN, HAS_RIGHT, NO_ROOTS, STRING, Range, Scan
+from crdtsync.structs import HAS_ORIGIN, HAS_RIGHT, NO_ROOTS, STRING, Range, Scan
 
 __all__ = ["scan_keystroke"]
 

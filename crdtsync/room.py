@@ -5,14 +5,14 @@ store has it, document and fan-out. Synchronous throughout: the hub awaits, the 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from crdtsync.batch import Editor, Pending, Source, make_batch
 from crdtsync.clock import Clock
 from crdtsync.connection import Connection
 from crdtsync.content import RootExport, export
 from crdtsync.document import Document, Verdict
+from crdtsync.engine import Engine
 from crdtsync.errors import CloseCode, Forbidden
 from crdtsync.fanout import Committed, Fanout
 from crdtsync.gate import Deny, Gate, Principal, ReadWriteGate
@@ -28,57 +28,12 @@ from crdtsync.session import (
 )
 from crdtsync.stats import Stats
 from crdtsync.store.base import Record
-from crdtsync.update import Scan
+from crdtsync.structs import Scan
 
-__all__ = ["Change", "Engine", "Room"]
+__all__ = ["Room"]
 
 MAX_DENIALS = 3
 """Edits of a read-only client that are answered; the next one closes its connection."""
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A committed change, as ``on_change`` gets it."""
-
-    document: str
-    sequence: int
-    time_ms: int
-    author: str
-    update: bytes
-
-
-class Pressure:
-    """How much waits for the store, over all rooms."""
-
-    __slots__ = ("limit_bytes", "pending_bytes")
-
-    def __init__(self, limit_bytes: int) -> None:
-        self.limit_bytes = limit_bytes
-        self.pending_bytes = 0
-
-
-class Engine(Protocol):
-    """What a room asks of its hub."""
-
-    pressure: "Pressure"
-
-    def schedule_commit(self, room: "Room") -> None:
-        """Commit the room's pending updates soon."""
-        ...
-
-    def schedule_awareness(self, room: "Room") -> None:
-        """Flush the room's awareness within a tick."""
-        ...
-
-    def throttle(self, connection: Connection) -> None:
-        """Stop reading from a connection until less is pending."""
-        ...
-
-    def later(self, delay_s: float, call: Callable[[], None]) -> None:
-        """Call something after a while."""
-        ...
-
-
 _DEFAULT_GATE: Final = ReadWriteGate()
 
 
@@ -144,7 +99,7 @@ class Room:
         self.committed_sequence = 0
         """Of the last record that the store has."""
         self.active_s = clock.monotonic_s()
-        self.fanout = Fanout(limits, stats, clock, self._everything)
+        self.fanout = Fanout(limits, stats, clock, lambda: self.document.diff(b"\x00"))
         self.dirty = False
         """Whether a commit is scheduled."""
         self.log_records = 0
@@ -170,6 +125,11 @@ class Room:
     def loaded(self) -> bool:
         """Whether the document is there."""
         return self._document is not None
+
+    @property
+    def open_to_all(self) -> bool:
+        """Whether updates need no look, one by one, but for who sends them."""
+        return self._gate is None and not self.damage
 
     @property
     def connections(self) -> Sequence[Connection]:
@@ -262,10 +222,6 @@ class Room:
             case Ignored(kind):
                 self.stats.messages_ignored[kind] += 1
 
-    def writable_by(self, principal: Principal) -> bool:
-        """Return whether a principal's updates need no look, one by one."""
-        return self._gate is None and not self.damage and not principal.read_only
-
     def receive_update(
         self, connection: Connection, update: bytes, found: Scan, *, step_2: bool = False
     ) -> None:
@@ -354,9 +310,6 @@ class Room:
             direct(connection, update_frame(update))
         direct(connection, step_2_frame(updates[-1]) if updates else EMPTY_STEP_2)
 
-    def _everything(self) -> list[bytes]:
-        return self.document.diff(b"\x00")
-
     # Commit
 
     def take_batch(self, time_ms: int) -> list[Record]:
@@ -432,7 +385,6 @@ class Room:
     def rest(self) -> None:
         """Let go of what can be made again, after a while without edits."""
         self.document.rest()
-        self.active_s = self.clock.monotonic_s()
 
     @property
     def wants_checkpoint(self) -> bool:

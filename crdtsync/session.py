@@ -21,7 +21,8 @@ from crdtsync.protocol import (
     decode_frame,
 )
 from crdtsync.state_vector import read_state_vector
-from crdtsync.update import EMPTY_UPDATE, Scan, scan
+from crdtsync.structs import EMPTY_UPDATE, Scan
+from crdtsync.update import scan
 
 __all__ = [
     "AwarenessReceived",

@@ -19,17 +19,8 @@ from crdtsync.encoding import (
 )
 from crdtsync.errors import InvalidUpdate
 from crdtsync.limits import Limits
-from crdtsync.update import (
-    DELETED,
-    GC,
-    HAS_ORIGIN,
-    SKIP,
-    STRING,
-    Layout,
-    Scan,
-    Struct,
-    scan,
-)
+from crdtsync.structs import DELETED, GC, HAS_ORIGIN, SKIP, STRING, Layout, Scan, Struct
+from crdtsync.update import scan
 from crdtsync.values import skip_any
 
 __all__ = [

@@ -18,7 +18,8 @@ from crdtsync.limits import Limits
 from crdtsync.proof import prove_state
 from crdtsync.slicing import join_updates, missing_from, slice_update, weave_updates
 from crdtsync.state_vector import read_state_vector
-from crdtsync.update import EMPTY_UPDATE, Layout, scan
+from crdtsync.structs import EMPTY_UPDATE, Layout
+from crdtsync.update import scan
 
 __all__ = ["CommittedState"]
 

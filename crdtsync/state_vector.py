@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from crdtsync.encoding import read_var_uint, write_var_uint
 from crdtsync.errors import InvalidUpdate
 from crdtsync.limits import Limits
-from crdtsync.update import MAX_CLOCK
+from crdtsync.structs import MAX_CLOCK
 
 __all__ = ["encode_state_vector", "read_state_vector"]
 

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 
 from crdtsync.errors import InvalidUpdate
 from crdtsync.idset import IdSet
-from crdtsync.update import DELETED, GC, TYPE, Range, Struct
+from crdtsync.structs import DELETED, GC, TYPE, Range, Struct
 
 __all__ = ["StructureIndex"]
 

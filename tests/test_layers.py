@@ -18,19 +18,25 @@ LAYERS = {
         "encoding",
         "errors",
         "idset",
+        "keystroke",
         "limits",
         "protocol",
         "slicing",
+        "state_vector",
         "stats",
+        "structs",
         "update",
+        "values",
     ],
-    "core": ["content", "crdt", "depths", "document", "gate", "session", "state"],
+    "core": ["content", "crdt", "document", "gate", "proof", "session", "state", "structure"],
     "adapters": ["auth", "config", "config.*", "metrics", "store", "store.*"],
     "engine": [
+        "batch",
         "committer",
         "connection",
         "documents",
         "documents.*",
+        "engine",
         "fanout",
         "housekeeping",
         "hub",
@@ -43,7 +49,7 @@ LAYERS = {
 THIRD_PARTY = {
     "bytes": set(),
     "core": {"pycrdt"},
-    "adapters": {"anyio", "filelock", "prometheus_client", "sqlite_utils"},
+    "adapters": {"anyio", "filelock", "outcome", "prometheus_client", "sqlite_utils", "trio"},
     "engine": {"anyio"},
 }
 """What is imported beside the standard library; the edges may use everything."""
@@ -68,7 +74,7 @@ def layer_of(name: str) -> str:
     for layer, patterns in LAYERS.items():
         if any(fnmatch(name, pattern) for pattern in patterns):
             return layer
-    raise AssertionError(f"crdtsync.{name} is in no layer: give it one here and in DESIGN.md")
+    return ""
 
 
 def imports(name: str) -> Iterator[str]:
@@ -77,7 +83,8 @@ def imports(name: str) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0 and node.module, f"crdtsync.{name} has a relative import"
+            assert node.module, f"crdtsync.{name} has a relative import"
+            assert node.level == 0, f"crdtsync.{name} has a relative import"
             below = node.module.removeprefix("crdtsync").removeprefix(".")
             for alias in node.names:
                 inner = f"{below}.{alias.name}" if below else alias.name
@@ -93,6 +100,12 @@ def own(imported: str) -> str | None:
 
 
 @pytest.mark.parametrize("name", MODULES)
+def test_every_module_has_a_layer(name: str) -> None:
+    """A new module is given its layer here before anything imports it."""
+    assert layer_of(name), f"crdtsync.{name} is in no layer"
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if layer_of(name)])
 def test_imports_point_down(name: str) -> None:
     """A module imports its own layer and those below it, the engine no adapter but the base."""
     layer = layer_of(name)
@@ -101,7 +114,7 @@ def test_imports_point_down(name: str) -> None:
         below = own(imported)
         if below is None:
             continue
-        other = layer_of(below)
+        other = layer_of(below) or "edges"
         assert order.index(other) <= order.index(layer), f"crdtsync.{name} imports {imported}"
         if layer == "engine" and other == "adapters":
             assert below == "store.base", f"crdtsync.{name} imports the adapter {imported}"
@@ -109,7 +122,7 @@ def test_imports_point_down(name: str) -> None:
             assert other == "bytes", f"crdtsync.{name} imports {imported}"
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", [name for name in MODULES if layer_of(name)])
 def test_third_party_imports_are_where_they_belong(name: str) -> None:
     """Bytes use the standard library alone, the core pycrdt, the engine AnyIO; only crdt pycrdt."""
     layer = layer_of(name)

@@ -10,7 +10,8 @@ from crdtsync.errors import InvalidUpdate
 from crdtsync.limits import Limits
 from crdtsync.protocol import check_document_name
 from crdtsync.store.base import Record, Store
-from crdtsync.update import Scan, scan
+from crdtsync.structs import Scan
+from crdtsync.update import scan
 
 __all__ = ["delete_document", "import_document"]
 

@@ -25,7 +25,10 @@ async def admit(authenticator: Authenticator, request: ConnectRequest) -> Princi
     """
     try:
         with anyio.fail_after(AUTHENTICATION_TIMEOUT_S):
-            return await authenticator.authenticate(request)
+            principal = await authenticator.authenticate(request)
+            if not isinstance(principal, Principal):
+                raise TypeError(f"authenticate returned {type(principal).__name__}, no Principal")
+            return principal
     except TimeoutError:
         raise Unavailable("authentication takes too long at the moment") from None
     except CrdtsyncError:

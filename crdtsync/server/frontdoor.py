@@ -25,7 +25,7 @@ HEAD_TIMEOUT_S: Final = 10.0
 class _Context(WorkerContext):
     """Hypercorn's, but what sleeps there (it sends pings) does not hold up the end."""
 
-    async def sleep(self, wait: float) -> None:
+    async def sleep(self, wait: float) -> None:  # type: ignore[override] # static there
         """Wait; end the task that waits where the server ends."""
         try:
             await asyncio.wait_for(self.terminated.wait(), wait)

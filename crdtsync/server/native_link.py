@@ -264,6 +264,10 @@ class NativeLink(WSListener):
         except CrdtsyncError as error:
             await self._refuse(error)
             return
+        except Exception:
+            log.exception("a client could not be let in")
+            self.close(CloseCode.INTERNAL_ERROR, "the server failed to let you in")
+            return
         self._connection = connection
         early, self._early = self._early, []
         if early:

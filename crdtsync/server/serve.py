@@ -24,10 +24,10 @@ from hypercorn.typing import ASGIFramework
 
 from crdtsync.auth import Authenticator, OpenAuthenticator
 from crdtsync.config import Config
+from crdtsync.engine import Change
 from crdtsync.errors import ConfigError, OperatorError
 from crdtsync.gate import Gate
 from crdtsync.hub import Hub
-from crdtsync.room import Change
 from crdtsync.server.asgi import create_app
 from crdtsync.server.frontdoor import FrontDoor, HttpServer
 from crdtsync.store import open_store

@@ -211,10 +211,10 @@ def damage(store: str) -> None:
     if store.startswith("sqlite:"):
         with sqlite3.connect(store.removeprefix("sqlite:")) as db:
             (last, content) = db.execute(
-                'SELECT id, "update" FROM log ORDER BY id DESC LIMIT 1'
+                'SELECT sequence, "update" FROM log ORDER BY sequence DESC LIMIT 1'
             ).fetchone()
             changed = bytes(content[:-1]) + bytes([content[-1] ^ 1])
-            db.execute('UPDATE log SET "update" = ? WHERE id = ?', (changed, last))
+            db.execute('UPDATE log SET "update" = ? WHERE sequence = ?', (changed, last))
         db.close()
         return
     (log,) = Path(store.removeprefix("file:")).rglob("d.crdt")

@@ -54,6 +54,7 @@ __all__ = [
     "Server",
     "encode",
     "stored_text",
+    "trusting",
     "typed",
     "upgrade_request",
     "wait_until",
@@ -220,6 +221,8 @@ class Peer:
     """A WebSocket client without opinions. Answers pings unless told not to."""
 
     def __init__(self, sock: socket.socket, *, answer_pings: bool = True) -> None:
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock = sock
         self.head = b""
         self.replica = Replica()
@@ -328,8 +331,13 @@ class Peer:
             pass
 
     def barrier(self) -> None:
-        """Wait until the server has handled what was sent before: it answers in order."""
-        self.sync()
+        """Wait until the server has taken what was sent before: it answers in order."""
+        self.send_frame(PING, b"so far")
+        while (frame := self.frame()) != Frame(PONG, b"so far"):
+            assert frame is not None, "the server hung up"
+            if frame.opcode == BINARY:
+                self.messages.append(frame.payload)
+                self.replica.receive(frame.payload)
 
     def close_frame(self) -> Frame:
         """Read up to the server's close frame."""

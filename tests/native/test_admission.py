@@ -5,11 +5,24 @@ from contextlib import contextmanager
 
 import pytest
 
-from crdtsync.auth import Authenticator
+from crdtsync.auth import Authenticator, ConnectRequest
 from crdtsync.errors import Forbidden, Unauthenticated
+from crdtsync.gate import Principal
 from crdtsync.limits import Limits
 
-from .kit import BINARY, PING, PONG, STEP_1, TEXT, Peer, Recorder, Server, encode, typed, upgrade_request
+from .kit import (
+    BINARY,
+    PING,
+    PONG,
+    STEP_1,
+    TEXT,
+    Peer,
+    Recorder,
+    Server,
+    encode,
+    typed,
+    upgrade_request,
+)
 
 LONG = "nobody knows you " * 20
 
@@ -124,6 +137,19 @@ def test_an_authenticator_that_fails(loop: str) -> None:
     code, reason, auth = refused(loop, Recorder(error=ZeroDivisionError("secret")))
     assert (code, auth) == (1013, "")
     assert "secret" not in reason
+
+
+def test_an_authenticator_that_returns_nobody(loop: str) -> None:
+    """An authenticator that returns no principal is at fault, and hurts nobody else."""
+
+    class Nobody:
+        async def authenticate(self, request: ConnectRequest) -> Principal:
+            return Principal() if request.token else None  # type: ignore[return-value]
+
+    with Server(loop, authenticator=Nobody()) as server, server.peer() as peer:
+        assert peer.refused()[0] == 1013
+        with server.synced("/doc?token=x"):
+            assert server.rejected() == {"unavailable": 1}
 
 
 def test_early_frames_are_kept(loop: str) -> None:

@@ -35,7 +35,8 @@ from crdtsync.protocol import (
 from crdtsync.state_vector import read_state_vector
 from crdtsync.store.base import Record
 from crdtsync.store.memory import MemoryStore
-from crdtsync.update import Scan, scan
+from crdtsync.structs import Scan
+from crdtsync.update import scan
 
 __all__ = ["Client", "World", "ids", "virtual_time"]
 

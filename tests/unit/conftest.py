@@ -1,6 +1,10 @@
-"""Fixtures: async tests run on both event loops."""
+"""Fixtures: async tests run on both event loops, properties on the same examples each time."""
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("unit", derandomize=True, deadline=None, database=None)
+settings.load_profile("unit")
 
 
 @pytest.fixture(params=["asyncio", "trio"])

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pycrdt
 
 from crdtsync.connection import Connection
@@ -56,13 +57,13 @@ async def until(condition: Callable[[], object]) -> None:
     """Let the engine run until a condition holds."""
     with anyio.fail_after(TIMEOUT_S):
         while not condition():
-            await anyio.sleep(0)
+            await anyio.lowlevel.checkpoint()
 
 
 async def settle() -> None:
     """Let every task of the engine run until nothing moves."""
     for _ in range(50):
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
 
 
 class FakeLink:

@@ -215,9 +215,7 @@ def test_changes_are_asked_for_by_version(table: AwarenessTable) -> None:
     ),
     st.integers(0, 20),
 )
-def test_versions_tell_all_that_changed(
-    steps: list[tuple[int, int, bool, str]], seen: int
-) -> None:
+def test_versions_tell_all_that_changed(steps: list[tuple[int, int, bool, str]], seen: int) -> None:
     """Whatever happens, a reader that applies what changed since knows who is present."""
     table = AwarenessTable(LIMITS)
     reader: dict[int, Entry] = {}

@@ -3,13 +3,14 @@
 import logging
 
 import anyio
+import anyio.lowlevel
 import pytest
 
+from crdtsync.engine import Change
 from crdtsync.errors import CrdtsyncError, Unavailable
 from crdtsync.gate import Principal
 from crdtsync.hub import Hub
 from crdtsync.protocol import SyncStep2, SyncUpdate, update_frame
-from crdtsync.room import Change
 
 from .documents import content, history, replay
 from .engine import FAST, Client, TestStore, join, quick, settle, until
@@ -226,8 +227,7 @@ async def test_commit_retry_s() -> None:
         again.doc.apply_update(author.doc.get_update())
         again.sync()
         late = await join(hub)
-        again.read()
-        await until(lambda: again.read() is not None and hub.stats.updates_committed)
+        await again.hears(SyncStep2)
         await late.shows("kept")
 
 
@@ -313,7 +313,7 @@ async def test_changes_are_told_in_order_and_after_the_commit() -> None:
     async def on_change(change: Change) -> None:
         stored = [record.update for batch in store.batches for record in batch]
         assert change.update in stored
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
         told.append(change)
 
     async with Hub(store, limits=FAST, on_change=on_change) as hub:

@@ -10,7 +10,8 @@ from crdtsync.document import Document, Verdict
 from crdtsync.errors import InvalidUpdate
 from crdtsync.limits import Limits
 from crdtsync.state_vector import encode_state_vector, read_state_vector
-from crdtsync.update import EMPTY_UPDATE, scan
+from crdtsync.structs import EMPTY_UPDATE
+from crdtsync.update import scan
 
 from .documents import content, history, replay
 from .wire import any_, block, deleted, gc, item, one, skip, string, type_, update
@@ -131,8 +132,9 @@ def test_what_fits_of_an_update_is_let_in_at_once() -> None:
     """Of an update that is ahead in part the other part is let in, under its sender."""
     document = opened()
     data = update(
-        block(2, 0, item("b", parent="t")), block(1, 0, item("a", origin=(2, 0)), item("x", origin=(9, 0)))
-    )  # fmt: skip
+        block(2, 0, item("b", parent="t")),
+        block(1, 0, item("a", origin=(2, 0)), item("x", origin=(9, 0))),
+    )
     assert admit(document, data, "sender") is AHEAD
     ((piece, source),) = ready(document)
     assert source == "sender"
@@ -207,11 +209,11 @@ def test_skips_never_get_in() -> None:
     document = opened()
     data = update(block(1, 0, item("a"), skip(1), item("c", origin=(1, 1))))
     assert admit(document, data) is AHEAD
-    (piece, _), = ready(document)
+    ((piece, _),) = ready(document)
     assert not scan(piece, LIMITS).skips
     assert document.clocks == {1: 1}
     assert admit(document, one(1, 1, "b", origin=(1, 0))) is NEW
-    (piece, _), = ready(document)
+    ((piece, _),) = ready(document)
     assert scan(piece, LIMITS).ranges == ((1, 2, 3),)
 
 
@@ -222,7 +224,7 @@ def test_a_hole_that_is_known_is_no_hole() -> None:
     data = update(block(1, 0, item("a"), skip(1), item("c", origin=(1, 1))))
     verdict = admit(document, data)
     assert verdict is not AHEAD
-    (piece, _), = ready(document)
+    ((piece, _),) = ready(document)
     assert scan(piece, LIMITS).ranges == ((1, 2, 3),)
 
 
@@ -335,7 +337,9 @@ def test_a_refusal_for_depth_changes_nothing() -> None:
     document = opened(Limits(max_type_depth=3))
     put(document, *nest(2))
     with pytest.raises(InvalidUpdate):
-        admit(document, update(block(1, 2, item(type_(0), parent="a"), item(type_(0), parent=(1, 1)))))
+        admit(
+            document, update(block(1, 2, item(type_(0), parent="a"), item(type_(0), parent=(1, 1))))
+        )
     assert document.clocks == {1: 2}
     assert admit(document, one(1, 2, "x", parent="root2")) is NEW
     assert admit(document, one(1, 3, type_(0), parent=(1, 0))) is NEW
@@ -442,9 +446,7 @@ def test_a_repetition_cannot_redefine_what_is_known() -> None:
     """Known clocks that come again under a key do not make honest neighbours refused."""
     document = opened()
     put(document, one(1, 0, "text"), one(3, 0, type_(0), parent="other"))
-    forged = update(
-        block(1, 0, item(VALUE, parent="m", key="k"), item("ext!", parent="text"))
-    )
+    forged = update(block(1, 0, item(VALUE, parent="m", key="k"), item("ext!", parent="text")))
     try:
         put(document, forged)
     except InvalidUpdate:
@@ -456,9 +458,8 @@ def test_a_refused_update_leaves_nothing_behind() -> None:
     """What a refused update claimed of its items is not held against the next one."""
     document = opened()
     put(document, one(1, 0, type_(0), parent="list"))
-    refused = update(
-        block(2, 0, item(VALUE, parent="m", key="k"), item("x", parent=(1, 0), key="k"), item("y", origin=(2, 1), right=(2, 1)))
-    )  # fmt: skip
+    keyed = [item(VALUE, parent="m", key="k"), item("x", parent=(1, 0), key="k")]
+    refused = update(block(2, 0, *keyed, item("y", origin=(2, 1), right=(2, 1))))
     with pytest.raises(InvalidUpdate):
         admit(document, refused)
     assert put(document, one(2, 0, "ok")) == [NEW]

@@ -1,5 +1,7 @@
 """Sets of ids against a set that keeps each id by itself."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,7 +41,7 @@ def test_ranges_are_kept_joined(added: list[tuple[int, int, int]]) -> None:
     held = IdSet()
     held.add(added)
     kept = sorted(held)
-    for (client, _, end), (other, start, _) in zip(kept, kept[1:], strict=False):
+    for (client, _, end), (other, start, _) in pairwise(kept):
         assert client != other or end < start
 
 

@@ -12,7 +12,8 @@ from crdtsync.errors import InvalidUpdate
 from crdtsync.keystroke import scan_keystroke
 from crdtsync.limits import Limits
 from crdtsync.session import Session
-from crdtsync.update import Scan, scan
+from crdtsync.structs import Scan
+from crdtsync.update import scan
 
 from .wire import block, gc, item, one, update
 

@@ -16,7 +16,8 @@ from crdtsync.slicing import (
     weave_updates,
 )
 from crdtsync.state_vector import encode_state_vector, read_state_vector
-from crdtsync.update import EMPTY_UPDATE, Scan, scan
+from crdtsync.structs import EMPTY_UPDATE, Scan
+from crdtsync.update import scan
 
 from .documents import content, fresh, history, replay
 from .wire import NULL, any_, block, deleted, gc, item, one, skip, update

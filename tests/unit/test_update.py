@@ -9,7 +9,8 @@ import pytest
 from crdtsync.encoding import write_var_string, write_var_uint
 from crdtsync.errors import InvalidUpdate
 from crdtsync.limits import Limits
-from crdtsync.update import EMPTY_UPDATE, MAX_CLOCK, scan
+from crdtsync.structs import EMPTY_UPDATE, MAX_CLOCK
+from crdtsync.update import scan
 
 from .wire import (
     NULL,
@@ -378,8 +379,9 @@ def test_sound_json_passes(json: str) -> None:
     "value",
     [
         b"\x7f", b"\x7e", b"\x79", b"\x78", b"\x7d\x05", b"\x7d\xbf\xff\xff\xff\xff\xff\xff\x0f",
-        b"\x7c" + bytes(4), b"\x7b" + bytes(8), b"\x7a" + bytes(8), b"\x77\x02hi", b"\x74\x02\x00\xff",
-        b"\x75\x00", b"\x76\x00", b"\x75\x02\x7e\x75\x01\x7e", b"\x76\x02\x01a\x7e\x01b\x76\x00",
+        b"\x7c" + bytes(4), b"\x7b" + bytes(8), b"\x7a" + bytes(8), b"\x77\x02hi",
+        b"\x74\x02\x00\xff", b"\x75\x00", b"\x76\x00", b"\x75\x02\x7e\x75\x01\x7e",
+        b"\x76\x02\x01a\x7e\x01b\x76\x00",
     ],
     ids=lambda value: value.hex(),
 )  # fmt: skip

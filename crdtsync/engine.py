@@ -1,0 +1,55 @@
+"""What a room asks of the hub that it is in, and what the hub tells of committed changes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from crdtsync.connection import Connection
+
+if TYPE_CHECKING:
+    from crdtsync.room import Room
+
+__all__ = ["Change", "Engine", "Pressure"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A committed change, as ``on_change`` gets it."""
+
+    document: str
+    sequence: int
+    time_ms: int
+    author: str
+    update: bytes
+
+
+class Pressure:
+    """How much waits for the store, over all rooms."""
+
+    __slots__ = ("limit_bytes", "pending_bytes")
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
+        self.pending_bytes = 0
+
+
+class Engine(Protocol):
+    """What a room asks of its hub."""
+
+    pressure: "Pressure"
+
+    def schedule_commit(self, room: "Room") -> None:
+        """Commit the room's pending updates soon."""
+        ...
+
+    def schedule_awareness(self, room: "Room") -> None:
+        """Flush the room's awareness within a tick."""
+        ...
+
+    def throttle(self, connection: Connection) -> None:
+        """Stop reading from a connection until less is pending."""
+        ...
+
+    def later(self, delay_s: float, call: Callable[[], None]) -> None:
+        """Call something after a while."""
+        ...

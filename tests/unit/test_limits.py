@@ -1,0 +1,59 @@
+"""Every limit has a test that reaches it."""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from crdtsync.limits import Limits
+
+TESTS = Path(__file__).parent.parent
+SUITES = ["unit", "native", "server"]
+
+ELSEWHERE = {
+    "max_message_bytes": "native",  # whole messages are the transports' to measure
+}
+"""Limits that are reached in another suite, by the name of its folder."""
+
+
+def mentions(folder: str) -> Iterator[tuple[str, set[str]]]:
+    """Yield each test's name with every word and argument name in it."""
+    for path in sorted((TESTS / folder).glob("test_*.py")):
+        if path.name == "test_limits.py":
+            continue
+        for node in ast.parse(path.read_text()).body:
+            words = {n.arg for n in ast.walk(node) if isinstance(n, ast.keyword) and n.arg}
+            words |= {n.attr for n in ast.walk(node) if isinstance(n, ast.Attribute)}
+            name = getattr(node, "name", "")
+            yield f"{path.name}::{name}", words | {name.removeprefix("test_")}
+
+
+@pytest.mark.parametrize("limit", [field.name for field in fields(Limits)])
+def test_each_limit_is_reached(limit: str) -> None:
+    """For every limit some test is named after it, or sets it, where it is enforced."""
+    folders = [ELSEWHERE.get(limit, "unit")]
+    reaching = [
+        name
+        for folder in folders
+        for name, words in mentions(folder)
+        if limit in words or any(word.startswith(limit) or limit in word for word in words)
+    ]
+    assert reaching, f"no test reaches {limit}"
+
+
+def test_the_exceptions_are_limits() -> None:
+    """What is said to be tested elsewhere exists."""
+    assert set(ELSEWHERE) <= {field.name for field in fields(Limits)}
+    assert set(ELSEWHERE.values()) <= set(SUITES)
+
+
+def test_limits_are_positive_and_frozen() -> None:
+    """The defaults make sense, and nobody changes them under a running server."""
+    limits = Limits()
+    assert all(getattr(limits, field.name) > 0 for field in fields(Limits))
+    with pytest.raises(AttributeError):
+        limits.max_merge = 1  # type: ignore[misc]
+    assert limits.max_frame_bytes < limits.max_message_bytes
+    assert limits.keepalive_s < 30 > limits.ping_interval_s
