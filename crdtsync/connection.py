@@ -63,6 +63,7 @@ class Connection:
         "_reading_paused",
         "acknowledge",
         "alive",
+        "asked_s",
         "awareness_version",
         "blocked",
         "blocked_since_s",
@@ -112,7 +113,9 @@ class Connection:
         self.owed: dict[type, Event] = {}
         """While blocked: what it asked for, the newest of each kind; answered when it drains."""
         self.owes_step_1 = False
-        """While blocked: whether the room has something to ask it for."""
+        """Whether the room has something to ask it for, but not now."""
+        self.asked_s = float("-inf")
+        """When it was last asked for what an update of its lacked."""
         self.denials = 0
         self.free = False
         """Whether it may write, whatever it writes."""

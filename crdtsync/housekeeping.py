@@ -6,6 +6,7 @@ spreads pings and keepalives so that many connections don't have their turn at t
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Final
@@ -31,6 +32,15 @@ log = logging.getLogger("crdtsync")
 
 PROVE_HERE_BYTES: Final = 128 * 1024
 """A larger state is proven in a process of its own: the others' keystrokes don't wait for it."""
+PROOF_TIMEOUT_S: Final = 120.0
+"""What takes longer than this does not end: a megabyte takes some 100 ms."""
+_CRASHES: Final = {
+    signal.SIGABRT,
+    signal.SIGFPE,
+    signal.SIGILL,
+    signal.SIGSEGV,
+    *([signal.SIGBUS] if hasattr(signal, "SIGBUS") else []),
+}
 
 
 class Housekeeping:
@@ -41,6 +51,7 @@ class Housekeeping:
         self._stirred: dict[Room, None] = {}
         self._wake = anyio.Event()
         self._checkpoints: set[Room] = set()
+        self._closing: set[Room] = set()
         self._one_checkpoint = anyio.Lock()
         self._tick = 0
 
@@ -125,7 +136,7 @@ class Housekeeping:
                     self._look_after(connection, now_s)
                 if not room.connections and not room.pins and room.loaded:
                     if now_s - room.idle_since_s >= limits.idle_room_s:
-                        await self._close_idle(room)
+                        self._schedule_close(room)
                 elif room.loaded and now_s - room.active_s > limits.idle_room_s:
                     room.rest()
                     room.active_s = now_s
@@ -137,6 +148,11 @@ class Housekeeping:
             self._hub.stats.rejected["lagging"] += 1
             connection.close(CloseCode.TRY_AGAIN_LATER, "the connection takes nothing")
             return
+        if connection.owes_step_1 and connection.live:
+            if connection.room.document.held:
+                connection.room.ask(connection)
+            else:
+                connection.owes_step_1 = False
         # "sent" is looked at twice per keepalive time, so silence ends within that time.
         if (self._tick + connection.slot) % max(1, round(limits.keepalive_s / 2 / step)) == 0:
             if not connection.sent and not connection.blocked and connection.live:
@@ -151,9 +167,18 @@ class Housekeeping:
             connection.alive = False
             connection.link.ping()
 
+    def _schedule_close(self, room: Room) -> None:
+        """Close an idle room in the background: clients don't wait for a slow store or proof."""
+        if room not in self._closing:
+            self._closing.add(room)
+            self._hub.spawn(lambda: self._close_idle(room))
+
     async def _close_idle(self, room: Room) -> None:
         """Write a checkpoint of an idle room and let go of it, unless somebody came meanwhile."""
-        await self.checkpoint(room)
+        try:
+            await self.checkpoint(room)
+        finally:
+            self._closing.discard(room)
         if room.connections or room.pins or room.uncommitted:
             return
         if self._hub.rooms.get(room.name) is room:
@@ -175,18 +200,22 @@ async def _prove_elsewhere(snapshot: Snapshot) -> None:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             check=False,
+            timeout=PROOF_TIMEOUT_S,
+            start_new_session=True,  # a Ctrl-C is the server's, not its
         )
 
     try:
-        result = await anyio.to_thread.run_sync(run)
+        result = await anyio.to_thread.run_sync(run, abandon_on_cancel=True)
     except OSError as error:
         log.warning("no process for a proof: %s", error)
+    except subprocess.TimeoutExpired:
+        raise IntegrationError(f"its proof takes over {PROOF_TIMEOUT_S:.0f} s") from None
     else:
         if result.returncode == 0:
             return
         if result.returncode == UNPROVEN:
             raise IntegrationError(result.stderr.decode(errors="replace"))
-        if result.returncode < 0:  # killed by a signal: pycrdt does not survive it
+        if -result.returncode in _CRASHES:  # pycrdt does not survive it
             raise IntegrationError(f"its proof ended with signal {-result.returncode}")
         log.warning("the process for a proof ended with %d", result.returncode)
     prove_state(snapshot.state, snapshot.state_vector)

@@ -193,12 +193,20 @@ class Room:
     def drained(self, connection: Connection) -> None:
         """Bring a connection that takes data again up to date, then answer what it asked."""
         self.fanout.catch_up(connection)
-        if connection.owes_step_1 and not connection.blocked:
-            connection.owes_step_1 = False
-            self.fanout.direct(connection, step_1_frame(self.document.state_vector()))
+        if connection.owes_step_1:
+            self.ask(connection)
         owed, connection.owed = connection.owed, {}
         for event in owed.values():
             self.handle(connection, event)
+
+    def ask(self, connection: Connection) -> None:
+        """Ask a client for what is missing; once a second, or what it sends would multiply."""
+        now_s = self.clock.monotonic_s()
+        wait_s = self.limits.housekeeping_interval_s
+        connection.owes_step_1 = connection.blocked or now_s - connection.asked_s < wait_s
+        if not connection.owes_step_1:
+            connection.asked_s = now_s
+            self.fanout.direct(connection, step_1_frame(self.document.state_vector()))
 
     def handle(self, connection: Connection, event: Event) -> None:
         """Do what an event of a connection's session asks for.
@@ -247,10 +255,7 @@ class Room:
             if pressure.pending_bytes > pressure.limit_bytes:
                 self.engine.throttle(connection)
         elif self._settle(verdict, update, found, connection) is Verdict.AHEAD:
-            if connection.blocked:
-                connection.owes_step_1 = True
-            else:
-                self.fanout.direct(connection, step_1_frame(document.state_vector()))
+            self.ask(connection)
 
     def _denial(self, principal: Principal, update: bytes, found: Scan) -> Deny | None:
         if self.damage:
@@ -355,19 +360,14 @@ class Room:
 
     def when_committed(self, call: Callable[[], None]) -> None:
         """Call something once everything queued so far is committed."""
-        target = self._taken + len(self._pending)
-        if self._done == target:
-            call()
-        else:
-            self._waiters.append((target, call))
+        self._waiters.append((self._taken + len(self._pending), call))
+        self._wake_waiters()
 
     def _wake_waiters(self) -> None:
-        waiting, self._waiters = self._waiters, []
-        for target, call in waiting:
-            if target <= self._done:
-                call()
-            else:
-                self._waiters.append((target, call))
+        due = [call for target, call in self._waiters if target <= self._done]
+        self._waiters = [each for each in self._waiters if each[0] > self._done]
+        for call in due:
+            call()
 
     def abandoned(self) -> None:
         """Give up what could not be committed: the clients have it, and bring it back."""

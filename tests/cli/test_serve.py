@@ -170,7 +170,7 @@ def test_second_server(tmp_path: Path, store: str) -> None:
     [
         (("--host", "192.0.2.1"), "can't listen on 192.0.2.1"),
         (("--store", "sqllite:x.db"), "Did you mean sqlite:x.db"),
-        (("--store", "sqlite:a-file/x.db"), "a-file/x.db"),
+        (("--store", "sqlite:a-file/x.db"), "Create the folder a-file first"),
         (("--certfile", "gone.pem"), "certfile: can't read gone.pem"),
         (("--uds", "s", "--transport", "native"), "can't listen on a unix socket"),
         (("--uds", "gone/s.sock"), "can't listen on gone/s.sock"),

@@ -156,13 +156,9 @@ class Reader:
 
     def __init__(self) -> None:
         self.doc: pycrdt.Doc[pycrdt.Text] = pycrdt.Doc()
-        self._root = self.doc.get(NAME, type=pycrdt.Text)
+        self._text = self.doc.get(NAME, type=pycrdt.Text)
         self.peer = Peer(self.doc, self.doc.apply_update)
-
-    @property
-    def text(self) -> str:
-        return str(self._root)
 
     async def read(self, wanted: str) -> None:
         """Wait until the text is exactly as wanted."""
-        await self.peer.until(lambda: self.text == wanted)
+        await self.peer.until(lambda: str(self._text) == wanted)

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from collections import deque
 from collections.abc import Callable, Coroutine
 from itertools import islice
 from pathlib import Path
@@ -36,27 +37,27 @@ async def _paper(server: Server, document: str, trace: dict[str, Any]) -> None:
 async def _friends(server: Server, document: str, trace: dict[str, Any]) -> None:
     # The ids decide who stands first where both typed at one place: as in the recording.
     authors = [Author(1), Author(2)]
-    # What they see is what their next transaction's parents say, not what has come by then.
-    shown = [Reader() for _ in authors]
-    peers = [
-        Peer(author.doc, reader.doc.apply_update)
-        for author, reader in zip(authors, shown, strict=True)
-    ]
+    # What they see is what their next transaction's parents say; what has come waits till the end.
+    heard: list[deque[bytes]] = [deque() for _ in authors]
+    peers = [Peer(author.doc, own.append) for author, own in zip(authors, heard, strict=True)]
     reader = Reader()
     for peer in (*peers, reader.peer):
         await peer.open(server, document)
     edits = friends(trace, authors)
     while burst := list(islice(edits, BURST)):
-        for agent, (peer, each) in enumerate(zip(peers, shown, strict=True)):
-            updates = [sent.update for sent in burst if sent.agent == agent]
-            for update in updates:
-                each.doc.apply_update(update)
-            await peer.send(updates)
+        for agent, peer in enumerate(peers):
+            await peer.send([sent.update for sent in burst if sent.agent == agent])
     await reader.read(trace["endContent"])
-    for peer, each in zip(peers, shown, strict=True):
-        await peer.until(lambda each=each: each.text == trace["endContent"])
+    for agent, peer in enumerate(peers):
+        await peer.until(lambda agent=agent: _ends(authors[agent], heard[agent], trace))
     for peer in (*peers, reader.peer):
         peer.close()
+
+
+def _ends(author: Author, heard: deque[bytes], trace: dict[str, Any]) -> bool:
+    while heard:
+        author.doc.apply_update(heard.popleft())
+    return str(author.text) == str(trace["endContent"])
 
 
 async def _read(server: Server, document: str, wanted: str) -> None:

@@ -16,7 +16,7 @@ from crdtsync.errors import (
 from crdtsync.gate import Allow, Decision, Deny, Gate, Principal
 from crdtsync.hub import Hub
 from crdtsync.limits import Limits
-from crdtsync.protocol import SyncStep2, SyncUpdate, step_2_frame, update_frame
+from crdtsync.protocol import KEEPALIVE, SyncStep2, SyncUpdate, step_2_frame, update_frame
 from crdtsync.store.base import Damage, Loaded
 from crdtsync.structs import Scan
 
@@ -305,6 +305,27 @@ async def test_someone_who_comes_while_an_idle_room_is_stored() -> None:
         await coming[0].shows("kept")
         await settle()
         assert hub.rooms["doc"].connections
+
+
+async def test_a_slow_checkpoint_of_an_idle_room_holds_nobody_up() -> None:
+    """While an idle room is stored other rooms' clients hear from the server as ever."""
+    store, clock = TestStore(), ManualClock()
+    limits = quick(idle_room_s=1.0, keepalive_s=0.008, drain_timeout_s=0.01)
+    async with Hub(store, limits=limits, clock=clock) as hub:
+        await hub.edit("idle", one(1, 0, "x"))
+        started: list[Any] = []
+
+        async def hanging(checkpoint: Any) -> None:
+            started.append(checkpoint)
+            await anyio.sleep_forever()
+
+        store.checkpoint = hanging  # type: ignore[method-assign]
+        client = await join(hub)
+        clock.advance(2)
+        await until(lambda: started)
+        before = client.link.frames.count(KEEPALIVE)
+        await until(lambda: client.link.frames.count(KEEPALIVE) > before + 1)
+        assert len(started) == 1
 
 
 async def test_a_room_at_rest_goes_on() -> None:
