@@ -149,7 +149,7 @@ def test_two_people_type_at_once(
     ann.open(shared_server, room)
     bob.open(shared_server, room)
     ann.browser.type("Title" + ENTER)
-    bob.sees("Title\n")
+    bob.sees("Title\n\n")
     ann.browser.type(HOME, hold=CONTROL)
     bob.browser.type(END, hold=CONTROL)
     ann.browser.type("b", hold=CONTROL)
@@ -177,7 +177,7 @@ def test_one_goes_offline_and_returns(
     ann.open(shared_server, room)
     bob.open(shared_server, room)
     ann.browser.type("Together." + ENTER)
-    bob.sees("Together.\n")
+    bob.sees("Together.\n\n")  # an empty text ends with a line break of its own
     bob.browser.run("editor.provider.disconnect()")  # sockets outlive Chromium's offline switch
     bob.browser.wait("!editor.provider.wsconnected")
     ann.browser.wait("editor.cursors().length === 0")
@@ -201,7 +201,7 @@ def test_the_server_restarts_while_they_type(
     ann.open(server, room)
     bob.open(server, room)
     ann.browser.type("Before." + ENTER)
-    bob.sees("Before.\n")
+    bob.sees("Before.\n\n")
     bob.browser.type(END, hold=CONTROL)
     at_once(
         lambda: ann.browser.type("Ann goes on. ", pause_ms=30),

@@ -1,5 +1,6 @@
 """Being a y-websocket server: each rule of the wire, at the engine with a link that records."""
 
+import anyio
 import pytest
 
 from crdtsync.awareness import Entry, encode_entries, read_entries
@@ -25,7 +26,7 @@ from crdtsync.protocol import (
 from crdtsync.structs import EMPTY_UPDATE
 
 from .documents import content, history, replay
-from .engine import FAST, Client, TestStore, join, quick, settle, until
+from .engine import FAST, TIMEOUT_S, Client, TestStore, join, quick, settle, until
 from .wire import one, state_vector, update
 
 pytestmark = pytest.mark.anyio
@@ -196,10 +197,11 @@ async def test_ping_interval_s() -> None:
     async with Hub(TestStore(), limits=quick(ping_interval_s=0.02)) as hub:
         quiet, answering = await join(hub), await join(hub)
         pings = 0
-        while not quiet.link.aborted:
-            await until(lambda: answering.link.pings > pings or quiet.link.aborted)  # noqa: B023
-            pings = answering.link.pings
-            answering.connection.heard()
+        with anyio.fail_after(TIMEOUT_S):
+            while not quiet.link.aborted:
+                await until(lambda: answering.link.pings > pings or quiet.link.aborted)  # noqa: B023
+                pings = answering.link.pings
+                answering.connection.heard()
         assert quiet.link.pings == 1
         assert hub.connections == 1
         assert not answering.link.aborted
