@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from crdtsync.crdt import IntegrationError, read_roots
-from crdtsync.limits import Limits
+from crdtsync.limits import Limits, trusting
 from crdtsync.slicing import causal_order
 from crdtsync.structs import (
     ANY,
@@ -40,10 +40,7 @@ _KIND_OF_CONTENT: Final[dict[int, RootKind]] = {
     DOC: "array",
 }
 _TEXT_TYPES: Final = {2, 6}
-_MOST: Final = 1 << 62
-_UNLIMITED: Final = Limits(
-    max_conflicts=_MOST, max_update_clients=_MOST, max_any_depth=_MOST, max_type_depth=_MOST
-)
+_UNLIMITED: Final = trusting(Limits())
 
 Place = str | tuple[int, int]
 """Where an item lies: directly in a root, or in the shared type with an id."""

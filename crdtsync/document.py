@@ -14,14 +14,12 @@ Refuses to know connections, stores, tasks and time.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from enum import Enum
-from functools import lru_cache
 from heapq import heappop, heappush
 
 from crdtsync.errors import InvalidUpdate
 from crdtsync.idset import IdSet
-from crdtsync.limits import Limits
+from crdtsync.limits import Limits, trusting
 from crdtsync.slicing import Slices, causal_order, slice_update
 from crdtsync.state import CommittedState, Snapshot
 from crdtsync.state_vector import encode_state_vector
@@ -41,19 +39,6 @@ class Verdict(Enum):
     """It brings nothing (beyond what ``take_ready`` has): drop it."""
     AHEAD = "ahead"
     """Some of it lacks something: ask the sender again. ``take_ready`` has what fits."""
-
-
-@lru_cache
-def _stored(limits: Limits) -> Limits:
-    """Return the limits for what was let in before: whatever was stored can be read again."""
-    most = 1 << 62
-    return replace(
-        limits,
-        max_conflicts=most,
-        max_update_clients=most,
-        max_any_depth=most,
-        max_type_depth=most,
-    )
 
 
 class Document:
@@ -81,7 +66,7 @@ class Document:
         Raises ``InvalidUpdate`` where it is not a sound update after all.
         """
         self._limits = limits
-        self._stored_limits = _stored(limits)
+        self._stored_limits = trusting(limits)
         self._loading = True
         self.clocks: dict[int, int] = {}
         """Of every client the next clock, admitted updates included."""

@@ -12,7 +12,7 @@ from typing import Final
 
 from crdtsync.crdt import IntegrationError, Replica
 from crdtsync.errors import CrdtsyncError, InvalidUpdate
-from crdtsync.limits import Limits
+from crdtsync.limits import Limits, trusting
 from crdtsync.state_vector import read_state_vector
 from crdtsync.update import scan
 
@@ -21,10 +21,7 @@ __all__ = ["UNPROVEN", "pack", "prove_state"]
 UNPROVEN: Final = 3
 """The exit code for a state that is not proven."""
 
-_MOST: Final = 1 << 62
-_UNLIMITED: Final = Limits(
-    max_conflicts=_MOST, max_update_clients=_MOST, max_any_depth=_MOST, max_type_depth=_MOST
-)
+_UNLIMITED: Final = trusting(Limits())
 
 
 def prove_state(state: bytes, state_vector: bytes) -> None:
