@@ -40,9 +40,13 @@ def make_batch(
     pending: list[Pending], limits: Limits, *, document: str, sequence: int, time_ms: int
 ) -> Batch:
     """Join pending updates; the records' sequences follow on ``sequence``."""
+    if len(pending) == 1:  # as people type
+        update, layout, source = pending[0]
+        record = Record(document, sequence + 1, time_ms, source.principal.id, update)
+        return Batch([record], [Committed(update, layout, 1, source)])
     batch = Batch([], [])
     for group in _groups(pending, limits):
-        joined = join_updates([(update, layout) for update, layout, _ in group])
+        joined = join_updates(group)
         if joined is not None:
             _add(batch, group, joined, document, sequence, time_ms)
         else:  # they overlap: rare, and never worth a detour
@@ -55,15 +59,15 @@ def _groups(pending: list[Pending], limits: Limits) -> Iterator[list[Pending]]:
     """Cut into groups of at most ``max_merge`` updates and about ``max_frame_bytes``."""
     start = 0
     while start < len(pending):
-        end = start + 1
-        size = len(pending[start][0])
-        while end < len(pending) and end - start < limits.max_merge:
-            size += len(pending[end][0])
+        group = pending[start : start + limits.max_merge]
+        size = 0
+        for index, each in enumerate(group):
+            size += len(each[0])
             if size > limits.max_frame_bytes:
+                del group[max(1, index) :]
                 break
-            end += 1
-        yield pending[start:end]
-        start = end
+        start += len(group)
+        yield group
 
 
 def _add(
@@ -81,7 +85,7 @@ def _add(
     else:
         runs = [list(run) for _, run in groupby(group, key=_source)]
     for run in runs:
-        part = joined if len(runs) == 1 else join_updates([each[:2] for each in run])
+        part = joined if len(runs) == 1 else join_updates(run)
         updates = [part[0]] if part is not None else [update for update, _, _ in run]
         author = run[0][2].principal.id
         for update in updates:

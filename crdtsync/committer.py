@@ -17,6 +17,7 @@ from crdtsync.engine import Change
 from crdtsync.errors import CrdtsyncError, StoreError
 from crdtsync.room import Room
 from crdtsync.store.base import Record
+from crdtsync.waiting import Alarm
 
 if TYPE_CHECKING:
     from crdtsync.hub import Hub
@@ -41,7 +42,8 @@ class Committer:
         self._committing = False
         self._stalled = 0
         self._unannounced = 0
-        self._wake = anyio.Event()
+        self._alarm = Alarm()
+        self._started_s = float("-inf")  # of the last commit
         self._idle: list[anyio.Event] = []
         self._throttled: list[Connection] = []
         self._changes: anyio.streams.memory.MemoryObjectSendStream[Change] | None = None
@@ -52,8 +54,8 @@ class Committer:
         if room.stalled:
             return  # its last batch goes first
         self._dirty.append(room)
-        if len(self._dirty) == 1:
-            self._wake.set()
+        if len(self._dirty) == 1 and not self._committing:
+            self._alarm.set(self._pause_s())
 
     def throttle(self, connection: Connection) -> None:
         """Stop reading from a connection until the pending updates are committed."""
@@ -62,6 +64,7 @@ class Committer:
 
     async def flush(self) -> None:
         """Wait until everything pending is committed, or given up."""
+        self._alarm.set()
         while self._dirty or self._committing or self._stalled:
             await self._next_idle()
 
@@ -77,9 +80,6 @@ class Committer:
 
     async def run(self) -> None:
         """Commit, for as long as the hub is open."""
-        interval_s = self._hub.limits.commit_interval_s
-        monotonic_s = self._hub.clock.monotonic_s
-        started_s = monotonic_s() - interval_s
         async with anyio.create_task_group() as tasks:
             if self._on_change is not None:
                 self._changes, received = anyio.create_memory_object_stream[Change](
@@ -87,15 +87,21 @@ class Committer:
                 )
                 tasks.start_soon(self._call_on_change, received, self._on_change)
             while True:
+                await self._alarm.wait()
                 if not self._dirty:
-                    self._wake = anyio.Event()
-                    await self._wake.wait()
-                pause_s = started_s + interval_s - monotonic_s()
-                if pause_s > 0 and not self._hub.draining:
-                    await anyio.sleep(pause_s)
-                started_s = monotonic_s()
+                    continue
+                self._started_s = self._hub.clock.monotonic_s()
                 await self._commit()
                 self._wake_idle()
+                if self._dirty:
+                    self._alarm.set(self._pause_s())
+
+    def _pause_s(self) -> float:
+        """Return how long the next commit has to wait for its turn."""
+        hub = self._hub
+        if hub.draining:
+            return 0.0
+        return self._started_s + hub.limits.commit_interval_s - hub.clock.monotonic_s()
 
     async def _commit(self) -> None:
         hub = self._hub

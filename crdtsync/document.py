@@ -110,21 +110,32 @@ class Document:
         Raises ``InvalidUpdate`` where it nests shared types too deeply; nothing changed then.
         """
         clocks = self.clocks
-        if (
-            len(found.ranges) == 1
-            and not (found.deletes or found.needs or found.types or found.skips or found.parents)
-            and not found.keys
-            and not (found.pairs or found.verbatim or self._pairs or self._held)
-            and self._structure is None
-        ):  # one client that types: 0.7 us faster
-            client, start, end = found.ranges[0]
-            clock = clocks.get(client, 0)
-            if end <= clock:
-                return Verdict.KNOWN
-            if start <= clock:
-                clocks[client] = end
-                self._state_vector = None
-                return Verdict.NEW
+        if not (
+            found.needs
+            or found.types
+            or found.skips
+            or found.parents
+            or found.keys
+            or found.pairs
+            or found.verbatim
+            or self._pairs
+            or self._held
+        ):  # one client that types: most of what there is
+            ranges, deletes = found.ranges, found.deletes
+            if len(ranges) == 1 and not deletes and self._structure is None:
+                client, start, end = ranges[0]
+                clock = clocks.get(client, 0)
+                if end <= clock:
+                    return Verdict.KNOWN
+                if start <= clock:
+                    clocks[client] = end
+                    self._state_vector = None
+                    return Verdict.NEW
+            elif len(deletes) == 1 and not ranges:
+                client, start, end = deletes[0]
+                if end <= clocks.get(client, 0):
+                    changed = self._deleted.insert(client, start, end)
+                    return Verdict.NEW if changed else Verdict.KNOWN
         if self.knows(found):
             return Verdict.KNOWN
         if not self._fits(found):

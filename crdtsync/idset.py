@@ -24,19 +24,28 @@ class _Ranges:
         index = bisect_right(self.starts, start) - 1
         return index >= 0 and self.ends[index] >= end
 
-    def add(self, start: int, end: int) -> None:
+    def add(self, start: int, end: int) -> bool:
+        """Add a range; return whether that changed anything."""
         starts, ends = self.starts, self.ends
         if not starts or start > ends[-1]:
             starts.append(start)
             ends.append(end)
-            return
+            return True
         first = bisect_left(ends, start)  # the first range that reaches to or behind start
         last = bisect_right(starts, end)  # the first range that begins behind end
-        if first < last:
-            start = min(start, starts[first])
-            end = max(end, ends[last - 1])
-        starts[first:last] = array("Q", (start,))
-        ends[first:last] = array("Q", (end,))
+        if first == last:
+            starts.insert(first, start)
+            ends.insert(first, end)
+            return True
+        known, border = starts[first], ends[last - 1]
+        if last - first == 1 and known <= start and end <= border:
+            return False
+        starts[first] = min(start, known)
+        ends[first] = max(end, border)
+        if last - first > 1:
+            del starts[first + 1 : last]
+            del ends[first + 1 : last]
+        return True
 
 
 class IdSet:
@@ -63,10 +72,14 @@ class IdSet:
     def add(self, ranges: Iterable[tuple[int, int, int]]) -> None:
         """Put every ``(client, start, end)`` into the set."""
         for client, start, end in ranges:
-            own = self._clients.get(client)
-            if own is None:
-                own = self._clients[client] = _Ranges()
-            own.add(start, end)
+            self.insert(client, start, end)
+
+    def insert(self, client: int, start: int, end: int) -> bool:
+        """Put one range into the set; return whether that changed anything."""
+        own = self._clients.get(client)
+        if own is None:
+            own = self._clients[client] = _Ranges()
+        return own.add(start, end)
 
     def __bool__(self) -> bool:
         return bool(self._clients)

@@ -7,8 +7,7 @@ remembers only what the protocol makes it remember.
 from dataclasses import dataclass
 
 from crdtsync.awareness import Entry, read_entries
-from crdtsync.encoding import write_var_uint
-from crdtsync.keystroke import scan_keystroke
+from crdtsync.keystroke import Typist
 from crdtsync.limits import Limits
 from crdtsync.protocol import (
     AuthMessage,
@@ -80,13 +79,12 @@ Event = UpdateReceived | StateRequested | AwarenessReceived | AwarenessRequested
 class Session:
     """The protocol state of one connection."""
 
-    __slots__ = ("_client", "_encoded_client", "_heard_awareness", "_limits")
+    __slots__ = ("_heard_awareness", "_limits", "_typist")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._heard_awareness = False
-        self._client = 0  # the one that typed last
-        self._encoded_client = b"\x00"
+        self._typist = Typist()  # the one that typed last
 
     def read_update(self, update: bytes, *, structs: bool = False) -> Scan:
         """Read the update of a short update message: what ``receive`` does, without a detour.
@@ -94,16 +92,12 @@ class Session:
         Raises ``InvalidUpdate``.
         """
         if not structs:
-            try:
-                found = scan_keystroke(update, self._client, self._encoded_client)
-            except IndexError:
-                found = None  # damaged: the full reader says how
-            if found is not None:
-                return found
+            typed = self._typist.read(update)
+            if typed is not None:
+                return typed
         found = scan(update, self._limits, structs=structs)
-        if len(found.ranges) == 1 and found.ranges[0][0] != self._client:
-            self._client = found.ranges[0][0]
-            self._encoded_client = write_var_uint(self._client)
+        if len(found.ranges) == 1 and found.ranges[0][0] != self._typist.client:
+            self._typist = Typist(found.ranges[0][0])
         return found
 
     def receive(self, frame: bytes, *, structs: bool = False) -> list[Event]:

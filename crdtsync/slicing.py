@@ -37,6 +37,7 @@ Id = tuple[int, int]
 Range = tuple[int, int, int]
 Block = tuple[int, int, int, list[bytes]]
 """One client's structs: first clock, end clock, their number, their bytes."""
+Joinable = tuple[bytes, Layout] | tuple[bytes, Layout, object]
 
 
 class Slices(NamedTuple):
@@ -206,45 +207,43 @@ def _united(deletes: Iterable[Range]) -> list[Range]:
     return united
 
 
-def join_updates(updates: Sequence[tuple[bytes, Layout]]) -> tuple[bytes, Layout] | None:
+def join_updates(updates: Sequence[Joinable]) -> tuple[bytes, Layout] | None:
     """Join updates that follow one another into one, by their bytes alone; linear and exact.
 
-    Returns ``None`` where some clocks overlap or leave a hole: then ``weave_updates`` is for
-    it, or they stay apart. Clients go from the highest id to the lowest, because Yjs's own
-    ``mergeUpdates`` relies on it.
+    Of each element only the first two items count: the update and its layout. Returns ``None``
+    where some clocks overlap or leave a hole: then ``weave_updates`` is for it, or they stay
+    apart. Clients go from the highest id to the lowest, because Yjs's own ``mergeUpdates``
+    relies on it.
     """
     if len(updates) == 1:
-        return updates[0]
-    starts: dict[int, int] = {}
-    ends: dict[int, int] = {}
-    counts: dict[int, int] = {}
-    bodies: dict[int, list[bytes]] = {}
+        return updates[0][0], updates[0][1]
+    blocks: dict[int, Block] = {}
     deletes: list[Range] = []
-    for update, found in updates:
+    # Of the client of the last update, whose block is written back when another one's turn comes:
+    current = -1
+    begin = border = total = 0
+    parts: list[bytes] = []
+    for each in updates:
+        update, found = each[0], each[1]
         if found.deletes:
             deletes += found.deletes
-        if not found.ranges:
-            continue
         if found.skips:
             return None
         for (client, start, end), (first, last, count) in zip(
             found.ranges, found.bodies, strict=True
         ):
-            border = ends.get(client)
-            if border == start:
-                bodies[client].append(update[first:last])
-                counts[client] += count
-            elif border is None:
-                starts[client] = start
-                bodies[client] = [update[first:last]]
-                counts[client] = count
-            else:
+            if client != current:
+                if parts:
+                    blocks[current] = (begin, border, total, parts)
+                current = client
+                begin, border, total, parts = blocks.get(client, (start, start, 0, []))
+            if start != border:
                 return None
-            ends[client] = end
-    blocks = {
-        client: (start, ends[client], counts[client], bodies[client])
-        for client, start in starts.items()
-    }
+            parts.append(update[first:last])
+            total += count
+            border = end
+    if parts:
+        blocks[current] = (begin, border, total, parts)
     return _assemble(blocks, deletes)
 
 

@@ -29,7 +29,7 @@ LAYERS = {
         "values",
     ],
     "core": ["content", "crdt", "document", "gate", "proof", "session", "state", "structure"],
-    "adapters": ["auth", "config", "config.*", "metrics", "store", "store.*"],
+    "adapters": ["auth", "config", "config.*", "metrics", "store", "store.*", "waiting"],
     "engine": [
         "batch",
         "committer",

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crdtsync.encoding import write_var_uint
 from crdtsync.errors import InvalidUpdate
-from crdtsync.keystroke import scan_keystroke
+from crdtsync.keystroke import Typist
 from crdtsync.limits import Limits
 from crdtsync.session import Session
 from crdtsync.structs import Scan
@@ -23,15 +22,12 @@ FIELDS = [name for base in Scan.__mro__ for name in getattr(base, "__slots__", (
 
 
 def short(data: bytes, client: int) -> Scan | None:
-    try:
-        return scan_keystroke(data, client, write_var_uint(client))
-    except IndexError:
-        return None
+    return Typist(client).read(data)
 
 
-def agree(data: bytes, client: int) -> bool:
+def agree(data: bytes, client: int, typist: Typist | None = None) -> bool:
     """Check that the short way says nothing or what the full reader says."""
-    found = short(data, client)
+    found = short(data, client) if typist is None else typist.read(data)
     if found is None:
         return False
     full = scan(data, LIMITS)
@@ -88,6 +84,55 @@ def test_damage_is_never_read_otherwise(
     agree(bytes(whole), client)
     for end in range(len(whole)):
         agree(bytes(whole[:end]), client)
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("start", [1, 100, 16_000, 2_096_900])
+@pytest.mark.parametrize("right", [None, 0])
+def test_a_client_that_types_on_is_read_by_its_bytes(
+    client: int, start: int, right: int | None
+) -> None:
+    """Character after character, over the borders of the varints, both readers agree."""
+    typist = Typist(client)
+    neighbour = None if right is None else (client, right)
+    for clock in range(start, start + 400):
+        data = one(client, clock, "x", origin=(client, clock - 1), right=neighbour)
+        fits = clock < 1 << 21
+        assert agree(data, client, typist) is fits
+
+
+@given(st.lists(st.integers(0, 5), max_size=30), st.data())
+def test_what_was_expected_is_no_excuse(steps: list[int], data: st.DataObject) -> None:
+    """Repeated, skipped, damaged, cut: what follows on typing is read as it is."""
+    typist = Typist(300)
+    clock = data.draw(st.sampled_from([1, 120, 250, 16_380]))
+    for step in steps:
+        whole = bytearray(one(300, clock, "x", origin=(300, clock - 1), right=(300, 0)))
+        agree(bytes(whole), 300, typist)
+        if step == 0:
+            continue  # the same again
+        clock += 1 + (step == 1)
+        whole = bytearray(one(300, clock, "x", origin=(300, clock - 1), right=(300, 0)))
+        if step == 2:
+            whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+        if step == 3:
+            agree(bytes(whole[: data.draw(st.integers(0, len(whole)))]), 300, typist)
+        if step == 4:
+            whole = bytearray(update(deletes=[(300, clock - 1, clock)]))
+        agree(bytes(whole), 300, typist)
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("clock", [0, 127, 128, 16_384, 2_097_151])
+@pytest.mark.parametrize("length", [1, 127])
+def test_a_deletion_takes_the_short_way(client: int, clock: int, length: int) -> None:
+    """One deleted range is read the short way, and alike, damaged or not."""
+    whole = update(deletes=[(client, clock, clock + length)])
+    assert agree(whole, client)
+    for place in range(len(whole)):
+        agree(whole[:place], client)
+        for value in (0, 1, 0x7F, 0x80, 0xFF):
+            agree(whole[:place] + bytes((value,)) + whole[place + 1 :], client)
 
 
 def test_a_typing_client_is_read_as_by_the_full_reader() -> None:
