@@ -13,6 +13,7 @@ from importlib.resources import files
 from string import Template
 from urllib.parse import quote
 
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
@@ -70,12 +71,13 @@ class Page:
 def websocket_base(scope: Scope) -> str:
     """Return the URL that a client is given, ``ws://HOST`` or ``wss://HOST`` and the mount.
 
-    The host is the request's, where it looks like one: it goes into code that people copy.
+    The host is the request's, where it looks like one: it goes into code that people copy. So
+    does whether a proxy in front says that it has ended TLS; nothing else depends on either.
     """
-    scheme = "wss" if scope.get("scheme") in ("https", "wss") else "ws"
-    host = next(
-        (value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), ""
-    )
+    headers = Headers(scope=scope)
+    secure = scope.get("scheme") in ("https", "wss")
+    scheme = "wss" if secure or headers.get("x-forwarded-proto") == "https" else "ws"
+    host = headers.get("host", "")
     if not _HOST.fullmatch(host):
         host = "localhost"
     return f"{scheme}://{host}{quote(scope.get('root_path', ''))}"

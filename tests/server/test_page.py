@@ -58,6 +58,15 @@ def test_a_mount_is_part_of_the_address() -> None:
     assert websocket_base(scope) == "ws://a/collab"
 
 
+@pytest.mark.parametrize(
+    ("forwarded", "scheme"), [(b"https", "wss"), (b"http", "ws"), (b'"><b>', "ws")]
+)
+def test_a_proxy_says_that_it_has_ended_tls(forwarded: bytes, scheme: str) -> None:
+    """Behind a TLS proxy the page shows the address that clients outside need."""
+    headers = [(b"host", b"a"), (b"x-forwarded-proto", forwarded)]
+    assert websocket_base({"scheme": "http", "headers": headers}) == f"{scheme}://a"
+
+
 async def test_a_mount_is_escaped(hub: Hub) -> None:
     """Not even an odd mount point gets markup into the page."""
     app = create_app(hub, lifespan=False)
