@@ -134,6 +134,14 @@ class FileLog(Reading):
             self._known[name].last = sequence
         return self._due()
 
+    fold_due = False
+
+    def fold(self) -> None:
+        """Do nothing: settling is short."""
+
+    def finish_folding(self) -> None:
+        """Do nothing."""
+
     def settle(self) -> bool:
         """Bring as many documents' records into their files as the journal has grown."""
         if self._journal is None or not self._due():

@@ -15,7 +15,7 @@ from crdtsync.store import sqlite_rows
 from crdtsync.store.base import Checkpoint, DocumentInfo, Durability, Finding, Loaded, Record
 from crdtsync.store.locking import StoreLock
 from crdtsync.store.sqlite_check import Checker
-from crdtsync.store.sqlite_schema import connect, migrate
+from crdtsync.store.sqlite_schema import connect, fold, migrate
 from crdtsync.store.sqlite_writer import Writer
 from crdtsync.store.threaded import ThreadedStore
 
@@ -100,6 +100,19 @@ class _SQLiteBackend:
     def settle(self) -> bool:
         """Move the newest records to their documents' places."""
         return self._writer.settle()
+
+    @property
+    def fold_due(self) -> bool:
+        """Whether the write-ahead log is long enough to be folded into the database."""
+        return self._writer.fold_due
+
+    def fold(self) -> None:
+        """Fold the write-ahead log in, as far as it goes when this begins."""
+        fold(self._reading())
+
+    def finish_folding(self) -> None:
+        """Fold in what was committed meanwhile, so that the log begins anew."""
+        self._writer.fold()
 
     def checkpoint(self, checkpoint: Checkpoint) -> None:
         """Replace what the checkpoint stands for by it."""

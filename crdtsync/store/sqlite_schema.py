@@ -26,6 +26,7 @@ from crdtsync.store.base import Durability
 __all__ = [
     "MIGRATIONS",
     "connect",
+    "fold",
     "migrate",
     "touch",
     "transaction",
@@ -42,6 +43,9 @@ CACHED_STATEMENTS = 192
 
 JOURNAL_SIZE_LIMIT_BYTES = 16 * 1024 * 1024
 """A write-ahead log that grew larger is cut back to this when it is reset."""
+
+MOST_WAL_PAGES = 16 * 1024
+"""Where SQLite itself would fold the write-ahead log in, in the middle of a commit."""
 
 _SYNCHRONOUS: dict[Durability, str] = {"fsync": "FULL", "os": "NORMAL", "none": "OFF"}
 
@@ -89,6 +93,7 @@ def _set_durability(db: sqlite3.Connection, path: Path, durability: Durability) 
         )
     db.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[durability]}")
     db.execute(f"PRAGMA journal_size_limit = {JOURNAL_SIZE_LIMIT_BYTES}")
+    db.execute(f"PRAGMA wal_autocheckpoint = {MOST_WAL_PAGES}")
     if durability == "fsync":  # macOS: through the drive's own cache too; elsewhere no-ops
         db.execute("PRAGMA fullfsync = ON")
         db.execute("PRAGMA checkpoint_fullfsync = ON")
@@ -196,6 +201,14 @@ def migrate(db: sqlite3.Connection, path: Path, *, read_only: bool = False) -> N
             MIGRATIONS[step](tools)
             db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             db.execute(f"PRAGMA user_version = {step + 1}")
+
+
+def fold(db: sqlite3.Connection) -> None:
+    """Copy what is in the write-ahead log to the database, as far as nobody reads it.
+
+    The log's next writer then begins it anew. Commits on another connection go on meanwhile.
+    """
+    db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
 
 def touch(db: sqlite3.Connection) -> None:

@@ -30,6 +30,7 @@ from crdtsync.store.sqlite_rows import (
 )
 from crdtsync.store.sqlite_schema import (
     connect,
+    fold,
     migrate,
     touch,
     transaction,
@@ -42,6 +43,13 @@ logger = logging.getLogger("crdtsync.store")
 
 MAX_STATEMENT_ROWS = 128
 """Rows of one INSERT: 896 values, below the 999 that SQLite took before 3.32."""
+
+FOLD_PAGES = 2_000
+"""Pages of the write-ahead log above which it is folded into the database."""
+
+PAGE_BYTES = 4096
+COMMIT_PAGES = 3
+"""What a small commit adds to the write-ahead log."""
 
 MAX_KNOWN_DOCUMENTS = 65_536
 """Documents whose last sequence is kept in memory; above, all are forgotten and asked anew."""
@@ -83,6 +91,7 @@ class Writer:
         self._last_id = 0
         self._last_document = 0
         self._tail = Tail()
+        self._wal_pages = 0  # about, since the write-ahead log was folded in
 
     def open(self) -> None:
         """Create or migrate the database, and settle what the last process left in the tail."""
@@ -133,8 +142,15 @@ class Writer:
             known[record.document].stored = True
         self._last_document += len(fresh)
         self._last_id += len(batch)
-        self._tail.grow(len(batch), sum(len(record.update) for record in batch))
+        size = sum([len(record.update) for record in batch])
+        self._tail.grow(len(batch), size)
+        self._wal_pages += COMMIT_PAGES + size // PAGE_BYTES
         return self._tail.due
+
+    @property
+    def fold_due(self) -> bool:
+        """Whether the write-ahead log is long enough to be folded into the database."""
+        return self._wal_pages >= FOLD_PAGES
 
     def _prepare(
         self, db: sqlite3.Connection, batch: Sequence[Record]
@@ -176,6 +192,11 @@ class Writer:
         """Move some records from the tail to the log; return whether there are more."""
         return self._tail.move(self._writing, self._last_id)
 
+    def fold(self) -> None:
+        """Fold the write-ahead log into the database."""
+        self._wal_pages = 0  # also where that fails: it is tried again when as much has come
+        fold(self.ready())
+
     def checkpoint(self, checkpoint: Checkpoint) -> None:
         """Insert the checkpoint, read it back, and drop what it stands for."""
         name, sequence = checkpoint.document, checkpoint.sequence
@@ -208,6 +229,7 @@ class Writer:
                     f"DELETE FROM {table} WHERE document = :id AND sequence <= :sequence",
                     arguments,
                 )
+        self._wal_pages += COMMIT_PAGES + len(checkpoint.state) // PAGE_BYTES
         document.last = max(document.last, sequence)
         document.stored = True
         self._last_document = max(self._last_document, document.id)

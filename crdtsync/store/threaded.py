@@ -38,8 +38,8 @@ Ts = TypeVarTuple("Ts")
 class Backend(Protocol):
     """A store without threads: every method blocks and may raise what the system raises.
 
-    ``load``, ``info``, ``names`` and ``check`` are called on the reading thread, the others on
-    the writing one; the two may be one.
+    ``load``, ``info``, ``names``, ``check`` and ``fold`` are called on the reading thread, the
+    others on the writing one; the two may be one.
     """
 
     def open(self) -> None:
@@ -52,6 +52,19 @@ class Backend(Protocol):
 
     def append(self, batch: Sequence[Record]) -> bool:
         """Commit the batch; return whether ``settle`` has work now."""
+        ...
+
+    @property
+    def fold_due(self) -> bool:
+        """Whether there is work for ``fold``."""
+        ...
+
+    def fold(self) -> None:
+        """Do work that was put off and can be done beside commits."""
+        ...
+
+    def finish_folding(self) -> None:
+        """Do the little of it that can't."""
         ...
 
     def settle(self) -> bool:
@@ -101,6 +114,7 @@ class ThreadedStore:
         self._writer = StoreThread("crdtsync-store")
         self._reader = StoreThread("crdtsync-store-reader") if own_reader else self._writer
         self._open = False
+        self._folding = False
         self._threads: AsyncExitStack | None = None
         self._damaged: dict[str, Damage] = {}
         """Documents that loaded with damage: not written to until they are repaired."""
@@ -154,6 +168,9 @@ class ThreadedStore:
         due = await self._call(self._writer, "append", self._backend.append, batch)
         if due and self._open:
             self._writer.spawn(self._settle)
+        if self._backend.fold_due and self._open and not self._folding:
+            self._folding = True
+            self._reader.spawn(self._fold)
 
     async def load(self, document: str) -> Loaded:
         """Return the newest verified checkpoint and the records after it."""
@@ -216,13 +233,26 @@ class ThreadedStore:
         return [info for info in infos if info is not None]
 
     def _settle(self) -> None:
+        if self._put_off(self._backend.settle) and self._open:
+            self._writer.spawn(self._settle)  # behind the commits that wait by now
+
+    def _fold(self) -> None:
+        self._put_off(self._backend.fold)
+        if self._open:
+            self._writer.spawn(self._finish_folding)
+
+    def _finish_folding(self) -> None:
+        self._put_off(self._backend.finish_folding)
+        self._folding = False
+
+    def _put_off(self, work: Callable[[], T]) -> T | None:
+        """Do what was put off; where that fails nothing is lost, and it stays put off."""
         try:
-            if self._backend.settle() and self._open:
-                self._writer.spawn(self._settle)  # behind the commits that wait by now
+            return work()
         except (StoreError, *FAILURES) as error:
-            # Nothing is lost or half done by it: what was put off stays put off.
             failure = store_error("settle", self._path, error)
             logger.warning("%s. %s", failure, failure.hint)
+            return None
 
     async def _close(self) -> None:
         self._open = False  # what was called before is still done, in the order of the calls

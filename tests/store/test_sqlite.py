@@ -11,6 +11,7 @@ from sqlite_utils import Database
 
 from crdtsync.errors import StoreError, StoreFull
 from crdtsync.store import Durability, SQLiteStore, sqlite_schema, sqlite_tail, sqlite_writer
+from crdtsync.store import sqlite as sqlite_store
 from crdtsync.store.sqlite_writer import Writer
 from tests.store.kit import NOW, Maker, findings, point, rec, recs, worse_than_ok
 
@@ -390,6 +391,51 @@ async def test_large_updates_move_sooner(
         await store.probe()
         with opened(make_sqlite) as db:
             assert db.execute("SELECT count(*) FROM tail").fetchone() == (0,)
+
+
+async def test_the_write_ahead_log_begins_anew(
+    make_sqlite: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While commits go on, the write-ahead log is folded in, so that it stays short."""
+    monkeypatch.setattr(sqlite_writer, "FOLD_PAGES", 40)
+    async with make_sqlite() as store:
+        wal = make_sqlite.path.with_name(make_sqlite.path.name + "-wal")
+        for sequence in range(1, 400):
+            await store.append([rec("a", sequence)])
+            if sequence % 20 == 0:
+                await store.info("a")  # behind the folding on the reading thread
+                await store.probe()  # and on the writing one
+        assert wal.stat().st_size < 150 * 4120
+        assert (await store.load("a")).records == tuple(recs("a", 1, 399))
+        assert worse_than_ok(await findings(store)) == []
+        crashed = make_sqlite.crashed(make_sqlite.folder / "crashed")
+    async with crashed() as store:
+        assert (await store.load("a")).records == tuple(recs("a", 1, 399))
+
+
+async def test_folding_that_fails_is_put_off(
+    make_sqlite: Maker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where the write-ahead log can't be folded in, commits go on, and it is tried again."""
+    monkeypatch.setattr(sqlite_writer, "FOLD_PAGES", 40)
+    tried = 0
+
+    def refuse(_: sqlite3.Connection) -> None:
+        nonlocal tried
+        tried += 1
+        raise sqlite3.OperationalError("disk I/O error")
+
+    async with make_sqlite() as store:
+        with monkeypatch.context() as patch:
+            patch.setattr(sqlite_store, "fold", refuse)
+            patch.setattr(sqlite_writer, "fold", refuse)
+            for sequence in range(1, 101):
+                await store.append([rec("a", sequence)])
+                await store.info("a")
+                await store.probe()
+        assert 4 <= tried <= 100
+        assert "settle failed" in caplog.text
+        assert (await store.load("a")).records == tuple(recs("a", 1, 100))
 
 
 async def test_moving_that_fails_is_put_off(
