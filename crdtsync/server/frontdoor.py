@@ -7,12 +7,15 @@ and keeps nothing.
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config as HypercornConfig
-from hypercorn.typing import AppWrapper
+from hypercorn.protocol.ws_stream import WebsocketBuffer, WSStream
+from hypercorn.typing import AppWrapper, Scope
+from wsproto.events import Message
 
 __all__ = ["FrontDoor", "HttpServer"]
 
@@ -34,11 +37,46 @@ class _Context(WorkerContext):
         raise asyncio.CancelledError
 
 
+class _Buffer(WebsocketBuffer):
+    """Hypercorn's, but what is over the limit is dropped, and left to the application to refuse.
+
+    Hypercorn's own keeps what comes after it has said 1009 (which clients take for "retry"), and
+    grows for as long as the peer sends.
+    """
+
+    def extend(self, event: Message[Any]) -> None:
+        """Take a piece of a message, up to the limit: the rest makes no difference."""
+        room = max(0, self.max_length - self.length)
+        if len(event.data) > room:
+            event = replace(event, data=event.data[:room])
+        super().extend(event)
+
+
+class _BoundedApp:
+    """The application, whose WebSockets hold no more than their limit."""
+
+    def __init__(self, app: AppWrapper) -> None:
+        self._app = app
+
+    async def __call__(
+        self, scope: Scope, receive: Any, send: Any, sync_spawn: Any, call_soon: Any
+    ) -> None:
+        """Run the application on one request or WebSocket."""
+        if scope["type"] == "websocket":
+            stream: WSStream = send.__self__
+            stream.buffer = _Buffer(stream.buffer.max_length)
+        await self._app(scope, receive, send, sync_spawn, call_soon)
+
+
 class HttpServer:
-    """Hypercorn, for sockets that somebody else accepted."""
+    """Hypercorn, for sockets that somebody else accepted.
+
+    A WebSocket message of ``websocket_max_message_size`` bytes may be the beginning of a longer
+    one: the application has to have a smaller limit of its own.
+    """
 
     def __init__(self, app: AppWrapper, config: HypercornConfig) -> None:
-        self._app = app
+        self._app = _BoundedApp(app)
         self._config = config
         self._loop = asyncio.get_running_loop()
         self._context = _Context(None)

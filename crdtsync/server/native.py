@@ -1,8 +1,8 @@
 """The native WebSocket transport: makes picows protocols for the front door.
 
 picows' ``WSProtocol`` is used by itself, without its server, because one port serves HTTP too.
-What its parser finds wrong it says to its logger before it closes: ``_ParserLog`` turns "too
-big" into the application's 4413 there, because 1009 makes clients come back for ever.
+What its parser finds wrong it says to its logger before it closes: there ``_ParserLog`` lets the
+link answer first, which says 4413 to "too big", because 1009 makes clients come back for ever.
 """
 
 import asyncio
@@ -11,7 +11,6 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from picows import (
-    WSCloseCode,
     WSUpgradeRequest,
     WSUpgradeResponse,
     WSUpgradeResponseWithListener,
@@ -44,9 +43,9 @@ _HANDSHAKE: Final = (
 class _ParserLog(logging.LoggerAdapter[logging.Logger]):
     """One connection's logger for picows, which reports here what its parser refuses."""
 
-    def __init__(self, too_large: Callable[[], None]) -> None:
+    def __init__(self, broken: Callable[[int, str], None]) -> None:
         super().__init__(logging.getLogger("picows.crdtsync"))
-        self._too_large = too_large
+        self._broken = broken
 
     def isEnabledFor(self, level: int) -> bool:
         return level >= logging.ERROR
@@ -56,10 +55,10 @@ class _ParserLog(logging.LoggerAdapter[logging.Logger]):
 
     def error(self, msg: object, *args: object, **kwargs: Any) -> None:
         """Take note of a protocol error of the peer; picows closes the connection."""
-        if args and isinstance(args[0], tuple) and args[0][:1] == (WSCloseCode.MESSAGE_TOO_BIG,):
-            self._too_large()
-        else:
-            log.debug("a client broke the WebSocket protocol: %s", args)
+        log.debug("a client broke the WebSocket protocol: %s", args)
+        match args:
+            case [(int(code), str(reason))]:
+                self._broken(code, reason)
 
 
 class _Socket:
@@ -147,7 +146,7 @@ class NativeServer:
     def renew(self, link: NativeLink, transport: Any) -> None:
         """Give a link a protocol with a buffer of the initial size."""
         transport = transport.transport
-        protocol = self._protocol(lambda _: link, link.overrun)
+        protocol = self._protocol(lambda _: link, link.broken)
         transport.set_protocol(protocol)
         protocol.connection_made(_Renewed(transport))
         buffer = protocol.get_buffer(len(_HANDSHAKE))
@@ -172,24 +171,24 @@ class NativeServer:
                 WSUpgradeResponse.create_101_response(headers), link
             )
 
-        def too_large() -> None:
+        def broken(code: int, reason: str) -> None:
             if made:
-                made[0].overrun()
+                made[0].broken(code, reason)
 
-        protocol = self._protocol(listener, too_large)
+        protocol = self._protocol(listener, broken)
         transport.set_protocol(protocol)
         protocol.connection_made(_Socket(transport))
         return protocol
 
     def _protocol(
-        self, listener: Callable[[WSUpgradeRequest], object], too_large: Callable[[], None]
+        self, listener: Callable[[WSUpgradeRequest], object], broken: Callable[[int, str], None]
     ) -> WSProtocol:
         return WSProtocol(
             None,  # host and path are a client's
             None,
             False,
             listener,
-            _ParserLog(too_large),
+            _ParserLog(broken),
             True,  # hang up where a listener raises
             HANDSHAKE_TIMEOUT_S,
             False,  # pings are the engine's

@@ -7,7 +7,7 @@ whole message, the closing handshake, admission. picows parses frames and answer
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from picows import (
     WSCloseCode,
@@ -44,6 +44,9 @@ CLOSE_TIMEOUT_S: Final = 5.0
 """How long a peer may take to answer a close frame."""
 MAX_EARLY_BYTES: Final = 1024 * 1024
 """What a client may send before it is authenticated; above, it is not read."""
+
+MAX_CLOSE_CODE: Final = 4999
+"""The highest close code that a frame may have (RFC 6455, 7.4.2)."""
 
 _BINARY: Final = WSMsgType.BINARY
 
@@ -169,9 +172,20 @@ class NativeLink(WSListener):
         if self._connection is not None:
             self._connection.lost()
 
-    def overrun(self) -> None:
-        """Refuse a frame over the limit, which picows does not read any more."""
-        self.too_large()
+    def broken(self, code: Any, reason: str) -> None:
+        """Refuse what picows' parser finds wrong, before picows does; read nothing behind it.
+
+        The parser is one frame ahead: what came whole before the error is handed on after this.
+        """
+        handshake = self._transport.close_handshake
+        if code == WSCloseCode.MESSAGE_TOO_BIG:
+            self.too_large()
+        elif handshake is not None and handshake.recv is not None:
+            # Behind a close frame nothing counts, not even as an error (RFC 6455, 5.5.1).
+            self._answer_close(handshake.recv.code)
+        else:
+            self.close(code, reason)
+        self._server.loop.call_soon(self._detach)
         self._transport.underlying_transport.drain()  # type: ignore[attr-defined]
 
     def too_large(self) -> None:
@@ -188,11 +202,20 @@ class NativeLink(WSListener):
 
     def _on_close(self, frame: WSFrame) -> None:
         if not self._closing:
-            code = frame.get_close_code()
-            if code == WSCloseCode.NO_INFO:  # never goes over the wire (RFC 6455, 7.4.1)
-                code = WSCloseCode.OK
-            self.close(code, "")  # type: ignore[arg-type]
+            code: Any = frame.get_close_code()
+            if code == WSCloseCode.NO_INFO and frame.payload_size:
+                self._fail("a close code that is never sent")
+            else:
+                self._answer_close(code)
         self._transport.disconnect()
+
+    def _answer_close(self, code: Any) -> None:  # an int, whatever picows' stubs say
+        if code == WSCloseCode.NO_INFO:  # picows' word for none
+            self.close(CloseCode.NORMAL, "")
+        elif code == WSCloseCode.ABNORMAL_CLOSURE or code > MAX_CLOSE_CODE:
+            self._fail("a close code that is never sent")  # picows lets these through
+        else:
+            self.close(code, "")
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         """Take note that the socket is gone."""

@@ -203,7 +203,7 @@ def _native(
 
 def _hypercorn(config: Config) -> HypercornConfig:
     settings = HypercornConfig()
-    # Above ours, so that too large a message is the application's 4413 and not a 1009.
+    # Above ours: HttpServer cuts messages there, and the application answers them with 4413.
     settings.websocket_max_message_size = config.limits.max_message_bytes + 1
     settings.websocket_ping_interval = config.limits.ping_interval_s
     settings.include_server_header = False

@@ -1,11 +1,15 @@
 """What RFC 6455 asks of frames: fragments, control frames, reserved bits, masks, lengths."""
 
+import contextlib
+import struct
+
 import pytest
 
 from crdtsync.limits import Limits
 
 from .kit import (
     BINARY,
+    CLOSE,
     CONTINUATION,
     PING,
     PONG,
@@ -147,7 +151,10 @@ def test_too_large_before_admission(loop: str) -> None:
         ([encode(PING, bytes(126))], "a control frame over 125 bytes"),
         ([encode(PING, b"x", fin=False)], "a fragmented control frame"),
         ([encode(8, b"\x03")], "a close frame with half a code"),
-        ([encode(8, b"\x03\xed")], "a close code that never goes over the wire"),
+        *(
+            ([encode(8, struct.pack("!H", code))], f"the close code {code}")
+            for code in (0, 999, 1004, 1005, 1006, 1015, 2999, 5000, 65_535)
+        ),
         ([b"\x82\xfe\x00\x05" + bytes(9)], "a length that would fit in fewer bytes"),
         ([b"\x82\xff" + b"\xff" * 8 + bytes(4)], "a length over 63 bits"),
     ],
@@ -165,16 +172,55 @@ def test_protocol_errors(server: Server, frames: list[bytes], what: str) -> None
 
 
 @pytest.mark.parametrize(
-    "broken", [encode(CONTINUATION, b"x"), encode(BINARY, STEP_1, rsv=4)], ids=["alone", "rsv"]
+    "behind",
+    [encode(CLOSE), encode(BINARY, STEP_1), encode(11), encode(BINARY, masked=False)],
+    ids=["another", "a message", "an unknown frame", "no mask"],
 )
-def test_nothing_counts_behind_a_protocol_error(server: Server, broken: bytes) -> None:
-    """What comes behind a protocol error is not taken, and nothing is sent behind the 1002."""
+@pytest.mark.parametrize("code", [1000, 1001, 3000, 4999])
+def test_nothing_counts_behind_a_close_frame(server: Server, behind: bytes, code: int) -> None:
+    """A close frame is answered with its code, whatever comes behind it in the same read."""
+    with server.synced() as peer:
+        peer.sock.sendall(encode(CLOSE, struct.pack("!H", code)) + behind)
+        assert peer.close_frame().code == code
+        assert peer.hung_up()
+
+
+def test_what_came_before_a_protocol_error_counts(server: Server) -> None:
+    """A message that was whole before the error in the same read is taken."""
     with server.synced() as peer, server.synced() as other:
-        peer.sock.sendall(broken + encode(BINARY, typed(1, 0, "late")))
+        peer.sock.sendall(encode(BINARY, typed(1, 0, "early")) + encode(11))
         assert peer.close_frame().code == 1002
+        other.read_until(lambda: other.replica.text == "early")
+
+
+@pytest.mark.parametrize(
+    ("broken", "code"),
+    [
+        (encode(CONTINUATION, b"x"), 1002),
+        (encode(BINARY, STEP_1, rsv=4), 1002),
+        (encode(CLOSE, b"\x00\x00"), 1002),
+        (encode(CLOSE, b"\x03\xed"), 1002),
+        (encode(CLOSE, b"\x03\xe8\xff"), 1007),
+        (encode(PING, bytes(126)), 1002),
+    ],
+    ids=["alone", "rsv", "no close code", "a false close code", "a false reason", "a large ping"],
+)
+@pytest.mark.parametrize("apart", [False, True], ids=["at once", "apart"])
+def test_nothing_counts_behind_a_protocol_error(
+    server: Server, broken: bytes, code: int, apart: bool
+) -> None:
+    """What comes behind a protocol error is not taken, and nothing is sent behind the close."""
+    late = encode(BINARY, typed(1, 0, "late"))
+    with server.synced() as peer, server.synced() as other:
+        peer.sock.sendall(broken if apart else broken + late)
+        assert peer.close_frame().code == code
+        if apart:
+            with contextlib.suppress(OSError):  # it may have hung up already
+                peer.sock.sendall(late)
         other.send(typed(2, 0, "in time"))
         other.barrier()
-        peer.send_close(1002)
+        with contextlib.suppress(OSError):
+            peer.send_close(1002)
         assert peer.hung_up()
         assert server.text() == "in time"
 

@@ -2,11 +2,26 @@
 
 import http.client
 
+import psutil
 import pytest
 
+from crdtsync.limits import Limits
 from crdtsync.server import frontdoor
 
-from .kit import BINARY, STEP_1, Peer, Server, encode, typed, upgrade_request, wait_until
+from .kit import (
+    BINARY,
+    CONTINUATION,
+    STEP_1,
+    Peer,
+    Server,
+    encode,
+    typed,
+    upgrade_request,
+    wait_until,
+)
+
+LIMIT = 10_000
+SMALL = Limits(max_message_bytes=LIMIT, refusal_delay_s=0.01)
 
 
 def works(server: Server) -> None:
@@ -212,3 +227,38 @@ def test_many_at_once(server: Server) -> None:
         else:
             peer.read_response()
         peer.sock.close()
+
+
+@pytest.mark.parametrize("size", [LIMIT + 1, LIMIT + 2, 3 * LIMIT, 3_000_000])
+@pytest.mark.parametrize("parts", [1, 3])
+def test_over_the_limit_on_hypercorn(loop: str, size: int, parts: int) -> None:
+    """A message over the limit, by however much, gets the application's 4413, never a 1009."""
+    with Server(loop, limits=SMALL, transport="asgi") as server, server.peer() as peer:
+        for number in range(parts):
+            part = bytes(size // parts + (size % parts if number == 0 else 0))
+            opcode = CONTINUATION if number else BINARY
+            peer.send_frame(opcode, part, fin=number == parts - 1)
+        code, reason, auth = peer.refused()
+        assert code == 4413
+        assert reason == auth == f"a message is over {LIMIT} bytes"
+        assert server.rejected() == {"message-too-large": 1}
+
+
+def test_at_the_limit_on_hypercorn(loop: str) -> None:
+    """A message of exactly the limit is taken whole."""
+    with Server(loop, limits=SMALL, transport="asgi") as server, server.synced() as peer:
+        overhead = len(typed(1, 0, "x" * 9000)) - 9000
+        peer.send(typed(1, 0, "x" * (LIMIT - overhead)))
+        with server.synced() as other:
+            other.read_until(lambda: len(other.replica.text) == LIMIT - overhead)
+
+
+def test_a_message_without_end_on_hypercorn(loop: str) -> None:
+    """What is over the limit is not kept, however long a peer goes on sending."""
+    sent, chunk = 128, bytes(1024 * 1024)
+    with Server(loop, limits=SMALL, transport="asgi") as server, server.peer() as peer:
+        peer.sock.sendall(encode(BINARY, size=1 << 40))
+        before = psutil.Process().memory_info().rss
+        for _ in range(sent):
+            peer.sock.sendall(chunk)
+        assert server.call(lambda: psutil.Process().memory_info().rss) - before < sent * 2**20 / 4
