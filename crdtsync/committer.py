@@ -119,6 +119,8 @@ class Committer:
                 self._failed(error)
                 for room, batch in batches:
                     self._stall(room, batch)
+                # What has come meanwhile: the batch that failed goes first.
+                self._dirty = [room for room in self._dirty if not room.stalled]
                 batches = []
             hub.stats.commit_seconds.observe(hub.clock.monotonic_s() - started_s)
             hub.stats.commit_updates.observe(len(records))

@@ -181,7 +181,11 @@ class FileLog(Reading):
         updated_ms = next((r.time_ms for r in records if r.sequence == sequence), updated_ms)
         rest = [record for record in records if record.sequence > sequence]
         header = Header(name, created_ms, updated_ms)
-        document.file = self._documents.rewrite(header, checkpoint, rest)
+        try:
+            document.file = self._documents.rewrite(header, checkpoint, rest)
+        except BaseException:
+            self._known.pop(name)  # the file is to be read again: it may be the new one
+            raise
         document.last = max(document.last, sequence)
         self._add_name(name)
         for queues in (self._frozen, self._active):
@@ -285,6 +289,8 @@ class FileLog(Reading):
             return
         self._documents.sync()
         for path in self._older:
+            if not path.exists():
+                continue  # since an earlier call, which failed behind it
             if path in self._damaged:
                 path.rename(path.with_name(f"{path.name}.damaged-{self._clock.time_ms()}"))
             else:
