@@ -5,6 +5,8 @@ Owns the clock rule of y-protocols and the ownership of client ids. Invariants:
 - An entry counts only if its clock is newer, or if it is a removal at the same clock.
 - A client id belongs to the connection that introduced it; entries for it from elsewhere are
   ignored, because clients repeat each other's states.
+- A client that has come back while its old connection seems to live claims its id. It gets it
+  the moment the old connection goes, and ``rivals`` says whose life is in doubt.
 - When a connection goes, its ids are removed at their last clock, and the clocks are kept: a
   late repetition brings no ghost back. The owner itself may return at that same clock.
 - Every change gets a rising ``version``, so a slow reader asks for "all since", never for a queue.
@@ -96,10 +98,11 @@ class _Row:
 class AwarenessTable:
     """The awareness states of one room."""
 
-    __slots__ = ("_limits", "_owned", "_rows", "version")
+    __slots__ = ("_claims", "_limits", "_owned", "_rows", "version")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
+        self._claims: dict[object, Entry] = {}  # one per connection, by who claims
         self._rows: dict[int, _Row] = {}  # in order of version: changed rows move to the end
         self._owned: dict[object, set[int]] = {}
         self.version = 0
@@ -121,8 +124,16 @@ class AwarenessTable:
             clock = entry.clock
             if row is not None:
                 if row.owner is not None and row.owner is not owner:
+                    claim = self._claims.get(owner)
+                    if claim.client == entry.client if claim is not None else first:
+                        self._claims[owner] = entry
                     continue
                 if clock < row.clock:
+                    if row.owner is None and entry.state != REMOVED:
+                        # It is there all the same: told that it is not, a client says so at a
+                        # clock that counts.
+                        self._touch(entry.client)
+                        changed = True
                     continue
                 if clock == row.clock:
                     if entry.state == REMOVED:
@@ -156,23 +167,50 @@ class AwarenessTable:
         previous = self._rows.pop(client, None)
         if previous is not None and previous.owner is not None and previous.owner is not owner:
             self._owned[previous.owner].discard(client)
+        claim = self._claims.get(owner)
+        if claim is not None and claim.client == client:
+            del self._claims[owner]  # it has what it claimed
         self._rows[client] = _Row(clock, state, owner, self.version)
         self._owned.setdefault(owner, set()).add(client)
 
     def leave(self, owner: object) -> bool:
         """Remove what a gone connection had introduced; return whether anything changed."""
         changed = False
+        self._claims.pop(owner, None)
         for client in self._owned.pop(owner, ()):
             row = self._rows[client]
             row.owner = None
             if row.state != REMOVED:
-                self.version += 1
+                heir = self._heir(client, row.clock)
+                if heir is not None:
+                    claim = self._claims[heir]
+                    self._put(client, claim.clock, claim.state, heir)
+                    changed = True
+                    continue
                 row.state = REMOVED
                 row.departed = True
-                row.version = self.version
-                self._rows[client] = self._rows.pop(client)
+                self._touch(client)
                 changed = True
         return changed
+
+    def _touch(self, client: int) -> None:
+        """Count a row as changed: it goes out with the next flush."""
+        self.version += 1
+        row = self._rows[client] = self._rows.pop(client)
+        row.version = self.version
+
+    def _heir(self, client: int, clock: int) -> object | None:
+        """Return who claims an id with a newer state: who only repeats it has the same one."""
+        newest, heir = clock, None
+        for owner, claim in self._claims.items():
+            if claim.client == client and claim.clock > newest and claim.state != REMOVED:
+                newest, heir = claim.clock, owner
+        return heir
+
+    def rivals(self) -> list[object]:
+        """Return the connections that have an id which another one claims."""
+        rows = (self._rows.get(claim.client) for claim in self._claims.values())
+        return [row.owner for row in rows if row is not None and row.owner is not None]
 
     def changed_since(self, version: int) -> list[Entry]:
         """Return the entries that changed after ``version``, removals included."""

@@ -70,6 +70,7 @@ class Connection:
         "closed",
         "cursor",
         "denials",
+        "doubted_s",
         "free",
         "link",
         "live",
@@ -108,6 +109,8 @@ class Connection:
         """While blocked: the awareness version that it has."""
         self.alive = True
         """Something came from it since the last ping."""
+        self.doubted_s: float | None = None
+        """When it was pinged because its client seems to have come back on another one."""
         self.sent = True
         """Something was sent to it since the last look."""
         self.owed: dict[type, Event] = {}

@@ -57,6 +57,7 @@ class Document:
         "_structure",
         "_waiting",
         "clocks",
+        "dropped",
         "ready",
     )
 
@@ -76,6 +77,8 @@ class Document:
         self._committed = CommittedState(self._stored_limits, state)
         self._held: dict[bytes, object] = {}  # update: source
         self._held_bytes = 0
+        self.dropped = False
+        """Whether something was too much to be held: it has to be asked for."""
         self._waiting: dict[int, list[tuple[int, bytes]]] = {}  # client: heap of (clock, update)
         self.ready: list[tuple[bytes, Scan, object]] = []
         """For ``take_ready``."""
@@ -145,6 +148,12 @@ class Document:
             self._retry_held()
         return Verdict.NEW
 
+    def lacks(self, update: bytes, found: Scan) -> bool:
+        """Return whether an update refers to anything that is not here, known or in itself."""
+        if self.knows(found) or self._fits(found):
+            return False
+        return self._slice(update, scan(update, self._limits, structs=True)).rest is not None
+
     def _fits(self, found: Scan) -> bool:
         if found.skips:
             return False
@@ -207,7 +216,8 @@ class Document:
             or self._held_bytes + len(update) > self._limits.max_held_bytes
             or update in self._held
         ):
-            return  # its sender is asked for it again, and will bring it with what it lacks
+            self.dropped = True  # its sender is asked for it, and brings it with what it lacks
+            return
         self._held[update] = source
         self._held_bytes += len(update)
         client, clock = waits_for

@@ -154,6 +154,12 @@ class Fanout:
                 self.direct(connection, frame)
         self._trim()
 
+    def remove(self, connection: Connection) -> None:
+        """Forget a connection, and what was kept for it."""
+        self.connections.remove(connection)
+        if connection.blocked:
+            self._trim()
+
     def _trim(self) -> None:
         """Forget what no cursor points at."""
         if not self._log:

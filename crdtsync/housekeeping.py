@@ -34,6 +34,8 @@ PROVE_HERE_BYTES: Final = 128 * 1024
 """A larger state is proven in a process of its own: the others' keystrokes don't wait for it."""
 PROOF_TIMEOUT_S: Final = 120.0
 """What takes longer than this does not end: a megabyte takes some 100 ms."""
+DOUBT_S: Final = 10.0
+"""A connection whose client seems to have come back on another one has so long to answer."""
 _CRASHES: Final = {
     signal.SIGABRT,
     signal.SIGFPE,
@@ -134,6 +136,9 @@ class Housekeeping:
             for room in list(self._hub.rooms.values()):
                 for connection in list(room.connections):
                     self._look_after(connection, now_s)
+                for rival in room.fanout.awareness.rivals():
+                    if isinstance(rival, Connection):
+                        self._doubt(rival, now_s)
                 if not room.connections and not room.pins and room.loaded:
                     if now_s - room.idle_since_s >= limits.idle_room_s:
                         self._schedule_close(room)
@@ -149,7 +154,7 @@ class Housekeeping:
             connection.close(CloseCode.TRY_AGAIN_LATER, "the connection takes nothing")
             return
         if connection.owes_step_1 and connection.live:
-            if connection.room.document.held:
+            if connection.room.document.held or connection.room.document.dropped:
                 connection.room.ask(connection)
             else:
                 connection.owes_step_1 = False
@@ -159,13 +164,27 @@ class Housekeeping:
                 connection.room.fanout.direct(connection, KEEPALIVE)
             connection.sent = False
         if (self._tick + connection.slot) % max(1, round(limits.ping_interval_s / step)) == 0:
-            if not connection.alive:
-                connection.closed = True
-                connection.room.detach(connection)
-                connection.link.abort()
+            if connection.doubted_s is not None:
+                if now_s - connection.doubted_s <= DOUBT_S + step:
+                    return  # pinged already
+                connection.doubted_s = None
+            elif not connection.alive:
+                _give_up(connection)
                 return
             connection.alive = False
             connection.link.ping()
+
+    def _doubt(self, connection: Connection, now_s: float) -> None:
+        """Find out soon whether a connection lives: its client may be waiting on another one."""
+        if connection.doubted_s is not None:
+            if now_s - connection.doubted_s < DOUBT_S:
+                return
+            if not connection.alive:
+                _give_up(connection)
+                return
+        connection.doubted_s = now_s
+        connection.alive = False
+        connection.link.ping()
 
     def _schedule_close(self, room: Room) -> None:
         """Close an idle room in the background: clients don't wait for a slow store or proof."""
@@ -183,6 +202,13 @@ class Housekeeping:
             return
         if self._hub.rooms.get(room.name) is room:
             del self._hub.rooms[room.name]
+
+
+def _give_up(connection: Connection) -> None:
+    """Let go of a connection whose peer gives no sign of life."""
+    connection.closed = True
+    connection.room.detach(connection)
+    connection.link.abort()
 
 
 async def _prove_elsewhere(snapshot: Snapshot) -> None:

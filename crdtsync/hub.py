@@ -23,7 +23,7 @@ from crdtsync.batch import Editor
 from crdtsync.clock import Clock, SystemClock
 from crdtsync.committer import Committer
 from crdtsync.connection import Connection, Link
-from crdtsync.document import Document, Verdict
+from crdtsync.document import Document
 from crdtsync.engine import Change, Pressure
 from crdtsync.errors import (
     CloseCode,
@@ -277,15 +277,16 @@ class Hub:
         """Apply an update as if a client had sent it; return once it is committed.
 
         Returns the document's sequence. Raises ``InvalidUpdate`` where the update is damaged or
-        refers to something that the document lacks, ``StoreDamaged`` where the document is
-        read-only, ``Unavailable`` where the store failed.
+        refers to something that the document lacks (nothing of it is taken then),
+        ``StoreDamaged`` where the document is read-only, ``Unavailable`` where the store failed.
         """
         async with self.open(document) as room:
             if room.damage:
                 raise StoreDamaged(room.damage, document=document)
             found = scan(update, self.limits, structs=room.document.detailed)
-            if room.submit(update, found, Editor(principal or Principal())) is Verdict.AHEAD:
+            if room.document.lacks(update, found):  # all or nothing: nobody is there to be asked
                 raise InvalidUpdate("the update refers to something the document lacks")
+            room.submit(update, found, Editor(principal or Principal()))
             done = anyio.Event()
             room.when_committed(done.set)
             await done.wait()

@@ -181,7 +181,7 @@ class Room:
         fanout = self.fanout
         if connection not in fanout.connections:
             return
-        fanout.connections.remove(connection)
+        fanout.remove(connection)
         self.stats.connections_closed += 1
         if fanout.awareness.leave(connection):
             self.engine.schedule_awareness(self)

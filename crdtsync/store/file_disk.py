@@ -4,7 +4,16 @@ import os
 import sys
 from pathlib import Path
 
-__all__ = ["append_at", "read", "replace", "sync", "sync_folder", "temporary", "write_all"]
+__all__ = [
+    "append_at",
+    "read",
+    "replace",
+    "sync",
+    "sync_file",
+    "sync_folder",
+    "temporary",
+    "write_all",
+]
 
 BINARY = getattr(os, "O_BINARY", 0)
 """Windows alone has it, and would change line ends without."""
@@ -37,6 +46,15 @@ else:
     def sync(descriptor: int) -> None:
         """Have the file on the medium."""
         os.fsync(descriptor)
+
+
+def sync_file(path: Path) -> None:
+    """Have a file's contents on the medium, whoever wrote them."""
+    descriptor = os.open(path, os.O_RDWR | BINARY)
+    try:
+        sync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def sync_folder(folder: Path) -> None:
@@ -86,13 +104,21 @@ def replace(path: Path, data: bytes, *, durable: bool) -> None:
 
 
 def append_at(path: Path, end: int, data: bytes, *, durable: bool) -> None:
-    """Write at ``end``, where the file's sound part ends; what follows there is cut off."""
+    """Write at ``end``, where the file's sound part ends; what follows there is cut off.
+
+    Where this raises, so is what it wrote: after a failed sync the system still shows it, and
+    no later sync would write it.
+    """
     descriptor = os.open(path, os.O_RDWR | BINARY)
     try:
         os.ftruncate(descriptor, end)
         os.lseek(descriptor, end, os.SEEK_SET)
-        write_all(descriptor, data)
-        if durable:
-            sync(descriptor)
+        try:
+            write_all(descriptor, data)
+            if durable:
+                sync(descriptor)
+        except OSError:
+            os.ftruncate(descriptor, end)
+            raise
     finally:
         os.close(descriptor)

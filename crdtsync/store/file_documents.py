@@ -170,6 +170,11 @@ class Documents:
         path.unlink(missing_ok=True)
         self.sync()
 
+    def sync_file(self, name: str) -> None:
+        """Have a document's file on the medium, as it reads now."""
+        if self._durable:
+            file_disk.sync_file(self.path(name))
+
     def sync(self) -> None:
         """Have the names of new files on the medium."""
         if self._durable:

@@ -274,6 +274,8 @@ class FileLog(Reading):
             except BaseException:
                 self._known.pop(name)  # the file is to be read again
                 raise
+        elif self._frozen[name]:  # written by a process that perhaps died before its sync
+            self._documents.sync_file(name)
         self._unsettled.pop()
         self._frozen[name] = []
 

@@ -165,7 +165,8 @@ def test_a_late_repetition_brings_no_ghost_back(table: AwarenessTable) -> None:
     table.apply([entry(5, 3)], "a")
     table.leave("a")
     assert not table.apply([entry(5, 3)], "b")
-    assert not table.apply([entry(5, 2)], "b")
+    table.apply([entry(5, 2)], "b")
+    assert states(table) == {}
     assert states(table) == {}
 
 
@@ -262,3 +263,62 @@ def test_a_row_that_made_room_is_nobodys() -> None:
     assert states(table) == {1: (5, HERE)}
     table.leave("b")
     assert states(table) == {1: (5, HERE)}
+
+
+# Claims: a client that is back before its old connection is missed
+
+
+def test_a_claimed_id_goes_over_with_its_newest_state(table: AwarenessTable) -> None:
+    """When the old connection goes, its client is there on the new one, without a gap."""
+    table.apply([entry(5, 3)], "old")
+    assert not table.apply([entry(5, 3)], "new", first=True)
+    assert table.rivals() == ["old"]
+    assert not table.apply([entry(5, 4, MOVED)], "new")
+    version = table.version
+    assert table.leave("old")
+    assert table.changed_since(version) == [entry(5, 4, MOVED)]
+    assert table.rivals() == []
+    assert table.leave("new")
+    assert states(table) == {}
+
+
+def test_who_only_repeats_claims_nothing_that_lasts(table: AwarenessTable) -> None:
+    """A state that its owner had too goes with its owner: it was heard, not made."""
+    table.apply([entry(5, 3)], "owner")
+    table.apply([entry(5, 3)], "parrot", first=True)
+    table.leave("owner")
+    assert states(table) == {}
+
+
+def test_a_claim_is_made_once(table: AwarenessTable) -> None:
+    """Only the first message of a connection claims, one id, and ends with the connection."""
+    table.apply([entry(5, 3)], "owner")
+    table.apply([entry(6, 3)], "other")
+    table.apply([entry(5, 9, MOVED)], "late")
+    assert table.rivals() == []
+    table.apply([entry(5, 9, MOVED)], "early", first=True)
+    table.apply([entry(6, 9, MOVED)], "early")
+    assert table.rivals() == ["owner"]
+    table.leave("early")
+    assert table.rivals() == []
+    assert states(table) == {5: (3, HERE), 6: (3, HERE)}
+
+
+def test_an_owner_that_leaves_in_order_has_no_heir(table: AwarenessTable) -> None:
+    """Who says good-bye is gone, whoever claims to be it."""
+    table.apply([entry(5, 3)], "owner")
+    table.apply([entry(5, 9)], "mallory", first=True)
+    table.apply([entry(5, 4, "null")], "owner")
+    table.leave("owner")
+    assert states(table) == {}
+
+
+def test_a_lagging_clock_is_told(table: AwarenessTable) -> None:
+    """Who announces itself at a clock of the past hears of its removal, and can go beyond."""
+    table.apply([entry(5, 50)], "mallory")
+    table.leave("mallory")
+    version = table.version
+    assert table.apply([entry(5, 2)], "owner", first=True)
+    assert table.changed_since(version) == [entry(5, 50, "null")]
+    assert table.apply([entry(5, 51)], "owner")
+    assert states(table) == {5: (51, HERE)}

@@ -7,14 +7,14 @@ import anyio.lowlevel
 import pytest
 
 from crdtsync.engine import Change
-from crdtsync.errors import CrdtsyncError, Unavailable
+from crdtsync.errors import CrdtsyncError, InvalidUpdate, Unavailable
 from crdtsync.gate import Principal
 from crdtsync.hub import Hub
 from crdtsync.protocol import SyncStep2, SyncUpdate, update_frame
 
 from .documents import content, history, replay
 from .engine import FAST, Client, TestStore, join, quick, settle, until
-from .wire import one
+from .wire import block, item, one, update
 
 pytestmark = pytest.mark.anyio
 
@@ -74,6 +74,22 @@ async def test_a_known_edit_returns_at_once() -> None:
         assert await hub.edit("doc", one(1, 0, "x")) == 1
         assert await hub.edit("doc", one(1, 0, "x")) == 1
         assert len(store.batches) == 1
+
+
+async def test_an_edit_that_lacks_something_leaves_nothing() -> None:
+    """Where ``Hub.edit`` raises for what is missing, no part is kept, held or shown."""
+    store = TestStore()
+    async with Hub(store, limits=FAST) as hub:
+        data = update(block(2, 0, item("b", parent="t")), block(1, 0, item("x", origin=(9, 0))))
+        for _ in range(2):
+            with pytest.raises(InvalidUpdate):
+                await hub.edit("doc", data)
+        room = hub.rooms["doc"]
+        assert room.document.clocks == {}
+        assert room.document.held == 0
+        assert await hub.edit("doc", one(9, 0, "there")) == 1
+        assert await hub.edit("doc", data) == 2
+        assert room.document.clocks == {1: 1, 2: 1, 9: 5}
 
 
 # Group commit
@@ -267,6 +283,31 @@ async def test_a_stalled_room_keeps_its_order() -> None:
         assert [r.sequence for batch in store.batches for r in batch] == list(
             range(1, 1 + sum(map(len, store.batches)))
         )
+
+
+async def test_what_comes_while_a_commit_fails_waits_for_it() -> None:
+    """An update that comes while the store is failing is tried behind the batch that failed, and
+    not shown with it."""
+    store = TestStore()
+    async with Hub(store, limits=quick(commit_retry_s=60.0)) as hub:
+        author, reader = await join(hub), await join(hub)
+        store.stop()
+        store.failing = lambda _: True
+        author.type("a")
+        await until(lambda: store.waiting)
+        author.type("b")  # the commit of "a" is on its way
+        store.gate.set()
+        await until(lambda: store.attempts["doc"])
+        await settle()
+        store.failing = lambda _: False
+
+        def shown() -> bool:
+            reader.read()
+            assert len(str(reader.text)) <= sum(map(len, store.batches))
+            return str(reader.text) == "ab"
+
+        await until(shown)
+        assert [r.sequence for batch in store.batches for r in batch] == [1, 2]
 
 
 async def test_a_drain_waits_for_a_store_that_recovers() -> None:
