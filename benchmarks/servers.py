@@ -85,6 +85,8 @@ class Kind:
     dialect: dialects.Dialect = field(default_factory=dialects.YWebsocket)
     environment: Callable[[int, Path], Mapping[str, str]] = lambda _port, _data: {}
     cwd: Path = PEERS
+    supervised: bool = False
+    """Whether clients are served by a child of the process that is started."""
     keeps: bool = False
     """Whether documents survive a restart on the same data folder."""
 
@@ -109,7 +111,7 @@ def _crdtsync(name: str, durability: str, *options: str) -> Kind:
     def environment(_port: int, _data: Path) -> Mapping[str, str]:
         return {"PYTHONPATH": _TREE}
 
-    return Kind(name, describe, command, environment=environment, keeps=True)
+    return Kind(name, describe, command, environment=environment, supervised=True, keeps=True)
 
 
 def _pycrdt_command(port: int, _data: Path) -> list[str]:
@@ -189,6 +191,12 @@ class Server:
     def pid(self) -> int:
         return self.process.pid
 
+    @property
+    def serving_pid(self) -> int:
+        """The process whose memory grows with what clients do."""
+        family = proc.family(self.pid)
+        return family[1] if self.kind.supervised and len(family) > 1 else self.pid
+
     def url(self, document: str) -> str:
         """Return the WebSocket URL of a document."""
         return f"ws://127.0.0.1:{self.port}{self.kind.dialect.path(document)}"
@@ -204,8 +212,10 @@ class Server:
 
     def kill(self) -> None:
         """Kill the server as a power cut to its process would: no handler runs."""
-        for member in proc.family(self.pid):
-            os.kill(member, signal.SIGKILL)
+        # Stopped first, so that none of them sees another go.
+        for signum in (signal.SIGSTOP, signal.SIGKILL):
+            for member in proc.family(self.pid):
+                os.kill(member, signum)
         self.process.wait()
 
     def stop(self) -> None:

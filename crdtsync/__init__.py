@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         CloseCode,
         ConfigError,
         CrdtsyncError,
+        DocumentQuarantined,
         Forbidden,
         InvalidDocumentName,
         InvalidUpdate,
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
         UnsupportedData,
     )
     from crdtsync.gate import Allow, Decision, Deny, Gate, Principal, ReadWriteGate
+    from crdtsync.guard import Guard, Quarantined
+    from crdtsync.guarding import DocumentGuard
     from crdtsync.hub import Hub
     from crdtsync.limits import Limits
     from crdtsync.room import Room
@@ -52,6 +55,7 @@ if TYPE_CHECKING:
         Store,
     )
     from crdtsync.structs import Scan
+    from crdtsync.supervisor import Supervised, supervise
 
     __version__: str
 
@@ -70,12 +74,15 @@ __all__ = [
     "Damage",
     "Decision",
     "Deny",
+    "DocumentGuard",
     "DocumentInfo",
+    "DocumentQuarantined",
     "Durability",
     "FileStore",
     "Finding",
     "Forbidden",
     "Gate",
+    "Guard",
     "Hub",
     "InvalidDocumentName",
     "InvalidUpdate",
@@ -90,6 +97,7 @@ __all__ = [
     "OpenAuthenticator",
     "OperatorError",
     "Principal",
+    "Quarantined",
     "ReadWriteGate",
     "Record",
     "RemoteError",
@@ -103,6 +111,7 @@ __all__ = [
     "StoreError",
     "StoreFull",
     "StoreLocked",
+    "Supervised",
     "SystemClock",
     "TooManyRequests",
     "Unauthenticated",
@@ -113,6 +122,7 @@ __all__ = [
     "open_store",
     "run",
     "serve",
+    "supervise",
 ]
 
 _MODULES: Final[dict[str, tuple[str, ...]]] = {
@@ -122,6 +132,8 @@ _MODULES: Final[dict[str, tuple[str, ...]]] = {
     "connection": ("Connection", "Link"),
     "content": ("RootExport",),
     "gate": ("Allow", "Decision", "Deny", "Gate", "Principal", "ReadWriteGate"),
+    "guard": ("Guard", "Quarantined"),
+    "guarding": ("DocumentGuard",),
     "hub": ("Hub",),
     "limits": ("Limits",),
     "engine": ("Change",),
@@ -140,6 +152,7 @@ _MODULES: Final[dict[str, tuple[str, ...]]] = {
         "Store",
     ),
     "structs": ("Scan",),
+    "supervisor": ("Supervised", "supervise"),
 }
 _HOMES: Final = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -9,7 +9,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
 from crdtsync.crdt import IntegrationError
-from crdtsync.errors import CloseCode, RemoteError, UnsupportedData, close_reason
+from crdtsync.errors import (
+    CloseCode,
+    DocumentQuarantined,
+    RemoteError,
+    UnsupportedData,
+    close_reason,
+)
 from crdtsync.gate import Principal
 from crdtsync.protocol import permission_denied_frame, short_update
 from crdtsync.session import Event, Session
@@ -188,7 +194,7 @@ class Connection:
 
     # From the engine and the transport
 
-    def refuse(self, error: RemoteError) -> None:
+    def refuse(self, error: RemoteError | DocumentQuarantined) -> None:
         """Count the error, tell the client, and close this connection with the error's code.
 
         The reason goes out as an auth message too and the close waits a moment behind it:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from crdtsync.crdt import IntegrationError, read_roots
+from crdtsync.guard import NO_WATCH, Watch
 from crdtsync.limits import Limits, trusting
 from crdtsync.slicing import causal_order
 from crdtsync.structs import (
@@ -56,7 +57,7 @@ class RootExport:
     bytes become base64 text, what JSON has no word for becomes null."""
 
 
-def export(state: bytes) -> dict[str, RootExport]:
+def export(state: bytes, watch: Watch = NO_WATCH) -> dict[str, RootExport]:
     """Return the roots of a document, given its whole state as one checked v1 update.
 
     Raises ``InvalidUpdate`` or ``IntegrationError`` where the state is not sound.
@@ -64,7 +65,7 @@ def export(state: bytes) -> dict[str, RootExport]:
     if state == EMPTY_UPDATE:
         return {}
     kinds = root_kinds(state)
-    values = read_roots(state, kinds)
+    values = read_roots(state, kinds, watch)
     return {name: RootExport(kind, values[name]) for name, kind in kinds.items()}
 
 

@@ -18,6 +18,7 @@ from enum import Enum
 from heapq import heappop, heappush
 
 from crdtsync.errors import InvalidUpdate
+from crdtsync.guard import NO_WATCH, Watch
 from crdtsync.idset import IdSet
 from crdtsync.limits import Limits, trusting
 from crdtsync.slicing import Slices, causal_order, slice_update
@@ -61,7 +62,9 @@ class Document:
         "ready",
     )
 
-    def __init__(self, limits: Limits, *, state: bytes = EMPTY_UPDATE) -> None:
+    def __init__(
+        self, limits: Limits, *, state: bytes = EMPTY_UPDATE, watch: Watch = NO_WATCH
+    ) -> None:
         """Start from a state that was checked when it was written.
 
         Raises ``InvalidUpdate`` where it is not a sound update after all.
@@ -74,7 +77,7 @@ class Document:
         self._deleted = IdSet()
         self._structure: StructureIndex | None = None
         self._pairs: set[tuple[int, int]] | None = None
-        self._committed = CommittedState(self._stored_limits, state)
+        self._committed = CommittedState(self._stored_limits, state, watch)
         self._held: dict[bytes, object] = {}  # update: source
         self._held_bytes = 0
         self.dropped = False

@@ -14,6 +14,7 @@ Owns the exception tree, the close codes and the one table that joins them::
      |    +-- TooManyRequests         4429  over a limit that counts
      +-- Unavailable                 1013  this server can't take it now: the client comes back
      |    +-- Restarting              1012
+     |    +-- DocumentQuarantined     4500  nobody gets this document until it is released
      +-- OperatorError              what the operator has to mend: one line, with a hint
           +-- StoreError
           |    +-- StoreLocked
@@ -32,6 +33,7 @@ __all__ = [
     "CloseCode",
     "ConfigError",
     "CrdtsyncError",
+    "DocumentQuarantined",
     "Forbidden",
     "InvalidDocumentName",
     "InvalidUpdate",
@@ -72,6 +74,7 @@ class CloseCode(IntEnum):
     UNSUPPORTED_DATA = 4415
     INVALID_UPDATE = 4422
     TOO_MANY_REQUESTS = 4429
+    DOCUMENT_QUARANTINED = 4500
 
 
 class CrdtsyncError(Exception):
@@ -168,6 +171,17 @@ class Restarting(Unavailable):
 
     close_code = CloseCode.SERVICE_RESTART
     kind = "restarting"
+
+
+class DocumentQuarantined(Unavailable):
+    """The server died over this document more than once, and does not touch it any more.
+
+    Not a final code: the client keeps its edits, and brings them when it is released.
+    """
+
+    close_code = CloseCode.DOCUMENT_QUARANTINED
+    http_status = 423
+    kind = "quarantined"
 
 
 class OperatorError(CrdtsyncError):

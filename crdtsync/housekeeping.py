@@ -6,7 +6,6 @@ spreads pings and keepalives so that many connections don't have their turn at t
 
 import logging
 import os
-import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Final
@@ -16,7 +15,8 @@ import anyio.to_thread
 
 from crdtsync.connection import Connection
 from crdtsync.crdt import IntegrationError
-from crdtsync.errors import CloseCode, StoreError
+from crdtsync.errors import CloseCode, DocumentQuarantined, StoreError
+from crdtsync.guard import CRASHES, Watch, Work
 from crdtsync.proof import UNPROVEN, pack, prove_state
 from crdtsync.protocol import KEEPALIVE
 from crdtsync.room import Room
@@ -36,13 +36,6 @@ PROOF_TIMEOUT_S: Final = 120.0
 """What takes longer than this does not end: a megabyte takes some 100 ms."""
 DOUBT_S: Final = 10.0
 """A connection whose client seems to have come back on another one has so long to answer."""
-_CRASHES: Final = {
-    signal.SIGABRT,
-    signal.SIGFPE,
-    signal.SIGILL,
-    signal.SIGSEGV,
-    *([signal.SIGBUS] if hasattr(signal, "SIGBUS") else []),
-}
 
 
 class Housekeeping:
@@ -103,8 +96,10 @@ class Housekeeping:
                 state = document.checkpoint()
             else:
                 try:
-                    await _prove_elsewhere(snapshot)
+                    await _prove_elsewhere(snapshot, room.watch)
                 except IntegrationError as error:
+                    if isinstance(error, _ProofDied) and self._quarantines(room, error.signum):
+                        return False
                     document.keep_verbatim(f"pycrdt can't carry it: {error}")
                     snapshot, mark = document.snapshot(), room.log_mark()
                 document.proven(snapshot)
@@ -123,6 +118,14 @@ class Housekeeping:
             room.log_records -= records
             room.log_bytes -= size
             return room.log_records == 0
+
+    def _quarantines(self, room: Room, signum: int) -> bool:
+        """Count a proof's death over a document, which the next one in this process may be."""
+        record = self._hub.guard.suspect(room.name, Work.PROVING, signum)
+        if record is None:
+            return False
+        self._hub.shut_out(room, DocumentQuarantined(record.reason))
+        return True
 
     # Rooms and connections
 
@@ -211,7 +214,15 @@ def _give_up(connection: Connection) -> None:
     connection.link.abort()
 
 
-async def _prove_elsewhere(snapshot: Snapshot) -> None:
+class _ProofDied(IntegrationError):
+    """The process of a proof crashed: this one would have, too."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(f"its proof ended with signal {signum}")
+        self.signum = signum
+
+
+async def _prove_elsewhere(snapshot: Snapshot, watch: Watch) -> None:
     """Prove a state in a process of its own, or here where there can be none.
 
     Raises ``IntegrationError`` where the state is not proven.
@@ -241,7 +252,7 @@ async def _prove_elsewhere(snapshot: Snapshot) -> None:
             return
         if result.returncode == UNPROVEN:
             raise IntegrationError(result.stderr.decode(errors="replace"))
-        if -result.returncode in _CRASHES:  # pycrdt does not survive it
-            raise IntegrationError(f"its proof ended with signal {-result.returncode}")
+        if -result.returncode in CRASHES:  # pycrdt does not survive it
+            raise _ProofDied(-result.returncode)
         log.warning("the process for a proof ended with %d", result.returncode)
-    prove_state(snapshot.state, snapshot.state_vector)
+    prove_state(snapshot.state, snapshot.state_vector, watch)

@@ -27,6 +27,7 @@ from crdtsync.document import Document
 from crdtsync.engine import Change, Pressure
 from crdtsync.errors import (
     CloseCode,
+    DocumentQuarantined,
     InvalidUpdate,
     Restarting,
     StoreDamaged,
@@ -34,6 +35,7 @@ from crdtsync.errors import (
     Unavailable,
 )
 from crdtsync.gate import Gate, Principal
+from crdtsync.guard import NO_GUARD, Guard, Watch, Work
 from crdtsync.housekeeping import Housekeeping
 from crdtsync.limits import Limits
 from crdtsync.protocol import check_document_name
@@ -61,14 +63,16 @@ class Hub:
         limits: Limits | None = None,
         clock: Clock | None = None,
         on_change: Callable[[Change], Awaitable[None]] | None = None,
+        guard: Guard = NO_GUARD,
     ) -> None:
         """Prepare a hub; ``async with`` opens the store and starts it.
 
         ``on_change`` is awaited for each committed change, in the order of commits, after the
         change has gone out. What it raises is logged; while it is slow, changes queue up to
-        a limit, and then commits wait for it.
+        a limit, and then commits wait for it. ``guard`` knows what an earlier process died of.
         """
         self.store = store
+        self.guard = guard
         self.limits = limits or Limits()
         self.clock: Clock = clock or SystemClock()
         self.stats = Stats()
@@ -88,6 +92,8 @@ class Hub:
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.store)
+            self.guard.open()
+            stack.callback(self.guard.close)
             self._tasks = await stack.enter_async_context(anyio.create_task_group())
             self._errand = anyio.Event()
             self._tasks.start_soon(self._run_errands)
@@ -168,10 +174,9 @@ class Hub:
         """Let a client into a document; it may send at once, and hears once the room is loaded.
 
         Raises ``InvalidDocumentName``, ``Unavailable`` where there are too many, ``Restarting``
-        while the hub shuts down.
+        while the hub shuts down, ``DocumentQuarantined``.
         """
-        self._check_open()
-        check_document_name(document, max_bytes=self.limits.max_document_name_bytes)
+        self._check(document)
         if self.connections >= self.limits.max_connections:
             # Not a final code: there may be room again in a moment.
             raise Unavailable("the server has too many connections")
@@ -181,11 +186,15 @@ class Hub:
         room.attach(connection)
         return connection
 
-    def _check_open(self) -> None:
+    def _check(self, document: str) -> None:
         if self.draining:
             raise Restarting("the server is restarting")
         if self._tasks is None:
             raise RuntimeError("the hub is not open: enter it with 'async with hub:'")
+        check_document_name(document, max_bytes=self.limits.max_document_name_bytes)
+        record = self.guard.quarantined(document)
+        if record is not None:
+            raise DocumentQuarantined(record.reason)
 
     def _room(self, name: str) -> Room:
         room = self.rooms.get(name)
@@ -197,6 +206,7 @@ class Hub:
                 limits=self.limits,
                 stats=self.stats,
                 clock=self.clock,
+                watch=self.guard.watch(name),
             )
             self.rooms[name] = room
             self.spawn(lambda: self._load(room))
@@ -205,7 +215,7 @@ class Hub:
     async def _load(self, room: Room) -> None:
         try:
             loaded = await self.store.load(room.name)
-            document, sequence, problem = self._replay(loaded)
+            document, sequence, problem = self._replay(loaded, room.watch)
         except StoreError as error:
             self.stats.store_errors["load"] += 1
             log.error("cannot load document %r: %s", room.name, error)
@@ -220,8 +230,15 @@ class Hub:
         for event in self._waiting.pop(room.name, ()):
             event.set()
 
-    def _replay(self, loaded: Loaded) -> tuple[Document, int, str]:
+    def _replay(self, loaded: Loaded, watch: Watch) -> tuple[Document, int, str]:
         """Build the document from what the store holds; the third value says what is wrong."""
+        watch.enter(Work.LOADING)
+        try:
+            return self._rebuild(loaded, watch)
+        finally:
+            watch.leave()
+
+    def _rebuild(self, loaded: Loaded, watch: Watch) -> tuple[Document, int, str]:
         problem = ""
         if loaded.damage is not None:
             damage = loaded.damage
@@ -229,9 +246,14 @@ class Hub:
         checkpoint = loaded.checkpoint
         sequence = checkpoint.sequence if checkpoint else 0
         try:
-            document = Document(self.limits, state=checkpoint.state if checkpoint else EMPTY_UPDATE)
+            state = checkpoint.state if checkpoint else EMPTY_UPDATE
+            document = Document(self.limits, state=state, watch=watch)
         except InvalidUpdate as error:
-            return Document(self.limits), 0, _read_only(f"checkpoint {sequence}: {error}")
+            return (
+                Document(self.limits, watch=watch),
+                0,
+                _read_only(f"checkpoint {sequence}: {error}"),
+            )
         for record in loaded.records:
             try:
                 document.replay(record.update)
@@ -249,16 +271,24 @@ class Hub:
         for event in self._waiting.pop(room.name, ()):
             event.set()
 
+    def shut_out(self, room: Room, error: DocumentQuarantined) -> None:
+        """Close a room whose document is quarantined from now on."""
+        if self.rooms.get(room.name) is room:
+            del self.rooms[room.name]
+        room.degraded = str(error)
+        for connection in list(room.connections):
+            connection.refuse(error)
+
     # The library's way in
 
     @asynccontextmanager
     async def open(self, document: str) -> AsyncIterator[Room]:
         """Open a document for as long as the block runs, loaded.
 
-        Raises ``InvalidDocumentName``, ``Restarting``, ``Unavailable`` where it can't be loaded.
+        Raises ``InvalidDocumentName``, ``Restarting``, ``DocumentQuarantined``, ``Unavailable``
+        where it can't be loaded.
         """
-        self._check_open()
-        check_document_name(document, max_bytes=self.limits.max_document_name_bytes)
+        self._check(document)
         room = self._room(document)
         room.pins += 1
         try:
@@ -311,6 +341,7 @@ class Hub:
         if self.draining:
             return
         self.draining = True
+        self.guard.ending()
         with anyio.move_on_after(self.limits.drain_timeout_s) as scope:
             await self._committer.flush()
             for room in list(self.rooms.values()):

@@ -19,6 +19,7 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
+from crdtsync.guard import Guard
 from crdtsync.stats import Histogram, Stats
 from crdtsync.store.base import Store
 
@@ -66,6 +67,9 @@ class ObservedHub(Protocol):
 
     @property
     def draining(self) -> bool: ...
+
+    @property
+    def guard(self) -> Guard: ...
 
 
 def package_version() -> str:
@@ -123,6 +127,9 @@ def _gauges(hub: ObservedHub) -> Iterable[Metric]:
     yield _gauge("connections_lagging", "Connections whose socket takes no more now.", lagging)
     yield _gauge("rooms", "Documents that are open now.", len(hub.rooms))
     yield _gauge("rooms_degraded", "Open documents that can't be stored now.", degraded)
+    yield _gauge(
+        "documents_quarantined", "Documents that nobody gets now.", len(hub.guard.listed())
+    )
     yield _gauge("draining", "1 while the server shuts down.", int(hub.draining))
 
 
@@ -157,6 +164,7 @@ def _work(stats: Stats) -> Iterable[Metric]:
         stats.integration_seconds,
     )
     yield _counter("integration_errors", "Updates that the CRDT refused.", stats.integration_errors)
+    yield _counter("restarts", "Deaths of the server that its supervisor saw.", stats.restarts)
     yield _counters("store_errors", "Failed store operations.", "operation", stats.store_errors)
 
 

@@ -12,6 +12,7 @@ from typing import Final
 
 from crdtsync.crdt import IntegrationError, Replica
 from crdtsync.errors import CrdtsyncError, InvalidUpdate
+from crdtsync.guard import NO_WATCH, Watch, Work
 from crdtsync.limits import Limits, trusting
 from crdtsync.state_vector import read_state_vector
 from crdtsync.update import scan
@@ -24,7 +25,7 @@ UNPROVEN: Final = 3
 _UNLIMITED: Final = trusting(Limits())
 
 
-def prove_state(state: bytes, state_vector: bytes) -> None:
+def prove_state(state: bytes, state_vector: bytes, watch: Watch = NO_WATCH) -> None:
     """Prove that a state is sound, and that pycrdt makes the same document of it again.
 
     Raises ``IntegrationError`` where it is not so.
@@ -33,7 +34,7 @@ def prove_state(state: bytes, state_vector: bytes) -> None:
         found = scan(state, _UNLIMITED)
     except InvalidUpdate as error:
         raise IntegrationError(f"the state can't be read back: {error}") from None
-    again = Replica(state)
+    again = Replica(state, watch, work=Work.PROVING)
     there = read_state_vector(state_vector, _UNLIMITED)
     if read_state_vector(again.state_vector(), _UNLIMITED) != there:
         raise IntegrationError("the state reloads to another state vector")

@@ -1,7 +1,7 @@
 """A document that is open on this server, with its connections.
 
-Owns the way of an update through the room: gate, admission, the pending batch, and, once the
-store has it, document and fan-out. Synchronous throughout: the hub awaits, the room never does.
+Owns an update's way through it: gate, admission, pending batch, and, once the store has it,
+document and fan-out. Synchronous throughout: the hub awaits, the room never does.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,6 +16,7 @@ from crdtsync.engine import Engine
 from crdtsync.errors import CloseCode, Forbidden
 from crdtsync.fanout import Committed, Fanout
 from crdtsync.gate import Deny, Gate, Principal, ReadWriteGate
+from crdtsync.guard import NO_WATCH, Watch
 from crdtsync.limits import Limits
 from crdtsync.protocol import EMPTY_STEP_2, step_1_frame, step_2_frame, update_frame
 from crdtsync.session import (
@@ -67,6 +68,7 @@ class Room:
         "sequence",
         "stalled",
         "stats",
+        "watch",
     )
 
     def __init__(
@@ -78,8 +80,10 @@ class Room:
         limits: Limits,
         stats: Stats,
         clock: Clock,
+        watch: Watch = NO_WATCH,
     ) -> None:
         self.name = name
+        self.watch = watch
         self.engine = engine
         self.limits = limits
         self.stats = stats
@@ -151,7 +155,7 @@ class Room:
 
     def export(self) -> dict[str, RootExport]:
         """Return the document's roots as JSON and text."""
-        return export(self.state())
+        return export(self.state(), self.watch)
 
     # Opening
 
@@ -209,10 +213,9 @@ class Room:
             self.fanout.direct(connection, step_1_frame(self.document.state_vector()))
 
     def handle(self, connection: Connection, event: Event) -> None:
-        """Do what an event of a connection's session asks for.
+        """Do what an event asks for; while its client's socket is full, questions wait.
 
-        What a client asks for while its socket is full waits, the newest of each kind: one
-        that asks and does not read piles nothing up.
+        The newest of each kind does: one that asks and does not read piles nothing up.
         """
         match event:
             case StateRequested() | AwarenessRequested() if connection.blocked:
@@ -233,10 +236,7 @@ class Room:
     def receive_update(
         self, connection: Connection, update: bytes, found: Scan, *, step_2: bool = False
     ) -> None:
-        """Let a connection's update in, or say why not.
-
-        Raises ``InvalidUpdate`` where it may not enter.
-        """
+        """Let a connection's update in, or say why not. Raises ``InvalidUpdate``."""
         # The hot path: what ``submit`` does is written out here, which saves three calls.
         if not connection.free:
             denial = self._denial(connection.principal, update, found)
@@ -389,10 +389,8 @@ class Room:
     @property
     def wants_checkpoint(self) -> bool:
         """Whether the log is long enough for a checkpoint while the room is in use."""
-        return (
-            self.log_records > self.limits.max_log_records
-            or self.log_bytes > self.limits.max_log_bytes
-        )
+        limits = self.limits
+        return self.log_records > limits.max_log_records or self.log_bytes > limits.max_log_bytes
 
     def close_connections(self, code: CloseCode, reason: str) -> None:
         """Send every client away."""

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from crdtsync.crdt import IntegrationError, Replica
+from crdtsync.guard import NO_WATCH, Watch
 from crdtsync.limits import Limits
 from crdtsync.proof import prove_state
 from crdtsync.slicing import join_updates, missing_from, slice_update, weave_updates
@@ -52,13 +53,15 @@ class CommittedState:
         "_recovery",
         "_replica",
         "_tail",
+        "_watch",
         "tail_updates",
         "verbatim",
     )
 
-    def __init__(self, limits: Limits, state: bytes) -> None:
+    def __init__(self, limits: Limits, state: bytes, watch: Watch = NO_WATCH) -> None:
         """Start from a state; ``limits`` are those for stored bytes."""
         self._limits = limits
+        self._watch = watch
         self._base: bytes | None = state  # the whole state without the tail, where it is known
         self._recovery = state  # the last proven state,
         self._applied: list[Part] = []  # and what went into the replica since
@@ -104,9 +107,9 @@ class CommittedState:
     def _open_replica(self) -> Replica:
         if self._replica is None:
             if self._base is not None:
-                self._replica = Replica(self._base)
+                self._replica = Replica(self._base, self._watch)
             else:
-                replica = Replica(self._recovery)
+                replica = Replica(self._recovery, self._watch)
                 replica.apply(update for update, _ in self._applied)
                 self._replica = replica
         return self._replica
@@ -208,7 +211,7 @@ class CommittedState:
         snapshot = self.snapshot()
         if not self.verbatim:
             try:
-                prove_state(snapshot.state, snapshot.state_vector)
+                prove_state(snapshot.state, snapshot.state_vector, self._watch)
             except IntegrationError as error:
                 self.keep_verbatim(f"pycrdt can't carry it: {error}")
                 snapshot = self.snapshot()

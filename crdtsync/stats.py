@@ -43,6 +43,7 @@ class Stats:
         "integration_seconds",
         "messages_ignored",
         "rejected",
+        "restarts",
         "store_errors",
         "updates_committed",
         "updates_duplicate",
@@ -69,6 +70,8 @@ class Stats:
         """By message type."""
         self.rejected: Counter[str] = Counter()
         """Connections and messages refused, by the error's ``kind``."""
+        self.restarts = 0
+        """How often a supervisor started the server again before this."""
         self.store_errors: Counter[str] = Counter()
         """By operation."""
         self.integration_errors = 0

@@ -26,7 +26,7 @@ async def _settled_kb(server: Server) -> int:
     found = []
     for _ in range(4):
         await asyncio.sleep(_SETTLE_S / 4)
-        found.append(proc.rss_kb(server.pid))
+        found.append(proc.rss_kb(server.serving_pid))
     return min(found)
 
 

@@ -38,7 +38,7 @@ async def _measure(
     groups = make()
     async with running(kind, setting) as server:
         flow = await saturate(server, groups, setting, window)
-        return {**flow.metrics(), "peak_rss_mb": proc.peak_rss_kb(server.pid) / 1024}
+        return {**flow.metrics(), "peak_rss_mb": proc.peak_rss_kb(server.serving_pid) / 1024}
 
 
 async def _fanout(kind: Kind, setting: Setting) -> Metrics:

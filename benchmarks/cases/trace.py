@@ -68,7 +68,7 @@ async def _replay(kind: Kind, setting: Setting) -> Metrics:
             "keys_per_s": keys / usage.wall_s,
             "updates_per_message": keys / len(group.readers[0].log),
             **busy(usage),
-            "peak_rss_mb": proc.peak_rss_kb(server.pid) / 1024,
+            "peak_rss_mb": proc.peak_rss_kb(server.serving_pid) / 1024,
         }
 
 
@@ -93,14 +93,14 @@ async def _join(kind: Kind, setting: Setting) -> Metrics:
         await asyncio.sleep(_SETTLE_S)
 
         crowd = [Reader(_DOCUMENT, kind.dialect, Inbox()) for _ in range(_CROWD)]
-        before = proc.rss_kb(server.pid)
+        before = proc.rss_kb(server.serving_pid)
         moment = server.moment()
         await asyncio.gather(*(reader.join(server) for reader in crowd))
         async with asyncio.timeout(_REPLAY_TIMEOUT_S):
             for reader in crowd:
                 await reader.joined.wait()
         all_s = moment.usage()
-        peak = proc.peak_rss_kb(server.pid)
+        peak = proc.peak_rss_kb(server.serving_pid)
         _check_joined(trace, crowd)
         for reader in crowd:
             reader.leave()

@@ -97,7 +97,7 @@ async def _typing(kind: Kind, setting: Setting) -> Metrics:
             for typist in typists.values():
                 typist.stop()
             await converge(server, groups)
-        peak = proc.peak_rss_kb(server.pid) / 1024
+        peak = proc.peak_rss_kb(server.serving_pid) / 1024
     times = sorted(t for group in groups for t in _latencies(group, typists, since))
     per_cent = statistics.quantiles(times, n=100)
     return {

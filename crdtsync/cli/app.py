@@ -14,7 +14,6 @@ from crdtsync.cli.documents import documents
 from crdtsync.cli.output import printable
 from crdtsync.cli.serve import serve
 from crdtsync.config.values import nearest
-from crdtsync.documents import DocumentError
 from crdtsync.errors import CrdtsyncError, OperatorError
 
 __all__ = ["Cli", "cli", "main"]
@@ -79,6 +78,8 @@ class Cli(Group):
 
 def _explain(error: BaseException) -> int:
     """Print what the operator has to know; re-raise what no operator can mend."""
+    from crdtsync.documents.model import DocumentError  # here: the supervisor needs none
+
     leaves = list(_leaves(error))
     for leaf in leaves:
         if isinstance(leaf, OperatorError):

@@ -2,16 +2,19 @@
 
 from collections import Counter
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
-from crdtsync import documents as library
 from crdtsync.cli.options import Command, json_option, with_config
 from crdtsync.cli.output import counted, note, print_json, printable
 from crdtsync.cli.stores import with_store
 from crdtsync.config import Resolved
 from crdtsync.errors import StoreError
-from crdtsync.store.base import Finding, Store
+from crdtsync.guarding import guard_of
+
+if TYPE_CHECKING:
+    from crdtsync.store.base import Finding, Store
 
 __all__ = ["check"]
 
@@ -31,8 +34,12 @@ def check(resolved: Resolved, *, repair: bool, as_json: bool) -> int:
     but --repair needs the store for itself. Exits with 0 where all is sound, 1 where something
     is damaged (repaired or not), 2 where it could not run.
     """
+    from crdtsync import documents as library
+    from crdtsync.store.base import Finding
+
     counts: Counter[str] = Counter()
     findings: list[Finding] = []
+    guard = guard_of(resolved.config.store)
 
     def add(finding: Finding) -> None:
         counts[finding.level] += 1
@@ -41,10 +48,12 @@ def check(resolved: Resolved, *, repair: bool, as_json: bool) -> int:
         elif finding.level != "ok":
             click.echo(_line(finding))
 
-    async def work(store: Store) -> None:
+    async def work(store: "Store") -> None:
         limits = resolved.config.limits
         try:
-            async for finding in library.check_store(store, repair=repair, limits=limits):
+            async for finding in library.check_store(
+                store, repair=repair, limits=limits, guard=guard
+            ):
                 add(finding)
         except StoreError as error:  # too damaged to go on: that is a finding, too
             add(Finding("", 0, "error", f"the check ended here: {error}"))
@@ -60,7 +69,7 @@ def check(resolved: Resolved, *, repair: bool, as_json: bool) -> int:
     return 1 if counts["error"] else 0
 
 
-def _line(finding: Finding) -> str:
+def _line(finding: "Finding") -> str:
     where = f"{finding.document} at {finding.sequence}" if finding.document else "the store"
     repaired = " (repaired)" if finding.repaired else ""
     return printable(f"{finding.level}: {where}: {finding.message}{repaired}")

@@ -4,10 +4,10 @@ import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from crdtsync import documents as library
 from crdtsync.cli.options import Command, json_option, with_config
 from crdtsync.cli.output import (
     counted,
@@ -19,11 +19,16 @@ from crdtsync.cli.output import (
     print_table,
     printable,
 )
+from crdtsync.cli.quarantine import quarantined, release
 from crdtsync.cli.stores import with_store
 from crdtsync.config import Resolved
-from crdtsync.documents import DocumentDetails, Exported, ExportFormat, Imported, RootDetails
 from crdtsync.errors import OperatorError
-from crdtsync.store.base import Damage, DocumentInfo, Store
+from crdtsync.guarding import guard_of
+
+# What needs the store or the CRDT is imported where it is called: `serve` has none of it.
+if TYPE_CHECKING:
+    from crdtsync.documents import DocumentDetails, Exported, ExportFormat, Imported, RootDetails
+    from crdtsync.store.base import Damage, DocumentInfo, Store
 
 __all__ = ["documents"]
 
@@ -32,9 +37,13 @@ __all__ = ["documents"]
 def documents() -> None:
     """List, show, export, import and delete documents.
 
-    Works on the store itself. `list`, `show` and `export` may run beside a server; `import` and
-    `delete` need the store for themselves.
+    Works on the store itself. `import` and `delete` need it for themselves; the others may run
+    beside a server.
     """
+
+
+for _command in (quarantined, release):
+    documents.add_command(_command)
 
 
 @documents.command("list", cls=Command)
@@ -55,18 +64,22 @@ def list_(resolved: Resolved, *, prefix: str, after: str, limit: int, as_json: b
     Where there are more than --limit, says with which --after to go on.
     """
 
-    async def work(store: Store) -> list[DocumentInfo]:
+    from crdtsync import documents as library
+
+    async def work(store: "Store") -> "list[DocumentInfo]":
         # One more than asked for tells whether there is a next page.
         return await library.list_documents(store, prefix=prefix, after=after, limit=limit + 1)
 
     found = with_store(resolved.config, work)
     page = found[:limit]
     rest = page[-1].name if len(found) > limit else None
+    shut_out = {record.document for record in guard_of(resolved.config.store).listed()}
     if as_json:
-        print_json({"documents": [asdict(info) for info in page], "next_after": rest})
+        entries = [asdict(info) | {"quarantined": info.name in shut_out} for info in page]
+        print_json({"documents": entries, "next_after": rest})
         return
     print_table(
-        ("NAME", "UPDATES", "SIZE", "CREATED", "UPDATED"),
+        ("NAME", "UPDATES", "SIZE", "CREATED", "UPDATED", "STATE"),
         (
             (
                 info.name,
@@ -74,6 +87,7 @@ def list_(resolved: Resolved, *, prefix: str, after: str, limit: int, as_json: b
                 human_bytes(info.checkpoint_bytes + info.log_bytes),
                 human_time(info.created_ms),
                 human_time(info.updated_ms),
+                "quarantined" if info.name in shut_out else "served",
             )
             for info in page
         ),
@@ -95,10 +109,15 @@ def show(resolved: Resolved, *, name: str, as_json: bool) -> None:
     A root is a shared type that the application gets by name: doc.getText('content').
     """
 
-    async def work(store: Store) -> DocumentDetails:
-        return await library.document_info(store, name, limits=resolved.config.limits)
+    from crdtsync import documents as library
 
-    details = with_store(resolved.config, work)
+    config = resolved.config
+    guard = guard_of(config.store)
+
+    async def work(store: "Store") -> "DocumentDetails":
+        return await library.document_info(store, name, limits=config.limits, guard=guard)
+
+    details = with_store(config, work)
     info = details.info
     if as_json:
         print_json(asdict(details))
@@ -119,6 +138,7 @@ def show(resolved: Resolved, *, name: str, as_json: bool) -> None:
             ("log", f"{human_bytes(info.log_bytes)}, {counted(info.log_records, 'update')}"),
             ("state", human_bytes(details.state_bytes)),
             ("clients", str(details.clients)),
+            *([("quarantined", details.quarantined)] if details.quarantined else []),
         ),
     )
     click.echo()
@@ -128,6 +148,8 @@ def show(resolved: Resolved, *, name: str, as_json: bool) -> None:
         right=("SIZE",),
     )
     _warn(details.damage)
+    if details.quarantined:
+        note("What is in it is not read: that may be what the server dies of.")
 
 
 @documents.command(cls=Command)
@@ -146,20 +168,25 @@ def show(resolved: Resolved, *, name: str, as_json: bool) -> None:
 )
 @with_config("Store")
 def export(
-    resolved: Resolved, *, name: str, format_: ExportFormat, root: str | None, output: str
+    resolved: Resolved, *, name: str, format_: "ExportFormat", root: str | None, output: str
 ) -> int:
     """Write a document to a file or to stdout.
 
-    Of a damaged document it writes what is sound, and exits with 1.
+    Of a damaged document it writes what is sound, and exits with 1. A quarantined one can be had
+    as an update only, which is put together from the stored bytes.
     """
+    from crdtsync import documents as library
+
     if root is not None and format_ == "update":
         raise click.UsageError("--root goes with --format json or text: an update is always whole")
     if format_ == "update" and output == "-" and on_terminal():
         raise click.UsageError("an update is binary: write it to a file with -o, or into a pipe")
 
-    async def work(store: Store) -> Exported:
+    guard = guard_of(resolved.config.store)
+
+    async def work(store: "Store") -> "Exported":
         return await library.export_document(
-            store, name, format=format_, root=root, limits=resolved.config.limits
+            store, name, format=format_, root=root, limits=resolved.config.limits, guard=guard
         )
 
     exported = with_store(resolved.config, work)
@@ -184,11 +211,16 @@ def import_(resolved: Resolved, *, name: str, file: str, merge: bool) -> None:
     The update is what Y.encodeStateAsUpdate(doc) or `export` gives; it is checked before anything
     is stored. A document that is already there is changed with --merge only.
     """
+    from crdtsync import documents as library
+
     limits = resolved.config.limits
+    guard = guard_of(resolved.config.store)
     update = _read(file, library.MAX_IMPORT_BYTES + 1)
 
-    async def work(store: Store) -> Imported:
-        return await library.import_document(store, name, update, merge=merge, limits=limits)
+    async def work(store: "Store") -> "Imported":
+        return await library.import_document(
+            store, name, update, merge=merge, limits=limits, guard=guard
+        )
 
     imported = with_store(resolved.config, work, read_only=False, create=True)
     if not imported.changed:
@@ -206,10 +238,12 @@ def import_(resolved: Resolved, *, name: str, file: str, merge: bool) -> None:
 def delete(resolved: Resolved, *, name: str, yes: bool) -> int:
     """Delete a document with its whole log, for good.
 
-    A client that still holds it brings its content back when it connects.
+    A client that still holds it brings its content back when it connects. A quarantined document
+    stays quarantined, by its name: release it, too, to use the name again.
     """
+    from crdtsync import documents as library
 
-    async def work(store: Store) -> bool:
+    async def work(store: "Store") -> bool:
         info = await store.info(name)
         if info is None:
             raise library.DocumentNotFound(f"there is no document {name!r}")
@@ -265,11 +299,11 @@ def _write(path: Path, data: bytes) -> None:
         raise OperatorError(f"can't write {path}: {error.strerror}") from None
 
 
-def _root_size(root: RootDetails) -> str:
+def _root_size(root: "RootDetails") -> str:
     return counted(root.size, "character") if root.kind == "text" else human_bytes(root.size)
 
 
-def _warn(damage: Damage | None) -> None:
+def _warn(damage: "Damage | None") -> None:
     if damage is not None:
         note(
             f"Damaged from sequence {damage.sequence} on ({damage.problem}): this is what comes "

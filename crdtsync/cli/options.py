@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 
 from crdtsync.config import CONFIG_VARIABLE, DEFAULT_FILE, GROUPS, OPTIONS, load
+from crdtsync.config.values import Switch
 
 __all__ = ["Command", "json_option", "with_config"]
 
@@ -57,11 +58,14 @@ def with_config(*groups: str) -> Callable[[Callable[..., Any]], Callable[..., An
         decorated: Callable[..., Any] = command
         for option in reversed(table):
             default = option.shown_default
+            switch = isinstance(option.kind, Switch)
+            opposite = f"--no-{option.flag.removeprefix('--')}"
             decorated = click.option(
-                option.flag,
+                f"{option.flag}/{opposite}" if switch else option.flag,
                 option.name,
                 cls=type("Option", (GroupedOption,), {"heading": option.group}),
-                metavar=option.kind.metavar,
+                metavar=option.kind.metavar or None,
+                default=None,
                 help=option.help + (f"  [default: {default}]" if default else ""),
             )(decorated)
         return click.option(

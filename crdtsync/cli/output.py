@@ -11,9 +11,6 @@ from datetime import UTC, datetime
 from typing import Final
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 __all__ = [
     "counted",
@@ -83,6 +80,10 @@ def print_table(
         for row in rows:
             click.echo("\t".join(printable(cell) for cell in row))
         return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")

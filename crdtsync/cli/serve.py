@@ -1,18 +1,17 @@
 """``crdtsync serve``: run a server until it is told to stop."""
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 import click
-from rich.console import Console
-from rich.panel import Panel
-from rich.text import Text
 
 from crdtsync.cli.logs import configure_logging
 from crdtsync.cli.options import Command, with_config
 from crdtsync.cli.output import on_terminal
 from crdtsync.config import GROUPS, Resolved
+from crdtsync.supervisor import can_supervise, supervise
 
 if TYPE_CHECKING:
     from crdtsync.server.serve import Listening
@@ -31,18 +30,30 @@ def serve(resolved: Resolved) -> None:
 
     Every option may also be a CRDTSYNC_* variable or a line of a TOML file: the command line
     wins over variables, they over the file. `crdtsync config` shows the outcome. SIGTERM and
-    Ctrl-C commit what has arrived, send the clients away to come back, and stop.
+    Ctrl-C commit what has arrived, send the clients away to come back, and stop. A server that
+    dies is started again by its supervisor, a small process that has the port meanwhile.
     """
-    # Here, because it takes half the start-up time of the commands that don't need it.
-    from crdtsync.server.serve import run
-
     config = resolved.config
     configure_logging(config.log_level, config.log_format)
+    notes: tuple[str, ...] = ()
+    supervised = None
+    if config.supervise and can_supervise():
+        supervised = supervise(config)  # returns in the serving process only
+    elif config.supervise:
+        notes = ("this system has no supervisor: a server that dies is not started again",)
+
+    # Here, because it takes half the start-up time of the commands that don't need it, and is
+    # what makes the serving process large.
+    from crdtsync.server.serve import run
 
     def started(listening: "Listening") -> None:
+        if supervised is not None and supervised.restarts:
+            log.warning("serving again; deaths so far: %d", supervised.restarts)
+            return
+        listening = replace(listening, notes=(*listening.notes, *notes))
         _announce(listening, host=config.host, as_log=config.log_format == "json")
 
-    run(config, started=started)
+    run(config, started=started, supervised=supervised)
 
 
 def _announce(listening: "Listening", *, host: str, as_log: bool) -> None:
@@ -63,6 +74,10 @@ def _announce(listening: "Listening", *, host: str, as_log: bool) -> None:
     lines = announcement(listening)
     connect = connect_lines(listening, host)
     if on_terminal():
+        from rich.console import Console
+        from rich.panel import Panel
+        from rich.text import Text
+
         body = Text("\n".join([*lines, *(["", *connect] if connect else [])]))
         Console().print(Panel(body, title="crdtsync", title_align="left", expand=False))
         return

@@ -1,13 +1,12 @@
 """Opening the configured store for a command, and running the command's coroutine."""
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
-
-import anyio
+from typing import TYPE_CHECKING, TypeVar
 
 from crdtsync.config import Config
-from crdtsync.store import open_store
-from crdtsync.store.base import Store
+
+if TYPE_CHECKING:
+    from crdtsync.store.base import Store
 
 __all__ = ["with_store"]
 
@@ -16,7 +15,7 @@ T = TypeVar("T")
 
 def with_store(
     config: Config,
-    work: Callable[[Store], Awaitable[T]],
+    work: Callable[["Store"], Awaitable[T]],
     *,
     read_only: bool = True,
     create: bool = False,
@@ -26,6 +25,10 @@ def with_store(
     Read-only works beside a running server; writing takes the store for itself, and raises
     ``StoreLocked`` where a server has it. A store that isn't there is only made with ``create``.
     """
+
+    import anyio  # here, for a supervisor would have it, too
+
+    from crdtsync.store import open_store
 
     async def run() -> T:
         # Opening for reading refuses memory: as well, in which nothing would be found or kept.

@@ -32,6 +32,8 @@ class Config:
     keyfile: str | None = None
     log_level: LogLevel = "info"
     log_format: LogFormat = "text"
+    supervise: bool = True
+    """Whether ``crdtsync serve`` has a supervisor; ``run`` and ``serve`` are handed theirs."""
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from crdtsync.config.model import Config
-from crdtsync.config.values import Choice, Duration, Integer, Kind, Size, Text, Value
+from crdtsync.config.values import Choice, Duration, Integer, Kind, Size, Switch, Text, Value
 
 __all__ = ["GROUPS", "OPTIONS", "Option"]
 
-GROUPS: Final = ("Listening", "Store", "Logging", "Limits")
+GROUPS: Final = ("Listening", "Store", "Process", "Logging", "Limits")
 
 _DEFAULTS: Final = Config()
 
@@ -131,6 +131,12 @@ OPTIONS: Final = (
         "Store",
         "What a committed edit survives: fsync, a power loss; os, a crash of the process; none, "
         "nothing.",
+    ),
+    Option(
+        "supervise",
+        Switch(),
+        "Process",
+        "Run the server below a small process that starts it again when it dies.",
     ),
     Option(
         "log_level",

@@ -20,6 +20,7 @@ __all__ = [
     "Integer",
     "Kind",
     "Size",
+    "Switch",
     "Text",
     "Value",
     "nearest",
@@ -138,6 +139,35 @@ class Choice:
 
     def show(self, value: Value) -> str:
         return str(value)
+
+
+_WORDS: Final = {"true": 1, "on": 1, "yes": 1, "1": 1, "false": 0, "off": 0, "no": 0, "0": 0}
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """On or off: ``true`` and ``false``, or ``on``, ``yes``, ``1`` and their opposites."""
+
+    metavar: str = ""
+    unit: str = ""
+
+    @property
+    def allowed(self) -> str:
+        return "true or false"
+
+    def from_text(self, text: str) -> Value:
+        word = _WORDS.get(text.strip().lower())
+        if word is None:
+            raise ValueError(f"is not {self.allowed}")
+        return bool(word)
+
+    def from_toml(self, value: object) -> Value:
+        if not isinstance(value, bool):
+            raise ValueError(f"has to be {self.allowed}, without quotes")
+        return value
+
+    def show(self, value: Value) -> str:
+        return "true" if value else "false"
 
 
 @dataclass(frozen=True, slots=True)

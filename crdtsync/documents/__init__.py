@@ -2,7 +2,7 @@
 
 Every function takes an entered ``Store``; those that only read work on a store opened
 read-only, beside a running server. Owns what ``list``, ``show``, ``export``, ``import``,
-``delete`` and ``check`` mean. Knows no terminal, no file and no adapter.
+``delete``, ``check`` and ``release`` mean. Knows no terminal, no file and no adapter.
 """
 
 from crdtsync.documents.checking import check_store
@@ -17,7 +17,8 @@ from crdtsync.documents.model import (
     Imported,
     RootDetails,
 )
-from crdtsync.documents.reading import document_info, export_document, list_documents
+from crdtsync.documents.quarantine import quarantined_documents, release_document
+from crdtsync.documents.reading import document_info, export_document, join_stored, list_documents
 from crdtsync.documents.writing import delete_document, import_document
 
 __all__ = [
@@ -35,5 +36,8 @@ __all__ = [
     "document_info",
     "export_document",
     "import_document",
+    "join_stored",
     "list_documents",
+    "quarantined_documents",
+    "release_document",
 ]

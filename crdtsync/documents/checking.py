@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from crdtsync.crdt import IntegrationError
 from crdtsync.documents.loading import open_loaded
 from crdtsync.errors import InvalidUpdate
+from crdtsync.guard import NO_GUARD, Guard
 from crdtsync.limits import Limits
 from crdtsync.store.base import DocumentInfo, Finding, Loaded, Store
 
@@ -12,13 +13,18 @@ __all__ = ["check_store"]
 
 
 async def check_store(
-    store: Store, *, repair: bool = False, limits: Limits | None = None
+    store: Store,
+    *,
+    repair: bool = False,
+    limits: Limits | None = None,
+    guard: Guard = NO_GUARD,
 ) -> AsyncIterator[Finding]:
     """Read everything, and yield what is wrong and one ``ok`` per sound document.
 
     First the store's own check (checksums, sequences; with ``repair`` it cuts damaged documents
     back), then every document as a server would load it: each stored update through the update
-    reader, onto the one before, and the whole reloaded from its state.
+    reader, onto the one before, and the whole reloaded from its state. A quarantined document
+    is not loaded.
     """
     unsound: set[str] = set()
     async for finding in store.check(repair=repair):
@@ -31,6 +37,10 @@ async def check_store(
     while page := await store.documents(after=after):
         after = page[-1].name
         for info in page:
+            record = guard.quarantined(info.name)
+            if record is not None:
+                yield Finding(info.name, info.sequence, "warning", f"not loaded: {record.reason}")
+                continue
             found = _load(info, await store.load(info.name), limits or Limits())
             if found.level != "ok" or info.name not in unsound:
                 yield found

@@ -58,6 +58,8 @@ class DocumentDetails:
     roots: tuple[RootDetails, ...]
     damage: Damage | None
     """Set where the rest describes the intact prefix only."""
+    quarantined: str = ""
+    """Why nobody gets it, and why its roots are not read; empty where it is served."""
 
 
 @dataclass(frozen=True, slots=True)

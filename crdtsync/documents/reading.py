@@ -13,11 +13,13 @@ from crdtsync.documents.model import (
     ExportFormat,
     RootDetails,
 )
+from crdtsync.documents.quarantine import refuse_quarantined
 from crdtsync.errors import InvalidUpdate
+from crdtsync.guard import NO_GUARD, Guard
 from crdtsync.limits import Limits
-from crdtsync.store.base import DocumentInfo, Store
+from crdtsync.store.base import DocumentInfo, Loaded, Store
 
-__all__ = ["document_info", "export_document", "list_documents"]
+__all__ = ["document_info", "export_document", "join_stored", "list_documents"]
 
 
 async def list_documents(
@@ -28,7 +30,7 @@ async def list_documents(
 
 
 async def document_info(
-    store: Store, name: str, *, limits: Limits | None = None
+    store: Store, name: str, *, limits: Limits | None = None, guard: Guard = NO_GUARD
 ) -> DocumentDetails:
     """Describe one document: metadata, size, and its roots with their kinds.
 
@@ -37,12 +39,18 @@ async def document_info(
     info = await stored_info(store, name)
     loaded = await store.load(name)
     document, damage = open_loaded(name, loaded, limits or Limits())
+    record = guard.quarantined(name)
+    if record is not None:
+        document.keep_verbatim(record.reason)
     state = whole_state(name, document)
+    clients = len(document.clocks)
+    if record is not None:
+        return DocumentDetails(info, len(state), clients, (), damage, record.reason)
     roots = tuple(
         RootDetails(root, content.kind, _size(name, content))
         for root, content in _roots(name, state).items()
     )
-    return DocumentDetails(info, len(state), len(document.clocks), roots, damage)
+    return DocumentDetails(info, len(state), clients, roots, damage)
 
 
 async def export_document(
@@ -52,15 +60,22 @@ async def export_document(
     format: ExportFormat = "update",
     root: str | None = None,
     limits: Limits | None = None,
+    guard: Guard = NO_GUARD,
 ) -> Exported:
     """Return a document as a v1 update, as JSON, or as the plain text of one root.
 
     ``root`` chooses one root; for ``text`` it may be left out where there is one text only.
     Raises ``DocumentNotFound``, also for a root, and ``DocumentError`` where the document can't
-    be read or has several texts.
+    be read or has several texts. A quarantined document can be had as an update only, which is
+    joined by its bytes.
     """
     await stored_info(store, name)
-    document, damage = open_loaded(name, await store.load(name), limits or Limits())
+    if format != "update":
+        refuse_quarantined(guard, name, "Export it as an update, which needs no reading")
+    loaded = await store.load(name)
+    if guard.quarantined(name) is not None:
+        return join_stored(name, loaded, limits)
+    document, damage = open_loaded(name, loaded, limits or Limits())
     state = whole_state(name, document)
     if format == "update":
         return Exported(state, damage)
@@ -73,6 +88,16 @@ async def export_document(
         values = {key: content.value for key, content in roots.items() if root in (None, key)}
         return Exported(_json(name, values), damage)
     return Exported(_text(name, roots, root).encode(), damage)
+
+
+def join_stored(name: str, loaded: Loaded, limits: Limits | None = None) -> Exported:
+    """Return a loaded document as an update, joined by its bytes: the CRDT gets nothing of it.
+
+    Raises ``DocumentError``.
+    """
+    document, damage = open_loaded(name, loaded, limits or Limits())
+    document.keep_verbatim("it is quarantined")
+    return Exported(whole_state(name, document), damage)
 
 
 def _roots(name: str, state: bytes) -> dict[str, RootExport]:

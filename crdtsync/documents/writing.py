@@ -6,7 +6,9 @@ from crdtsync.clock import Clock, SystemClock
 from crdtsync.document import Verdict
 from crdtsync.documents.loading import damaged, not_found, open_loaded, whole_state
 from crdtsync.documents.model import MAX_IMPORT_BYTES, DocumentError, DocumentExists, Imported
+from crdtsync.documents.quarantine import refuse_quarantined
 from crdtsync.errors import InvalidUpdate
+from crdtsync.guard import NO_GUARD, Guard
 from crdtsync.limits import Limits
 from crdtsync.protocol import check_document_name
 from crdtsync.store.base import Record, Store
@@ -25,16 +27,19 @@ async def import_document(
     author: str = "",
     limits: Limits | None = None,
     clock: Clock | None = None,
+    guard: Guard = NO_GUARD,
 ) -> Imported:
     """Commit an update to a new document, or with ``merge`` to one that is there.
 
     The sizes that a client's update is held to don't apply, so that every export can come back.
     Raises ``InvalidUpdate`` where the update is not a sound v1 update, or brings nothing to a new
     document; ``InvalidDocumentName``; ``DocumentExists`` without ``merge``; and
-    ``DocumentError`` where the update depends on edits that are not there.
+    ``DocumentError`` where the update depends on edits that are not there, or the document is
+    quarantined.
     """
     limits = limits or Limits()
     check_document_name(name, max_bytes=limits.max_document_name_bytes)
+    refuse_quarantined(guard, name, "Release it first")
     if len(update) > MAX_IMPORT_BYTES:
         raise InvalidUpdate(f"the update is over {MAX_IMPORT_BYTES} bytes")
     trusting = replace(limits, max_conflicts=1 << 62, max_update_clients=1 << 62)

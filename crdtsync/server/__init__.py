@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crdtsync.config import load
 from crdtsync.errors import OperatorError
+from crdtsync.guarding import guard_of
 from crdtsync.hub import Hub
 from crdtsync.server.asgi import create_app
 from crdtsync.store import open_store
@@ -47,7 +48,7 @@ class ConfiguredApp:
 def _configured() -> ASGIApp:
     config = load(env=os.environ).config
     store = open_store(config.store, durability=config.durability)
-    return create_app(Hub(store, limits=config.limits))
+    return create_app(Hub(store, limits=config.limits, guard=guard_of(config.store)))
 
 
 app = ConfiguredApp()

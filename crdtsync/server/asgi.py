@@ -22,7 +22,7 @@ from crdtsync.server.health import MAX_LOOP_LAG_S, Health
 from crdtsync.server.openapi import describe
 from crdtsync.server.page import Page
 from crdtsync.server.problems import exception_handlers
-from crdtsync.server.rest import API, Rest
+from crdtsync.server.rest import API, QUARANTINED, Rest
 from crdtsync.server.websocket import serve_document
 
 __all__ = ["create_app"]
@@ -96,6 +96,9 @@ def create_app(
         documents = Rest(hub, authenticator)
         routes.append(Route(f"{API}/documents", documents.documents))
         routes.append(Route(f"{API}/documents/{{name:document}}", documents.document))
+        routes.append(Route(QUARANTINED, documents.quarantined))
+        one = f"{QUARANTINED}/{{name:document}}"
+        routes.append(Route(one, documents.one_quarantined, methods=["GET", "DELETE"]))
     if metrics:
         routes.append(Route("/metrics", _metrics(hub)))
     if page:

@@ -58,7 +58,7 @@ class Health:
         names: tuple[Check, ...] = ("store", "loop", "draining")
         checks = {name: failures.get(name, "ok") for name in names}
         if not failures:
-            return _ok(checks)
+            return _ok(checks, restarts=self._hub.stats.restarts)
         return problem(
             503,
             "; ".join(f"{name}: {detail}" for name, detail in failures.items()),
@@ -98,8 +98,8 @@ class Health:
         return ""
 
 
-def _ok(checks: dict[Check, str]) -> Response:
+def _ok(checks: dict[Check, str], *, restarts: int = 0) -> Response:
     body: dict[str, object] = {"status": "ok"}
     if checks:
-        body["checks"] = checks
+        body |= {"checks": checks, "restarts": restarts}
     return JSONResponse(body, headers={"Cache-Control": "no-store"})

@@ -20,7 +20,14 @@ from picows import (
 
 from crdtsync.auth import ConnectRequest
 from crdtsync.connection import FRAME_OVERHEAD_BYTES, Connection
-from crdtsync.errors import CloseCode, CrdtsyncError, MessageTooLarge, RemoteError, close_reason
+from crdtsync.errors import (
+    CloseCode,
+    CrdtsyncError,
+    DocumentQuarantined,
+    MessageTooLarge,
+    RemoteError,
+    close_reason,
+)
 from crdtsync.protocol import document_name, permission_denied_frame
 from crdtsync.server.admission import admit, refusal
 from crdtsync.server.request import connect_request
@@ -306,7 +313,7 @@ class NativeLink(WSListener):
         code, kind, reason = refusal(error)
         hub.stats.rejected[kind] += 1
         self._early.clear()
-        if isinstance(error, RemoteError):
+        if isinstance(error, RemoteError | DocumentQuarantined):
             self._send(permission_denied_frame(reason))
             await asyncio.sleep(hub.limits.refusal_delay_s)
         self.close(code, reason)

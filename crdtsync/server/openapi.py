@@ -8,7 +8,7 @@ text says how to open one.
 from typing import Any, Final
 
 from crdtsync.server.problems import PROBLEM_MEDIA_TYPE
-from crdtsync.server.rest import API, DEFAULT_PAGE, FORMATS, MAX_PAGE
+from crdtsync.server.rest import API, DEFAULT_PAGE, FORMATS, MAX_PAGE, QUARANTINED
 
 __all__ = ["Json", "describe"]
 
@@ -30,6 +30,8 @@ def describe(*, version: str, root_path: str = "", metrics: bool = True, rest: b
     if rest:
         paths[f"{API}/documents"] = {"get": _DOCUMENTS}
         paths[f"{API}/documents/{{name}}"] = {"get": _DOCUMENT}
+        paths[QUARANTINED] = {"get": _QUARANTINED}
+        paths[f"{QUARANTINED}/{{name}}"] = {"get": _QUARANTINED_ONE, "delete": _RELEASE}
     if metrics:
         paths["/metrics"] = {"get": _METRICS}
     return {
@@ -85,13 +87,28 @@ _ENTRY: Final[Json] = {
     "updated": _TIME,
     "bytes": _COUNT | {"description": "What the store keeps."},
     "connections": _COUNT | {"description": "Clients at this moment."},
+    "quarantined": {"type": ["string", "null"], "description": "Why nobody gets it."},
 }
 _CHECK: Final = {"description": "`ok`, or what is wrong.", **_STRING}
 _CHECKS: Final = _object({"store": _CHECK, "loop": _CHECK, "draining": _CHECK})
 
 _SCHEMAS: Final[Json] = {
     "Document": _object(_ENTRY),
-    "Metadata": _object(_ENTRY | {"state_vector": {"type": "string", "contentEncoding": "base64"}}),
+    "Metadata": _object(
+        _ENTRY | {"state_vector": {"type": ["string", "null"], "contentEncoding": "base64"}}
+    ),
+    "Quarantined": _object(
+        {
+            "name": {"type": "string", "minLength": 1},
+            "since": _TIME,
+            "reason": _STRING,
+            "deaths": {
+                "type": "array",
+                "items": _object({"time": _TIME, "work": _STRING, "signal": _COUNT}),
+            },
+        }
+    ),
+    "QuarantinedList": _object({"documents": {"type": "array", "items": _ref("Quarantined")}}),
     "Page": _object(
         {
             "documents": {"type": "array", "items": _ref("Document")},
@@ -103,7 +120,13 @@ _SCHEMAS: Final[Json] = {
         }
     ),
     "Live": _object({"status": {"const": "ok"}}),
-    "Ready": _object({"status": {"const": "ok"}, "checks": _CHECKS}),
+    "Ready": _object(
+        {
+            "status": {"const": "ok"},
+            "checks": _CHECKS,
+            "restarts": _COUNT | {"description": "Deaths that the supervisor saw."},
+        }
+    ),
     "Problem": _object(
         {
             "type": {"type": "string", "format": "uri-reference"},
@@ -171,6 +194,13 @@ _DOCUMENTS: Final[Json] = {
         "503": _problem("Not at the moment."),
     },
 }
+_NAME: Final[Json] = {
+    "name": "name",
+    "in": "path",
+    "required": True,
+    "description": "The document's name, percent-encoded once; slashes may stay.",
+    "schema": {"type": "string", "minLength": 1},
+}
 _DOCUMENT: Final[Json] = {
     "operationId": "document",
     "summary": "Read one document",
@@ -180,13 +210,7 @@ _DOCUMENT: Final[Json] = {
     ),
     "security": _SECURITY,
     "parameters": [
-        {
-            "name": "name",
-            "in": "path",
-            "required": True,
-            "description": "The document's name, percent-encoded once; slashes may stay.",
-            "schema": {"type": "string", "minLength": 1},
-        },
+        _NAME,
         _query("format", "The representation.", {"type": "string", "enum": list(FORMATS)}),
         _query("root", "One root of the document: with `json` or `text`.", _STRING),
         {"name": "If-None-Match", "in": "header", "schema": _STRING},
@@ -214,7 +238,58 @@ _DOCUMENT: Final[Json] = {
         "403": _problem("You may not."),
         "404": _problem("There is no such document, or no such root in it."),
         "406": _problem("It can't be had in that form."),
+        "423": _problem("It is quarantined; the metadata can be had."),
         "500": _problem("The stored document is damaged, or can't be put together."),
         "503": _problem("Not at the moment."),
     },
+}
+_REFUSALS: Final[Json] = {
+    "400": _problem("The name is wrong."),
+    "401": _problem("Who are you?"),
+    "403": _problem("You may not."),
+    "404": _problem("No document of this name is quarantined."),
+    "503": _problem("Not at the moment."),
+}
+_QUARANTINED: Final[Json] = {
+    "operationId": "quarantined",
+    "summary": "List quarantined documents",
+    "description": "The documents that the server died over more than once. Nobody gets them.",
+    "security": _SECURITY,
+    "responses": {
+        "200": _body("All of them.", "application/json", _ref("QuarantinedList")),
+        "401": _problem("Who are you?"),
+        "403": _problem("You may not."),
+        "503": _problem("Not at the moment."),
+    },
+}
+_QUARANTINED_ONE: Final[Json] = {
+    "operationId": "quarantinedDocument",
+    "summary": "Read why a document is quarantined, or the document as it is stored",
+    "description": "The update is joined from the stored bytes, without the CRDT library.",
+    "security": _SECURITY,
+    "parameters": [
+        _NAME,
+        _query("format", "The representation.", {"type": "string", "enum": list(FORMATS)}),
+    ],
+    "responses": {
+        "200": {
+            "description": "The record, or the update.",
+            "content": {
+                "application/json": {"schema": _ref("Quarantined")},
+                "application/octet-stream": {
+                    "schema": {"description": "The whole document as one Yjs v1 update."}
+                },
+            },
+        },
+        "423": _problem("Its content can be had as an update only."),
+        "500": _problem("The stored document is damaged, or can't be put together."),
+        **_REFUSALS,
+    },
+}
+_RELEASE: Final[Json] = {
+    "operationId": "release",
+    "summary": "Serve a quarantined document again",
+    "security": _SECURITY,
+    "parameters": [_NAME],
+    "responses": {"204": {"description": "It is released."}, **_REFUSALS},
 }

@@ -113,7 +113,7 @@ async def _from_unavailable(request: Request, error: Exception) -> Response:
         error.http_status,
         str(error),
         code=error.kind,
-        headers={"Retry-After": str(RETRY_AFTER_S)},
+        headers={"Retry-After": str(RETRY_AFTER_S)} if error.http_status == 503 else None,
     )
 
 

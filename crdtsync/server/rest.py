@@ -1,5 +1,7 @@
 """Documents over HTTP, to read: the list, and each one as metadata, JSON, text or an update.
 
+Quarantined ones can be listed, had as stored, and released.
+
 Owns the URLs below ``/api/v1``, the choice of a representation and conditional requests.
 What a document holds comes from its room, so that a reader sees what clients see.
 """
@@ -12,11 +14,16 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal
 from urllib.parse import quote, urlencode
 
+import anyio.to_thread
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from crdtsync.auth import Authenticator
-from crdtsync.content import RootExport, export
+from crdtsync.content import RootExport
+from crdtsync.documents import join_stored
+from crdtsync.errors import DocumentQuarantined, Forbidden
+from crdtsync.gate import Principal
+from crdtsync.guard import Quarantined
 from crdtsync.hub import Hub
 from crdtsync.protocol import document_name
 from crdtsync.room import Room
@@ -25,10 +32,11 @@ from crdtsync.server.problems import Problem
 from crdtsync.server.request import encoded_path, scope_request, strip_prefix
 from crdtsync.store.base import DocumentInfo
 
-__all__ = ["API", "DEFAULT_PAGE", "MAX_PAGE", "Format", "Rest"]
+__all__ = ["API", "DEFAULT_PAGE", "MAX_PAGE", "QUARANTINED", "Format", "Rest"]
 
 API: Final = "/api/v1"
 DOCUMENTS: Final = f"{API}/documents"
+QUARANTINED: Final = f"{API}/quarantined"
 DEFAULT_PAGE = 100
 """Documents of one page of the list."""
 MAX_PAGE = 1000
@@ -66,7 +74,7 @@ class Rest:
         page, more = found[:limit], len(found) > limit
         base = request.scope.get("root_path", "")
         body: dict[str, Any] = {
-            "documents": [_entry(info, base, self._connections(info.name)) for info in page],
+            "documents": [self._entry(info, base) for info in page],
             "next": None,
         }
         headers = {"Cache-Control": "private, no-cache"}
@@ -91,6 +99,11 @@ class Rest:
         info = await self._hub.store.info(name)
         if info is None:
             raise Problem(404, "There is no document of this name.", code="unknown-document")
+        record = self._hub.guard.quarantined(name)
+        if record is not None and shape == "metadata":
+            entry = self._entry(info, request.scope.get("root_path", ""))
+            entry |= {"state_vector": None, "damage": None}
+            return JSONResponse(entry, headers={"Cache-Control": "private, no-cache"})
         async with self._hub.open(name) as room:
             return self._represent(request, room, info, shape, root)
 
@@ -110,24 +123,60 @@ class Rest:
         media_type = MEDIA_TYPES[shape]
         match shape:
             case "metadata":
-                entry = _entry(info, request.scope.get("root_path", ""), connections)
+                entry = self._entry(info, request.scope.get("root_path", ""))
                 entry["sequence"] = room.sequence
                 entry["state_vector"] = base64.b64encode(vector).decode()
                 entry["damage"] = room.damage or None
                 return JSONResponse(entry, headers=headers)
             case "json":
-                value = _json(export(room.state()), root)
+                value = _json(room.export(), root)
                 text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
                 return Response(text, media_type=media_type, headers=headers)
             case "text":
-                text = _text(export(room.state()), root)
+                text = _text(room.export(), root)
                 return Response(text, media_type=media_type, headers=headers)
             case "update":
                 headers["Content-Disposition"] = "attachment"
                 return Response(room.state(), media_type=media_type, headers=headers)
 
-    def _name(self, request: Request) -> str:
-        below = strip_prefix(encoded_path(request.scope), f"{DOCUMENTS}/")
+    # Quarantined documents
+
+    async def quarantined(self, request: Request) -> Response:
+        """List what the server died over, by name."""
+        await self._authenticate(request, "")
+        found = [_quarantined(record) for record in self._hub.guard.listed()]
+        return JSONResponse({"documents": found}, headers={"Cache-Control": "no-store"})
+
+    async def one_quarantined(self, request: Request) -> Response:
+        """Answer with one record, with the stored update, or release the document."""
+        name = self._name(request, QUARANTINED)
+        principal = await self._authenticate(request, name)
+        record = self._hub.guard.quarantined(name)
+        if record is None:
+            raise Problem(404, "No document of this name is quarantined.", code="not-quarantined")
+        if request.method == "DELETE":
+            if principal.read_only:
+                raise Forbidden("you may read here, and not release")
+            self._hub.guard.release(name)
+            return Response(status_code=204)
+        shape = _format(request)
+        if shape == "metadata":
+            return JSONResponse(_quarantined(record), headers={"Cache-Control": "no-store"})
+        if shape != "update":
+            raise DocumentQuarantined(record.reason)
+        loaded = await self._hub.store.load(name)
+        exported = await anyio.to_thread.run_sync(join_stored, name, loaded, self._hub.limits)
+        headers = {"Content-Disposition": "attachment", "X-Content-Type-Options": "nosniff"}
+        return Response(exported.data, media_type=MEDIA_TYPES["update"], headers=headers)
+
+    def _entry(self, info: DocumentInfo, base: str) -> dict[str, Any]:
+        entry = _entry(info, base, self._connections(info.name))
+        record = self._hub.guard.quarantined(info.name)
+        entry["quarantined"] = None if record is None else record.reason
+        return entry
+
+    def _name(self, request: Request, above: str = DOCUMENTS) -> str:
+        below = strip_prefix(encoded_path(request.scope), f"{above}/")
         if not below:
             raise Problem(400, "The document's name is empty.", code="invalid-document-name")
         # The slash in front is the one that a WebSocket's path has and a name has not.
@@ -137,8 +186,8 @@ class Rest:
         room = self._hub.rooms.get(name)
         return 0 if room is None else len(room.connections)
 
-    async def _authenticate(self, request: Request, document: str) -> None:
-        await admit(self._authenticator, scope_request(request.scope, document))
+    async def _authenticate(self, request: Request, document: str) -> Principal:
+        return await admit(self._authenticator, scope_request(request.scope, document))
 
 
 def _limit(text: str | None) -> int:
@@ -194,6 +243,18 @@ def _entry(info: DocumentInfo, base: str, connections: int) -> dict[str, Any]:
         "updated": _iso(info.updated_ms),
         "bytes": info.checkpoint_bytes + info.log_bytes,
         "connections": connections,
+    }
+
+
+def _quarantined(record: Quarantined) -> dict[str, Any]:
+    return {
+        "name": record.document,
+        "since": _iso(record.time_ms),
+        "reason": record.reason,
+        "deaths": [
+            {"time": _iso(each.time_ms), "work": each.work.name.lower(), "signal": each.signum}
+            for each in record.deaths
+        ],
     }
 
 

@@ -5,17 +5,17 @@ the adapters of a configuration are chosen.
 """
 
 import asyncio
-import errno
 import gc
 import logging
 import os
 import signal
 import socket
 import ssl
-import stat
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from hypercorn.app_wrappers import ASGIWrapper
@@ -25,13 +25,18 @@ from hypercorn.typing import ASGIFramework
 from crdtsync.auth import Authenticator, OpenAuthenticator
 from crdtsync.config import Config
 from crdtsync.engine import Change
-from crdtsync.errors import ConfigError, OperatorError
+from crdtsync.errors import ConfigError, StoreLocked
 from crdtsync.gate import Gate
+from crdtsync.guard import NO_GUARD, Guard
+from crdtsync.guarding import NOTE, DocumentGuard, ending_process, guard_folder
 from crdtsync.hub import Hub
 from crdtsync.server.asgi import create_app
 from crdtsync.server.frontdoor import FrontDoor, HttpServer
 from crdtsync.store import open_store
 from crdtsync.store.base import Store
+from crdtsync.store.locking import speak_for
+from crdtsync.supervisor import Supervised
+from crdtsync.supervisor.listen import BACKLOG, bind
 
 if TYPE_CHECKING:
     from crdtsync.server.native import NativeServer
@@ -40,11 +45,12 @@ __all__ = ["Listening", "run", "serve"]
 
 log = logging.getLogger("crdtsync")
 
-BACKLOG: Final = 2048
-PORT_ATTEMPTS: Final = 10
 HTTP_CLOSE_TIMEOUT_S: Final = 1.0
 SWITCH_INTERVAL_S: Final = 0.0005
 GC_THRESHOLD: Final = 20_000
+ENDING_WAIT_S: Final = 15.0
+"""How long a store is waited for whose server is about to end."""
+ENDING_POLL_S: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,12 +76,14 @@ def run(
     gate: Gate | None = None,
     on_change: Callable[[Change], Awaitable[None]] | None = None,
     started: Callable[[Listening], None] | None = None,
+    supervised: Supervised | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain; on uvloop where there is one.
 
     ``store`` takes the place of the configuration's, ``on_change`` is awaited for each committed
-    change, ``started`` is called once everything listens. Raises ``OperatorError`` where it
-    can't start, with one line that says what to do.
+    change, ``started`` is called once everything listens. ``supervised`` is what
+    ``crdtsync.supervise`` returned in this process, if it was called. Raises ``OperatorError``
+    where it can't start, with one line that says what to do.
     """
     # The store's thread has to get the interpreter back soon after a commit, and the collector
     # need not look at every hundredth update's short-lived objects.
@@ -96,6 +104,7 @@ def run(
                 gate=gate,
                 on_change=on_change,
                 started=started,
+                supervised=supervised,
             )
         )
 
@@ -109,6 +118,7 @@ async def serve(
     on_change: Callable[[Change], Awaitable[None]] | None = None,
     started: Callable[[Listening], None] | None = None,
     stop: asyncio.Event | None = None,
+    supervised: Supervised | None = None,
 ) -> None:
     """Do what ``run`` does, on a loop that runs already (asyncio's or uvloop's).
 
@@ -117,21 +127,82 @@ async def serve(
     config = config or Config()
     stop = stop or asyncio.Event()
     tls = config.ssl_context(alpn=("h2", "http/1.1"))
-    sockets = [] if config.unix_socket else _bind(config.host, config.port)
+    store = store or open_store(config.store, durability=config.durability)
+    folder = guard_folder(store.url)
+    if supervised is not None:
+        speak_for(supervised.pid)
+        folder = folder or supervised.folder
+        sockets = list(supervised.sockets)
+    else:
+        sockets = bind(config, ending=lambda: _ending(folder))
     try:
         hub = Hub(
-            store or open_store(config.store, durability=config.durability),
+            store,
             gate=gate,
             limits=config.limits,
             on_change=on_change,
+            guard=_guard(folder, supervised),
         )
-        async with hub:
+        async with AsyncExitStack() as stack:
+            await _enter(stack, hub, folder)
+            if supervised is not None:
+                hub.stats.restarts = supervised.restarts
+                _end_with(supervised, stop)
+                stack.callback(supervised.channel.close)
             await _serve_hub(
-                config, hub, authenticator or OpenAuthenticator(), sockets, tls, started, stop
+                config,
+                hub,
+                authenticator or OpenAuthenticator(),
+                sockets,
+                tls,
+                started,
+                stop,
+                supervised,
             )
     finally:
         for each in sockets:
             each.close()
+
+
+def _guard(folder: Path | None, supervised: Supervised | None) -> Guard:
+    if folder is None:
+        return NO_GUARD
+    return DocumentGuard(folder, ended=supervised.ended if supervised else (0, 0))
+
+
+def _ending(folder: Path | None) -> int:
+    return 0 if folder is None else ending_process(folder / NOTE)
+
+
+async def _enter(stack: AsyncExitStack, hub: Hub, folder: Path | None) -> None:
+    """Open the hub; wait for a store whose server is about to end."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + ENDING_WAIT_S
+    told = False
+    while True:
+        try:
+            await stack.enter_async_context(hub)
+            return
+        except StoreLocked:
+            ending = _ending(folder)
+            if not ending or loop.time() > deadline:
+                raise
+        if not told:
+            log.warning("process %d still ends: waiting for its store", ending)
+            told = True
+        await asyncio.sleep(ENDING_POLL_S)
+
+
+def _end_with(supervised: Supervised, stop: asyncio.Event) -> None:
+    """Stop where the supervisor is gone: nobody else would end this process."""
+    loop = asyncio.get_running_loop()
+
+    def gone() -> None:
+        loop.remove_reader(supervised.channel)
+        log.error("the supervisor (process %d) is gone: the server stops", supervised.pid)
+        stop.set()
+
+    loop.add_reader(supervised.channel, gone)
 
 
 async def _serve_hub(
@@ -142,18 +213,18 @@ async def _serve_hub(
     tls: ssl.SSLContext | None,
     started: Callable[[Listening], None] | None,
     stop: asyncio.Event,
+    supervised: Supervised | None,
 ) -> None:
     loop = asyncio.get_running_loop()
     app = create_app(hub, authenticator=authenticator, lifespan=False)
     http = HttpServer(ASGIWrapper(cast(ASGIFramework, app)), _hypercorn(config))
     native, notes = _native(config, hub, authenticator)
     make = native.adopt if native is not None else None
+    create = loop.create_unix_server if config.unix_socket else loop.create_server
     servers: list[asyncio.AbstractServer] = [
-        await loop.create_server(lambda: FrontDoor(http, make), sock=each, ssl=tls, backlog=BACKLOG)
+        await create(lambda: FrontDoor(http, make), sock=each, ssl=tls, backlog=BACKLOG)
         for each in sockets
     ]
-    if config.unix_socket:
-        servers.append(await _unix_server(loop, config.unix_socket, http, tls))
     for signum in (signal.SIGTERM, signal.SIGINT):
         _on_signal(loop, signum, stop)
     gc.freeze()  # what is here now stays: the collector need not look at it again
@@ -161,7 +232,7 @@ async def _serve_hub(
         scheme = "https" if tls else "http"
         started(
             Listening(
-                urls=tuple(_url(scheme, each) for each in sockets),
+                urls=() if config.unix_socket else tuple(_url(scheme, each) for each in sockets),
                 unix_socket=config.unix_socket,
                 store_url=hub.store.url,
                 durability=hub.store.durability,
@@ -170,6 +241,8 @@ async def _serve_hub(
                 notes=notes,
             )
         )
+    if supervised is not None:
+        supervised.ready(guard_folder(hub.store.url) or supervised.folder)
     await stop.wait()
     log.info("stopping: committing and sending clients away to come back")
     for server in servers:
@@ -219,115 +292,11 @@ def _on_signal(loop: asyncio.AbstractEventLoop, signum: int, stop: asyncio.Event
         log.debug("signal %d can't be handled here", signum)
 
 
-async def _unix_server(
-    loop: asyncio.AbstractEventLoop,
-    path: str,
-    http: HttpServer,
-    tls: ssl.SSLContext | None,
-) -> asyncio.AbstractServer:
-    _clear_stale_socket(path)
-    try:
-        return await loop.create_unix_server(
-            lambda: FrontDoor(http, None),
-            path,
-            ssl=tls,
-            backlog=BACKLOG,
-        )
-    except OSError as error:
-        raise OperatorError(
-            f"can't listen on {path}: {error.strerror or error}",
-            hint="Remove the file if no server uses it, or choose another with --uds",
-        ) from None
-
-
 def _remove(path: str) -> None:
     try:
         os.unlink(path)
     except FileNotFoundError:
         log.debug("%s is gone already", path)
-
-
-def _clear_stale_socket(path: str) -> None:
-    """Remove the socket of a server that is gone; raise where one still answers."""
-    if not os.path.exists(path) or not stat.S_ISSOCK(os.stat(path).st_mode):
-        return  # nothing there, or something that isn't ours to remove: binding says so
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(path)
-        except OSError:
-            os.unlink(path)
-            return
-    raise OperatorError(
-        f"another server listens on {path}",
-        hint="Stop the other server, or choose another path with --uds",
-    )
-
-
-def _bind(host: str, port: int) -> list[socket.socket]:
-    """Bind every address of a host, all on one port.
-
-    Raises ``OperatorError`` where none can be had.
-    """
-    for _ in range(PORT_ATTEMPTS - 1):
-        try:
-            return _bind_once(host, port)
-        except OperatorError:
-            if port:
-                raise
-            # Port 0: what the first address got may be taken on the second.
-    return _bind_once(host, port)
-
-
-def _bind_once(host: str, port: int) -> list[socket.socket]:
-    try:
-        found = socket.getaddrinfo(
-            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-    except OSError as error:
-        raise OperatorError(
-            f"can't find the address of {host!r}: {error.strerror or error}",
-            hint="Set --host to an address of this machine",
-        ) from None
-    bound: list[socket.socket] = []
-    problem: OSError | None = None
-    seen: set[object] = set()
-    for family, kind, protocol, _, address in found:
-        if address in seen:
-            continue
-        seen.add(address)
-        try:
-            each = socket.socket(family, kind, protocol)
-        except OSError as error:
-            problem = error
-            continue
-        try:
-            if sys.platform != "win32":
-                each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                each.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            chosen = bound[0].getsockname()[1] if bound else port
-            each.bind((address[0], chosen, *address[2:]))
-            each.setblocking(False)
-        except OSError as error:
-            each.close()
-            problem = error
-            if error.errno == errno.EADDRINUSE:
-                break  # half of "localhost" would be another server's
-            continue
-        bound.append(each)
-    if problem is not None and (not bound or problem.errno == errno.EADDRINUSE):
-        for each in bound:
-            each.close()
-        if problem.errno == errno.EADDRINUSE:
-            raise OperatorError(
-                f"port {port} on {host} is in use",
-                hint="Stop the other server, or choose another port with --port (0: any)",
-            )
-        raise OperatorError(
-            f"can't listen on {host}:{port}: {problem.strerror or problem}",
-            hint="Set --host to an address of this machine and --port to one above 1023",
-        )
-    return bound
 
 
 def _url(scheme: str, bound: socket.socket) -> str:

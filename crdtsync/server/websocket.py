@@ -18,7 +18,14 @@ from starlette.types import Message, Receive, Scope, Send
 
 from crdtsync.auth import Authenticator
 from crdtsync.connection import Connection
-from crdtsync.errors import CloseCode, CrdtsyncError, MessageTooLarge, RemoteError, close_reason
+from crdtsync.errors import (
+    CloseCode,
+    CrdtsyncError,
+    DocumentQuarantined,
+    MessageTooLarge,
+    RemoteError,
+    close_reason,
+)
 from crdtsync.hub import Hub
 from crdtsync.protocol import QUERY_AWARENESS, document_name, permission_denied_frame
 from crdtsync.server.admission import admit, refusal
@@ -227,7 +234,7 @@ async def _refuse(receive: Receive, send: Send, hub: Hub, error: CrdtsyncError) 
     code, kind, reason = refusal(error)
     hub.stats.rejected[kind] += 1
     try:
-        if isinstance(error, RemoteError):
+        if isinstance(error, RemoteError | DocumentQuarantined):
             await send({"type": "websocket.send", "bytes": permission_denied_frame(reason)})
             await anyio.sleep(hub.limits.refusal_delay_s)
         await send({"type": "websocket.close", "code": int(code), "reason": close_reason(reason)})

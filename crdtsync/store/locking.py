@@ -9,9 +9,18 @@ from filelock import FileLock, Timeout
 
 from crdtsync.errors import StoreLocked
 
-__all__ = ["StoreLock"]
+__all__ = ["StoreLock", "speak_for"]
 
 logger = logging.getLogger("crdtsync.store")
+
+
+_spoken_for = 0
+
+
+def speak_for(pid: int) -> None:
+    """Name another process as the owner of this one's stores: the one that is to be ended."""
+    global _spoken_for
+    _spoken_for = pid
 
 
 class StoreLock:
@@ -42,7 +51,7 @@ class StoreLock:
                 hint=f"Stop {by}, or choose another store: each one serves one process.",
             ) from None
         try:
-            self._owner.write_text(f"{os.getpid()}\n")
+            self._owner.write_text(f"{_spoken_for or os.getpid()}\n")
         except OSError as error:  # only a nicer message depends on it
             logger.warning("can't note the store's owner in %s: %s", self._owner, error)
 

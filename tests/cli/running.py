@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.processes import kill
+
 TIMEOUT_S = 30.0
 
 
@@ -72,11 +74,11 @@ def server(cwd: Path, *args: str) -> Iterator[Server]:
         stderr=subprocess.PIPE,
         text=True,
     )
-    watchdog = threading.Timer(TIMEOUT_S, process.kill)
+    watchdog = threading.Timer(TIMEOUT_S, kill, (process,))
     watchdog.start()
     try:
         yield Server(process)
     finally:
         watchdog.cancel()
-        process.kill()
+        kill(process)
         process.communicate()

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crdtsync.config.options import OPTIONS, Option
-from crdtsync.config.values import Choice, Duration, Integer, Kind, Size, Text
+from crdtsync.config.values import Choice, Duration, Integer, Kind, Size, Switch, Text
 
 SIZE = Size(0, 1 << 40)
 TIME = Duration(0, 1e6)
@@ -115,7 +115,10 @@ def test_toml_types(kind: Kind, value: object, expected: object) -> None:
 @pytest.mark.parametrize("kind", [option.kind for option in OPTIONS], ids=lambda k: repr(k))
 @pytest.mark.parametrize("value", [True, [], {}, float("nan"), float("inf"), 10**400, None])
 def test_toml_wrong_types(kind: Kind, value: object) -> None:
-    """Booleans, lists, tables, nan and huge numbers are no option's value."""
+    """Lists, tables, nan and huge numbers are no option's value, booleans a switch's only."""
+    if value is True and isinstance(kind, Switch):
+        assert kind.from_toml(value) is True
+        return
     with pytest.raises(ValueError, match=r"is not|has to be"):
         kind.from_toml(value)
 
@@ -130,6 +133,24 @@ def test_choice_suggestion() -> None:
     """A misspelt word is refused with all words and the nearest."""
     with pytest.raises(ValueError, match=r"one of fsync, os, none; did you mean fsync\?"):
         Choice(("fsync", "os", "none")).from_text("fsnc")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("true", True), ("False", False), ("on", True), ("off", False), ("1", True), (" no ", False)],
+)
+def test_switches(text: str, expected: bool) -> None:
+    """On and off have several words on a command line, and one each in TOML."""
+    assert Switch().from_text(text) is expected
+    assert Switch().from_toml(expected) is expected
+    assert Switch().from_text(Switch().show(expected)) is expected
+
+
+@pytest.mark.parametrize("text", ["", "2", "maybe", "truee"])
+def test_switch_garbage(text: str) -> None:
+    """What is neither on nor off is refused."""
+    with pytest.raises(ValueError, match="is not true or false"):
+        Switch().from_text(text)
 
 
 @pytest.mark.parametrize("text", ["", "a\0b"])

@@ -29,6 +29,7 @@ from crdtsync.protocol import (
     step_2_frame,
     update_frame,
 )
+from tests.processes import kill
 
 REPOSITORY = Path(__file__).parents[2]
 DOCS = REPOSITORY / "docs"
@@ -84,11 +85,11 @@ def environment(**extra: str) -> dict[str, str]:
 class Process:
     """A Python program that runs beside the test; its output can be waited for."""
 
-    def __init__(self, *arguments: str, cwd: Path) -> None:
+    def __init__(self, *arguments: str, cwd: Path, **variables: str) -> None:
         self._process = subprocess.Popen(
             [sys.executable, *arguments],
             cwd=cwd,
-            env=environment(),
+            env=environment() | variables,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -104,6 +105,11 @@ class Process:
         for line in self._process.stdout:
             self._lines.put(line)
         self._lines.put(None)
+
+    @property
+    def pid(self) -> int:
+        """The process that was started; of a server, its supervisor."""
+        return self._process.pid
 
     @property
     def ended(self) -> bool:
@@ -123,18 +129,31 @@ class Process:
             if match := re.search(pattern, line):
                 return match
 
+    def send(self, signum: signal.Signals) -> None:
+        """Send a signal."""
+        self._process.send_signal(signum)
+
+    def wait(self) -> int:
+        """Wait for the end; return the exit code."""
+        code = self._process.wait(TIMEOUT_S)
+        self._reader.join(TIMEOUT_S)
+        while not self._lines.empty():
+            self.output += self._lines.get() or ""
+        return code
+
     def stop(self, signum: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and return the exit code."""
-        if not self.ended:
+        if signum is signal.SIGKILL:
+            kill(self._process)
+        elif not self.ended:
             self._process.send_signal(signum)
-        return self._process.wait(TIMEOUT_S)
+        return self.wait()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.wait(TIMEOUT_S)
+        kill(self._process)
         self._reader.join()
 
 
@@ -190,6 +209,10 @@ class Client:
         self._socket.send(step_1_frame(self.doc.get_state()))
         self.receive_until(lambda: {SyncStep1, SyncStep2} <= {type(m) for m in self.messages})
         return self
+
+    def ask(self, vector: bytes) -> None:
+        """Send a step 1 for a state vector."""
+        self._socket.send(step_1_frame(vector))
 
     def edit(self, change: Callable[[], object]) -> None:
         """Change the document, and send that."""

@@ -33,11 +33,10 @@ def titled(example: tuple[str, str]) -> str:
 def test_examples(example: tuple[str, str], tmp_path: Path) -> None:
     """Each example is a whole program that ends, and prints exactly what stands below it."""
     program, expected = example
-    if "run(Config(" in program:  # serves until it is stopped
+    if re.search(r"\brun\([Cc]onfig\b", program):  # serves until it is stopped
         program = program.replace("port=1234", "port=0")
-        program = program.replace(
-            'SQLiteStore("notes.db"))', 'SQLiteStore("notes.db"), started=print)'
-        )
+        for last in ('SQLiteStore("notes.db"))', "supervise(config))"):
+            program = program.replace(last, f"{last[:-1]}, started=print)")
         with Process("-c", program, cwd=tmp_path) as process:
             process.wait_for("Listening")
             assert process.stop() == 0

@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Self
 
+from tests.processes import kill
+
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parent.parent
 NODE_MODULES = HERE / "node_modules"
@@ -127,10 +129,9 @@ class Server:
         return self._process.wait(STOP_TIMEOUT_S)
 
     def kill(self) -> None:
-        """End the process at once (SIGKILL): nothing of it runs any more after this."""
+        """End the server at once (SIGKILL): nothing of it runs any more after this."""
         assert self._process is not None
-        self._process.kill()
-        self._process.wait(STOP_TIMEOUT_S)
+        kill(self._process)
 
     def restart(self) -> None:
         """Start again on the same port and store; stop first where it still runs."""

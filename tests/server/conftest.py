@@ -1,11 +1,13 @@
 """Fixtures: both event loops, a hub with a store in memory, an HTTP client of its application."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
 import pycrdt
 import pytest
 
+from crdtsync.guarding import DocumentGuard
 from crdtsync.hub import Hub
 from crdtsync.server.asgi import create_app
 from crdtsync.store.memory import MemoryStore
@@ -18,9 +20,9 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def hub() -> AsyncIterator[Hub]:
+async def hub(tmp_path: Path) -> AsyncIterator[Hub]:
     """An open hub."""
-    async with Hub(MemoryStore()) as hub:
+    async with Hub(MemoryStore(), guard=DocumentGuard(tmp_path / "guard")) as hub:
         yield hub
 
 

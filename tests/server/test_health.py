@@ -31,6 +31,7 @@ async def test_ready(http: httpx.AsyncClient) -> None:
     assert response.json() == {
         "status": "ok",
         "checks": {"store": "ok", "loop": "ok", "draining": "ok"},
+        "restarts": 0,
     }
     assert response.headers["cache-control"] == "no-store"
 

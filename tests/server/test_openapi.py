@@ -9,6 +9,7 @@ import pytest
 from starlette.routing import Route
 
 from crdtsync.gate import Principal
+from crdtsync.guard import MAX_DEATHS, Work
 from crdtsync.hub import Hub
 from crdtsync.server.asgi import create_app
 
@@ -23,6 +24,8 @@ PATHS = {
     "/api/v1/openapi.json": [""],
     "/api/v1/documents": ["", "?limit=1", "?limit=0"],
     "/api/v1/documents/{name}": ["", "?format=json", "?format=text", "?format=update", "?root=x"],
+    "/api/v1/quarantined": [""],
+    "/api/v1/quarantined/{name}": ["", "?format=update", "?format=json"],
 }
 
 
@@ -31,6 +34,9 @@ async def description(hub: Hub, http: httpx.AsyncClient) -> dict[str, Any]:
     """The description, of a server with a document called ``a``."""
     await hub.edit("a", sample().get_update(), Principal())
     await hub.edit("b", sample().get_update(), Principal())
+    await hub.edit("bad", sample().get_update(), Principal())
+    for _ in range(MAX_DEATHS):
+        hub.guard.suspect("bad", Work.INTEGRATING, 11)
     response = await http.get("/api/v1/openapi.json")
     return dict(response.json())
 
@@ -76,7 +82,8 @@ async def test_responses_match(
     description: dict[str, Any], http: httpx.AsyncClient, path: str, query: str
 ) -> None:
     """Each answer's status, media type and body are what the description promises."""
-    response = await http.get(path.replace("{name}", "a") + query)
+    name = "bad" if "quarantined" in path else "a"
+    response = await http.get(path.replace("{name}", name) + query)
     promised = description["paths"][path]["get"]["responses"][str(response.status_code)]
     media_type = response.headers["content-type"].partition(";")[0]
     schema = promised["content"][media_type]["schema"]

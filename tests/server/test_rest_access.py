@@ -5,6 +5,7 @@ import pytest
 from crdtsync.auth import ConnectRequest
 from crdtsync.errors import Forbidden, Unauthenticated, Unavailable
 from crdtsync.gate import Principal
+from crdtsync.guard import MAX_DEATHS, Work
 from crdtsync.hub import Hub
 from crdtsync.server.asgi import create_app
 
@@ -73,3 +74,30 @@ async def test_probes_and_metrics_want_no_token(hub: Hub) -> None:
     async with asgi_client(app) as client:
         for path in ("/health/live", "/health/ready", "/metrics", "/api/v1/openapi.json", "/"):
             assert (await client.get(path)).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/api/v1/quarantined", "/api/v1/quarantined/d"])
+async def test_quarantined_documents_are_asked_for(hub: Hub, path: str) -> None:
+    """The routes of quarantined documents want a token like all others."""
+    app = create_app(hub, authenticator=Doorkeeper(), lifespan=False)
+    async with asgi_client(app) as client:
+        is_problem(await client.get(path), 401, "unauthenticated")
+        is_problem(await client.delete(f"{path}/d"), 401, "unauthenticated")
+
+
+async def test_who_may_only_read_releases_nothing(hub: Hub) -> None:
+    """Releasing is for who may write."""
+
+    class Viewers:
+        async def authenticate(self, request: ConnectRequest) -> Principal:
+            return Principal(id="viewer", read_only=request.token != "editor")
+
+    for _ in range(MAX_DEATHS):
+        hub.guard.suspect("d", Work.INTEGRATING, 11)
+    app = create_app(hub, authenticator=Viewers(), lifespan=False)
+    async with asgi_client(app) as client:
+        is_problem(await client.delete("/api/v1/quarantined/d"), 403, "forbidden")
+        assert hub.guard.quarantined("d") is not None
+        answer = await client.delete("/api/v1/quarantined/d", params={"token": "editor"})
+        assert answer.status_code == 204
+    assert hub.guard.quarantined("d") is None

@@ -21,6 +21,7 @@ from crdtsync.protocol import (
     step_2_frame,
     update_frame,
 )
+from tests.processes import kill
 from tests.traces.histories import NAME
 
 __all__ = ["Peer", "Reader", "Server"]
@@ -60,7 +61,10 @@ class Server:
     def end(self, how: signal.Signals) -> None:
         """End it; asked politely, it says 0."""
         assert self._process is not None
-        self._process.send_signal(how)
+        if how is signal.SIGKILL:
+            kill(self._process)
+        else:
+            self._process.send_signal(how)
         code = self._process.wait(STOP_S)
         assert code == (0 if how is signal.SIGTERM else -how), code
 
@@ -77,8 +81,7 @@ class Server:
             yield server
         finally:
             assert server._process is not None
-            server._process.kill()
-            server._process.wait()
+            kill(server._process)
 
 
 def _masked(payload: bytes) -> bytes:

@@ -1,0 +1,145 @@
+"""Binding what a server listens on: before anything large is imported, and by one place.
+
+Owns what an operator is told where a port or a path can't be had.
+"""
+
+import errno
+import os
+import socket
+import stat
+import sys
+import time
+from collections.abc import Callable
+from typing import Final
+
+from crdtsync.config import Config
+from crdtsync.errors import OperatorError
+
+__all__ = ["BACKLOG", "bind"]
+
+BACKLOG: Final = 2048
+"""Connections that wait to be taken; during a restart, all of them."""
+PORT_ATTEMPTS: Final = 10
+ENDING_WAIT_S: Final = 15.0
+"""How long a port is waited for where its server is about to end."""
+
+
+def bind(config: Config, *, ending: Callable[[], int] = lambda: 0) -> list[socket.socket]:
+    """Listen on all that a configuration names: a unix socket, or every address of a host.
+
+    At once, before a server is there to take what comes: a port that is only bound can be bound
+    again by another program.
+
+    ``ending`` says which process has the port and is about to give it back, if one is. Raises
+    ``OperatorError``.
+    """
+    deadline = time.monotonic() + ENDING_WAIT_S
+    while True:
+        try:
+            if config.unix_socket:
+                return [_bind_unix(config.unix_socket)]
+            return _bind(config.host, config.port)
+        except OperatorError:
+            if not ending() or time.monotonic() > deadline:
+                raise
+        time.sleep(0.02)
+
+
+def _bind_unix(path: str) -> socket.socket:
+    _clear_stale_socket(path)
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        bound.bind(path)
+        bound.listen(BACKLOG)
+        bound.setblocking(False)
+    except OSError as error:
+        bound.close()
+        raise OperatorError(
+            f"can't listen on {path}: {error.strerror or error}",
+            hint="Remove the file if no server uses it, or choose another with --uds",
+        ) from None
+    return bound
+
+
+def _clear_stale_socket(path: str) -> None:
+    """Remove the socket of a server that is gone; raise where one still answers."""
+    if not os.path.exists(path) or not stat.S_ISSOCK(os.stat(path).st_mode):
+        return  # nothing there, or something that isn't ours to remove: binding says so
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            os.unlink(path)
+            return
+    raise OperatorError(
+        f"another server listens on {path}",
+        hint="Stop the other server, or choose another path with --uds",
+    )
+
+
+def _bind(host: str, port: int) -> list[socket.socket]:
+    """Bind every address of a host, all on one port.
+
+    Raises ``OperatorError`` where none can be had.
+    """
+    for _ in range(PORT_ATTEMPTS - 1):
+        try:
+            return _bind_once(host, port)
+        except OperatorError:
+            if port:
+                raise
+            # Port 0: what the first address got may be taken on the second.
+    return _bind_once(host, port)
+
+
+def _bind_once(host: str, port: int) -> list[socket.socket]:
+    try:
+        found = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except OSError as error:
+        raise OperatorError(
+            f"can't find the address of {host!r}: {error.strerror or error}",
+            hint="Set --host to an address of this machine",
+        ) from None
+    bound: list[socket.socket] = []
+    problem: OSError | None = None
+    seen: set[object] = set()
+    for family, kind, protocol, _, address in found:
+        if address in seen:
+            continue
+        seen.add(address)
+        try:
+            each = socket.socket(family, kind, protocol)
+        except OSError as error:
+            problem = error
+            continue
+        try:
+            if sys.platform != "win32":
+                each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                each.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            chosen = bound[0].getsockname()[1] if bound else port
+            each.bind((address[0], chosen, *address[2:]))
+            each.listen(BACKLOG)
+            each.setblocking(False)
+        except OSError as error:
+            each.close()
+            problem = error
+            if error.errno == errno.EADDRINUSE:
+                break  # half of "localhost" would be another server's
+            continue
+        bound.append(each)
+    if problem is not None and (not bound or problem.errno == errno.EADDRINUSE):
+        for each in bound:
+            each.close()
+        if problem.errno == errno.EADDRINUSE:
+            raise OperatorError(
+                f"port {port} on {host} is in use",
+                hint="Stop the other server, or choose another port with --port (0: any)",
+            )
+        raise OperatorError(
+            f"can't listen on {host}:{port}: {problem.strerror or problem}",
+            hint="Set --host to an address of this machine and --port to one above 1023",
+        )
+    return bound

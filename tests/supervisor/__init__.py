@@ -1,0 +1,1 @@
+"""The supervisor, the note and quarantined documents."""

@@ -1,0 +1,188 @@
+"""``crdtsync serve`` when its serving process dies: soon back, on its port, with everything."""
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.cli.running import run
+from tests.docs.kit import TIMEOUT_S, Client, Process, serving
+from tests.processes import serving_process, wait_gone
+
+DEADLY = Path(__file__).with_name("deadly.py")
+BACK_S = 10.0
+"""Far more than it takes, on a machine that does other things, without compiled modules."""
+
+
+def store_url(kind: str, folder: Path) -> str:
+    return "memory:" if kind == "memory" else f"{kind}:{folder / 'store'}"
+
+
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGSEGV])
+@pytest.mark.parametrize("kind", ["sqlite", "file"])
+def test_a_dead_server_is_back(
+    tmp_path: Path,
+    kind: str,
+    signum: signal.Signals,
+    record_property: Callable[[str, object], None],
+) -> None:
+    """Who comes right after the death waits, and then gets all that anyone ever saw."""
+    with serving(tmp_path, "--store", store_url(kind, tmp_path)) as (process, url):
+        with Client(f"{url}/d?ack=1") as ann:
+            ann.sync()
+            ann.append("before it died")
+            ann.receive()  # it is stored
+            dead = serving_process(process.pid)
+            begin = time.monotonic()
+            os.kill(dead, signum)
+            ann.closed()
+        with Client(f"{url}/d") as bob:  # connects once: the port never refuses
+            assert str(bob.sync().text) == "before it died"
+            took = time.monotonic() - begin
+            bob.append(" and after")
+        assert took < BACK_S
+        record_property("seconds", took)
+        assert serving_process(process.pid) != dead
+        assert f"signal {int(signum)}" in process.wait_for(r"the server \(process").string
+        assert process.stop() == 0
+    options = ("--store", store_url(kind, tmp_path))
+    with serving(tmp_path, *options) as (_, url), Client(f"{url}/d") as eve:
+        assert str(eve.sync().text) == "before it died and after"
+
+
+def test_restarts_are_counted(tmp_path: Path) -> None:
+    """Metrics and health say how often the server died; the announcement is not repeated."""
+    httpx = pytest.importorskip("httpx")
+    with serving(tmp_path) as (process, url):
+        http = url.replace("ws:", "http:")
+        for _ in range(2):
+            os.kill(serving_process(process.pid), signal.SIGKILL)
+            assert httpx.get(f"{http}/health/live", timeout=TIMEOUT_S).status_code == 200
+        assert httpx.get(f"{http}/health/ready").json()["restarts"] == 2
+        assert "crdtsync_restarts_total 2.0" in httpx.get(f"{http}/metrics").text
+        assert process.stop() == 0
+    assert process.output.count("listening on") == 1
+
+
+def test_the_supervisor_is_small(tmp_path: Path) -> None:
+    """It loads nothing of what serves: no CRDT, no transport, no event loop, no store."""
+    with serving(tmp_path, "--store", "memory:") as (process, _):
+        loaded = {Path(each.path).name for each in psutil.Process(process.pid).memory_maps()}
+        served = psutil.Process(serving_process(process.pid)).memory_maps()
+    heavy = ("pycrdt", "picows", "loop.cpython", "sqlite3")
+    assert [name for name in loaded if any(each in name for each in heavy)] == []
+    for each in heavy:
+        assert any(each in Path(found.path).name for found in served), each
+
+
+@pytest.mark.parametrize("store", ["sqlite:store", "memory:"])
+def test_no_orphan_is_left(tmp_path: Path, store: str) -> None:
+    """Without its supervisor the server commits, says good-bye to its clients, and ends."""
+    with serving(tmp_path, "--store", store) as (process, url), Client(f"{url}/d") as ann:
+        ann.sync()
+        server = psutil.Process(serving_process(process.pid))
+        os.kill(process.pid, signal.SIGKILL)
+        assert ann.closed().code == 1012
+        wait_gone(server, TIMEOUT_S)
+
+
+def test_the_next_server_waits_for_the_orphan(tmp_path: Path) -> None:
+    """Started on the same store and port while the old server ends, the new one waits for both."""
+    options = ("--store", "sqlite:store")
+    with serving(tmp_path, *options) as (process, url), Client(f"{url}/d") as ann:
+        ann.sync()
+        ann.append("kept")
+        port = url.rpartition(":")[2]
+        orphan = psutil.Process(serving_process(process.pid))
+        os.kill(process.pid, signal.SIGKILL)
+        arguments = ("-m", "crdtsync", "serve", "--host", "127.0.0.1", "--port", port, *options)
+        with Process(*arguments, cwd=tmp_path) as second:
+            second.wait_for("listening on")
+            with Client(f"{url}/d") as bob:
+                assert str(bob.sync().text) == "kept"
+            wait_gone(orphan, TIMEOUT_S)
+            assert second.stop() == 0
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_is_passed_on(tmp_path: Path, signum: signal.Signals) -> None:
+    """The drain is the server's: clients hear 1012, the exit code is 0, nothing is left."""
+    with serving(tmp_path) as (process, url), Client(f"{url}/d") as ann:
+        ann.sync()
+        server = psutil.Process(serving_process(process.pid))
+        process.send(signum)
+        assert ann.closed().code == 1012
+        assert process.stop(signum) == 0  # a second signal changes nothing
+        wait_gone(server, TIMEOUT_S)
+    assert "Traceback" not in process.output
+
+
+def test_a_stopping_server_takes_nobody_new(tmp_path: Path) -> None:
+    """Once it was told to stop the port refuses: nobody waits for a server that won't come."""
+    with serving(tmp_path, "--store", "memory:") as (process, url):
+        port = int(url.rpartition(":")[2])
+        assert process.stop() == 0
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), TIMEOUT_S)
+
+
+def test_ending_the_serving_process_itself(tmp_path: Path) -> None:
+    """SIGTERM to the serving process is a stop, not a death."""
+    with serving(tmp_path, "--store", "memory:") as (process, _):
+        os.kill(serving_process(process.pid), signal.SIGTERM)
+        process.wait_for("stopping")
+        assert process.wait() == 0
+
+
+def test_a_wrong_configuration_is_told_once(tmp_path: Path) -> None:
+    """What the serving process can't start with ends both, with one line and exit code 2."""
+    (tmp_path / "file").touch()
+    result = run("serve", "--port", "0", "--store", "sqlite:file/x.db", cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stderr.count(b"\n") == 1
+
+
+def test_it_gives_up(tmp_path: Path) -> None:
+    """A server that dies at every start, over no document, is given up with a line and a 1."""
+    arguments = (str(DEADLY), "serve", "--host", "127.0.0.1", "--port", "0", "--store", "memory:")
+    with Process(*arguments, cwd=tmp_path, DEADLY="start") as process:
+        process.wait_for(r"crdtsync: the server died 8 times within 10 s of its start.*SIGSEGV")
+        assert process.wait() == 1
+    assert process.output.count("it is started again") == 7
+
+
+def test_a_stop_between_two_lives(tmp_path: Path) -> None:
+    """Told to stop while it waits with the next start, the supervisor ends with 0."""
+    arguments = (str(DEADLY), "serve", "--host", "127.0.0.1", "--port", "0", "--store", "memory:")
+    with Process(*arguments, cwd=tmp_path, DEADLY="start", DELAY="600") as process:
+        process.wait_for("it is started again in 600 s")
+        assert process.stop() == 0
+        assert "Traceback" not in process.output
+
+
+def test_without_a_supervisor(tmp_path: Path) -> None:
+    """``--no-supervise`` runs one process, whose death is its end."""
+    with serving(tmp_path, "--store", "memory:", "--no-supervise") as (process, _):
+        assert psutil.Process(process.pid).children() == []
+        os.kill(process.pid, signal.SIGSEGV)
+        assert process.wait() == -signal.SIGSEGV
+
+
+def test_a_unix_socket_outlives_the_server(tmp_path: Path) -> None:
+    """A unix socket is the supervisor's, too: it answers after a death."""
+    arguments = ("-m", "crdtsync", "serve", "--uds", "s", "--store", "memory:")
+    with Process(*arguments, cwd=tmp_path) as process:
+        process.wait_for("listening on unix socket")
+        os.kill(serving_process(process.pid), signal.SIGKILL)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(TIMEOUT_S)
+            client.connect(str(tmp_path / "s"))
+            client.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert client.recv(64).startswith(b"HTTP/1.1 200")
+        assert process.stop() == 0
+    assert not (tmp_path / "s").exists()
