@@ -21,6 +21,9 @@ from benchmarks.load import Setting
 from benchmarks.report import write
 from benchmarks.results import RESULTS, Result, table, verdicts
 from benchmarks.servers import KINDS, PEERS, Kind, ServerFailed
+from benchmarks.strain import STRAINS
+from benchmarks.strain.command import strain
+from benchmarks.strain.report import write_strain
 
 
 @click.group()
@@ -144,10 +147,14 @@ def run(
         click.echo(f"{verdicts(case, result)}\n" if case.targets else "")
 
 
+main.add_command(strain)
+
+
 @main.command()
 def report() -> None:
     """Write docs/benchmarks.md and the charts from the kept results."""
     click.echo(f"reported: {', '.join(write(RESULTS))}")
+    write_strain({name: each.what for name, each in STRAINS.items()})
 
 
 if __name__ == "__main__":

@@ -29,6 +29,8 @@ log = logging.getLogger("crdtsync")
 
 FRAME_OVERHEAD_BYTES: Final = 64
 """What a waiting frame costs beside its bytes."""
+READ_HERE_BYTES: Final = 128 * 1024
+"""A larger frame is read on a thread: its update may take 20 ms a megabyte, or much more."""
 _SLOTS: Final = 1 << 16
 
 
@@ -67,6 +69,7 @@ class Connection:
         "_backlog",
         "_backlog_bytes",
         "_reading_paused",
+        "_waiting",
         "acknowledge",
         "alive",
         "asked_s",
@@ -78,10 +81,12 @@ class Connection:
         "denials",
         "doubted_s",
         "free",
+        "ignored",
         "link",
         "live",
         "owed",
         "owes_step_1",
+        "parts",
         "principal",
         "room",
         "send",
@@ -121,16 +126,22 @@ class Connection:
         """Something was sent to it since the last look."""
         self.owed: dict[type, Event] = {}
         """While blocked: what it asked for, the newest of each kind; answered when it drains."""
+        self.parts: list[tuple[bytes, bool]] = []
+        """While blocked: what is left of a large answer, the last first; updates, which are the
+        document's own for all that ask, and whether it is the step 2."""
         self.owes_step_1 = False
         """Whether the room has something to ask it for, but not now."""
         self.asked_s = float("-inf")
         """When it was last asked for what an update of its lacked."""
         self.denials = 0
+        self.ignored = 0
+        """Messages since the last ping that mean nothing to a server."""
         self.free = False
         """Whether it may write, whatever it writes."""
         self._backlog: list[bytes] = []
         self._backlog_bytes = 0
         self._reading_paused = False
+        self._waiting = True  # for the room to load, or a large frame to be read
         Connection._count += 1
         self.slot = Connection._count % _SLOTS
         """Spreads periodic work over time."""
@@ -142,7 +153,7 @@ class Connection:
         self.alive = True
         if self.closed:
             return
-        if not self.live:
+        if self._waiting:
             self._keep(frame)
             return
         room = self.room
@@ -153,16 +164,47 @@ class Connection:
                 found = self.session.read_update(update, structs=room.detailed)
                 room.receive_update(self, update, found)
                 return
-            for event in self.session.receive(frame, structs=room.detailed):
-                room.handle(self, event)
-                if self.closed:  # by what it just did
-                    break  # type: ignore[unreachable] # it is not
+            if len(frame) > READ_HERE_BYTES:
+                self._waiting = True
+                room.engine.read_apart(self, frame)
+                return
+            self._take(self.session.receive(frame, structs=room.detailed))
         except RemoteError as error:
             self.refuse(error)
         except IntegrationError as error:
-            room.stats.integration_errors += 1
-            log.error("document %r can't be read: %s", room.name, error)
-            self.close(CloseCode.INTERNAL_ERROR, "the document can't be read")
+            self._unreadable(error)
+
+    def _take(self, events: list[Event]) -> None:
+        for event in events:
+            self.room.handle(self, event)
+            if self.closed:  # by what it just did
+                break
+
+    def read(self, frame: bytes) -> list[Event] | RemoteError:
+        """Read a large frame, on any thread; ``was_read`` takes what this returns."""
+        try:
+            return self.session.receive(frame, structs=self.room.detailed)
+        except RemoteError as error:
+            return error
+
+    def was_read(self, found: list[Event] | RemoteError) -> None:
+        """Take what a large frame was, then what came behind it."""
+        if self.closed:
+            return
+        try:
+            if isinstance(found, RemoteError):
+                raise found
+            self._take(found)
+        except RemoteError as error:
+            self.refuse(error)
+        except IntegrationError as error:
+            self._unreadable(error)
+        self._take_backlog()
+
+    def _unreadable(self, error: IntegrationError) -> None:
+        self.room.stats.integration_errors += 1
+        log.error("document %r can't be read: %s", self.room.name, error)
+        self.close(CloseCode.INTERNAL_ERROR, "the document can't be read")
 
     def receive_text(self) -> None:
         """Take note of a text message: there are none in this protocol."""
@@ -251,6 +293,10 @@ class Connection:
         """Handle what came while the room was loading."""
         self.live = True
         self.free = self.room.open_to_all and not self.principal.read_only
+        self._take_backlog()
+
+    def _take_backlog(self) -> None:
+        self._waiting = False
         backlog, self._backlog = self._backlog, []
         self._backlog_bytes = 0
         self.resume_reading()

@@ -359,6 +359,10 @@ class Document:
         """Return updates that bring a client with ``state_vector`` up to what is committed."""
         return self._committed.diff(state_vector, self.clocks)
 
+    def prepare(self) -> None:
+        """Make ahead of time what newcomers will ask for. May be called on another thread."""
+        self._committed.prepare(self.clocks)
+
     def integrate(self) -> None:
         """Fold the log's tail into the state."""
         self._committed.integrate()

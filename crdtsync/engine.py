@@ -50,6 +50,10 @@ class Engine(Protocol):
         """Stop reading from a connection until less is pending."""
         ...
 
+    def read_apart(self, connection: Connection, frame: bytes) -> None:
+        """Let ``connection.read`` read a frame on a thread; hand ``was_read`` what it found."""
+        ...
+
     def later(self, delay_s: float, call: Callable[[], None]) -> None:
         """Call something after a while."""
         ...

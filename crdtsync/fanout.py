@@ -10,19 +10,25 @@ Owns who gets which committed update and awareness state, and when. Invariants:
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
 
 from crdtsync.awareness import AwarenessTable, Entry, encode_entries
 from crdtsync.clock import Clock
 from crdtsync.connection import Connection
 from crdtsync.limits import Limits
-from crdtsync.protocol import KEEPALIVE, awareness_frame, update_frame
+from crdtsync.protocol import KEEPALIVE, awareness_frame, step_2_frame, update_frame
 from crdtsync.slicing import join_updates
 from crdtsync.stats import Stats
 from crdtsync.structs import Layout
 
 __all__ = ["Committed", "Fanout"]
+
+
+AWARENESS_FRAME_COST_BYTES: Final = 8 * 1024
+"""What sending a frame costs beside its bytes, in bytes."""
+AWARENESS_SLICE_BYTES: Final = 2 * 1024 * 1024
+"""What of one flush is sent without a break: some 2 ms."""
 
 
 class Committed(NamedTuple):
@@ -49,6 +55,7 @@ class Fanout:
         "_state",
         "_stats",
         "awareness",
+        "awareness_due_s",
         "connections",
         "position",
     )
@@ -68,6 +75,8 @@ class Fanout:
         self._log_bytes = 0
         self.awareness = AwarenessTable(limits)
         self._flushed = 0
+        self.awareness_due_s = float("-inf")
+        """When awareness may go out again."""
 
     # Updates
 
@@ -119,10 +128,17 @@ class Fanout:
         if not connection.live:
             return
         version = connection.awareness_version
+        if connection.parts:  # what was committed since they began follows behind them
+            cursor = connection.cursor
+            self._go_on(connection)
+            connection.cursor, connection.awareness_version = cursor, version
+            if connection.blocked:
+                return
         while connection.cursor < self.position:
             cursor = connection.cursor
             if not self._log or cursor < self._log_start:
-                frames = [update_frame(update) for update in self._state()]
+                connection.parts = [(update, False) for update in reversed(self._state())]
+                frames = []
                 end = self.position
             else:
                 group: list[Committed] = []
@@ -145,6 +161,7 @@ class Fanout:
             connection.cursor = end
             for frame in frames:
                 self.direct(connection, frame)
+            self._go_on(connection)
             if connection.blocked:  # again: what it lacks starts behind what it just got
                 connection.cursor = end
                 connection.awareness_version = version
@@ -159,6 +176,21 @@ class Fanout:
         self.connections.remove(connection)
         if connection.blocked:
             self._trim()
+
+    def answer(self, connection: Connection, updates: Sequence[bytes]) -> None:
+        """Send updates as an answer: the last as step 2, the others as update messages.
+
+        What the socket does not take waits as it is, not as frames: many who ask for a large
+        document at once cost one document.
+        """
+        parts = [(update, False) for update in updates[:-1]]
+        connection.parts = [(updates[-1], True), *reversed(parts)]
+        self._go_on(connection)
+
+    def _go_on(self, connection: Connection) -> None:
+        while connection.parts and not connection.blocked:
+            update, step_2 = connection.parts.pop()
+            self.direct(connection, step_2_frame(update) if step_2 else update_frame(update))
 
     def _trim(self) -> None:
         """Forget what no cursor points at."""
@@ -192,17 +224,30 @@ class Fanout:
 
     # Awareness
 
-    def flush_awareness(self) -> None:
-        """Send the awareness states that changed since the last call, to everybody."""
-        changed = self.awareness.changed_since(self._flushed)
-        self._flushed = self.awareness.version
-        frames = self._awareness_frames(changed)
-        for connection in self.connections:
+    def flush_awareness(self) -> Iterator[None]:
+        """Send the awareness states that changed since the last call, to everybody.
+
+        Goes on with the next slice of connections when it is asked for the next item.
+        """
+        version = self.awareness.version
+        frames = self._awareness_frames(self.awareness.changed_since(self._flushed))
+        receivers = list(self.connections)
+        cost = sum(len(frame) + AWARENESS_FRAME_COST_BYTES for frame in frames)
+        pause_s = cost * len(receivers) / self._limits.awareness_bytes_per_s
+        self.awareness_due_s = self._clock.monotonic_s() + pause_s
+        sent = 0
+        for connection in receivers:
             for frame in frames:
-                if not connection.blocked:
+                if not (connection.blocked or connection.closed):
                     connection.send(frame)
                     connection.sent = True
-        self._stats.awareness_out += len(frames) * len(self.connections)
+            sent += cost
+            if sent >= AWARENESS_SLICE_BYTES:
+                sent = 0
+                yield
+        # Not before: who blocked meanwhile may not have had its turn.
+        self._flushed = version
+        self._stats.awareness_out += len(frames) * len(receivers)
 
     def greet_awareness(self, connection: Connection, *, always: bool) -> None:
         """Send every present state to one connection; an empty message if ``always``."""

@@ -11,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 
 from crdtsync.connection import Connection
@@ -59,15 +60,21 @@ class Housekeeping:
         self._stirred[room] = None
 
     async def run_awareness(self) -> None:
-        """Flush awareness, at most once per tick."""
+        """Flush awareness, at most once per tick; large rooms less often, see ``Limits``."""
         interval_s = self._hub.limits.awareness_interval_s
         while True:
             if not self._stirred:
                 self._wake = anyio.Event()
                 await self._wake.wait()
             stirred, self._stirred = self._stirred, {}
+            now_s = self._hub.clock.monotonic_s()
             for room in stirred:
-                room.fanout.flush_awareness()
+                fanout = room.fanout
+                if now_s < fanout.awareness_due_s:
+                    self._stirred[room] = None
+                    continue
+                for _ in fanout.flush_awareness():
+                    await anyio.lowlevel.checkpoint()
             await anyio.sleep(interval_s)
 
     # Checkpoints
@@ -103,6 +110,7 @@ class Housekeeping:
                     document.keep_verbatim(f"pycrdt can't carry it: {error}")
                     snapshot, mark = document.snapshot(), room.log_mark()
                 document.proven(snapshot)
+                await anyio.to_thread.run_sync(document.prepare)
                 state = snapshot.state
             if document.verbatim and not verbatim:
                 self._hub.stats.integration_errors += 1
@@ -175,6 +183,7 @@ class Housekeeping:
                 _give_up(connection)
                 return
             connection.alive = False
+            connection.ignored = 0
             connection.link.ping()
 
     def _doubt(self, connection: Connection, now_s: float) -> None:

@@ -14,10 +14,11 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import anyio
 import anyio.abc
+import anyio.to_thread
 
 from crdtsync.batch import Editor
 from crdtsync.clock import Clock, SystemClock
@@ -48,6 +49,9 @@ from crdtsync.update import scan
 __all__ = ["Hub"]
 
 log = logging.getLogger("crdtsync")
+
+LOAD_HERE_BYTES: Final = 256 * 1024
+"""A larger document is put together in a thread: some 20 ms a megabyte, or a multiple of it."""
 
 Errand = Callable[[], Coroutine[object, object, None]]
 
@@ -87,6 +91,7 @@ class Hub:
         self.housekeeping = Housekeeping(self)
         self._errands: list[Errand] = []
         self._errand: anyio.Event
+        self._one_large: anyio.CapacityLimiter
         self._waiting: dict[str, list[anyio.Event]] = {}
 
     async def __aenter__(self) -> Self:
@@ -96,6 +101,7 @@ class Hub:
             stack.callback(self.guard.close)
             self._tasks = await stack.enter_async_context(anyio.create_task_group())
             self._errand = anyio.Event()
+            self._one_large = anyio.CapacityLimiter(1)
             self._tasks.start_soon(self._run_errands)
             self._tasks.start_soon(self._committer.run)
             self._tasks.start_soon(self.housekeeping.run)
@@ -149,6 +155,21 @@ class Hub:
                 call()
 
         self.spawn(wait)
+
+    def read_apart(self, connection: Connection, frame: bytes) -> None:
+        """Have a thread read a large frame: what comes behind it waits, all others don't."""
+
+        async def read() -> None:
+            try:
+                found = await anyio.to_thread.run_sync(
+                    connection.read, frame, limiter=self._one_large
+                )
+                connection.was_read(found)
+            except Exception:
+                log.exception("a message could not be handled")
+                connection.close(CloseCode.INTERNAL_ERROR, "the server failed to handle a message")
+
+        self.spawn(read)
 
     def spawn(self, function: Errand) -> None:
         """Run something in the background, for as long as the hub is open."""
@@ -215,7 +236,12 @@ class Hub:
     async def _load(self, room: Room) -> None:
         try:
             loaded = await self.store.load(room.name)
-            document, sequence, problem = self._replay(loaded, room.watch)
+            if _size(loaded) <= LOAD_HERE_BYTES:
+                document, sequence, problem = self._replay(loaded, room.watch)
+            else:
+                document, sequence, problem = await anyio.to_thread.run_sync(
+                    self._replay, loaded, room.watch, limiter=self._one_large
+                )
         except StoreError as error:
             self.stats.store_errors["load"] += 1
             log.error("cannot load document %r: %s", room.name, error)
@@ -260,6 +286,8 @@ class Hub:
             except InvalidUpdate as error:
                 return document, sequence, _read_only(f"sequence {record.sequence}: {error}")
             sequence = record.sequence
+        if _size(loaded) > LOAD_HERE_BYTES:
+            document.diff(b"\x00")  # for the first to ask
         return document, sequence, problem
 
     def abandon(self, room: Room, reason: str) -> None:
@@ -352,6 +380,11 @@ class Hub:
             log.warning("not everything was checkpointed in time; the log has it all")
         for room in list(self.rooms.values()):
             room.close_connections(CloseCode.SERVICE_RESTART, "the server is restarting")
+
+
+def _size(loaded: Loaded) -> int:
+    state = loaded.checkpoint.state if loaded.checkpoint else b""
+    return len(state) + sum(len(record.update) for record in loaded.records)
 
 
 def _read_only(problem: str) -> str:

@@ -53,6 +53,12 @@ class Limits:
     """Awareness states of one document, and entries of one awareness message."""
     max_awareness_bytes: int = 64 * 1024
     """One client's awareness state, as JSON in UTF-8."""
+    max_ignored_messages: int = 1_000
+    """Messages of one connection, between two pings, that mean nothing to a server; above, it
+    is closed."""
+    awareness_bytes_per_s: int = 128 * 1024 * 1024
+    """Presence sent to all connections of one document together, each frame counted with 8 KiB
+    on top; where there is more, its frames go out less often."""
     max_connections: int = 100_000
     """Connections of the whole server."""
     commit_interval_s: float = 0.0025

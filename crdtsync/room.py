@@ -13,12 +13,12 @@ from crdtsync.connection import Connection
 from crdtsync.content import RootExport, export
 from crdtsync.document import Document, Verdict
 from crdtsync.engine import Engine
-from crdtsync.errors import CloseCode, Forbidden
+from crdtsync.errors import CloseCode, Forbidden, TooManyRequests
 from crdtsync.fanout import Committed, Fanout
 from crdtsync.gate import Deny, Gate, Principal, ReadWriteGate
 from crdtsync.guard import NO_WATCH, Watch
 from crdtsync.limits import Limits
-from crdtsync.protocol import EMPTY_STEP_2, step_1_frame, step_2_frame, update_frame
+from crdtsync.protocol import step_1_frame
 from crdtsync.session import (
     AwarenessReceived,
     AwarenessRequested,
@@ -29,7 +29,7 @@ from crdtsync.session import (
 )
 from crdtsync.stats import Stats
 from crdtsync.store.base import Record
-from crdtsync.structs import Scan
+from crdtsync.structs import EMPTY_UPDATE, Scan
 
 __all__ = ["Room"]
 
@@ -232,6 +232,9 @@ class Room:
                 self.fanout.greet_awareness(connection, always=True)
             case Ignored(kind):
                 self.stats.messages_ignored[kind] += 1
+                connection.ignored += 1
+                if connection.ignored > self.limits.max_ignored_messages:
+                    raise TooManyRequests("too many messages that mean nothing to a server")
 
     def receive_update(
         self, connection: Connection, update: bytes, found: Scan, *, step_2: bool = False
@@ -307,13 +310,10 @@ class Room:
             self.engine.throttle(source)
 
     def _answer(self, connection: Connection, state_vector: bytes) -> None:
-        """Answer a step 1: all but the last update as update messages, the last as step 2."""
+        """Answer a step 1."""
         updates = self.document.diff(state_vector)
         self.active_s = self.clock.monotonic_s()
-        direct = self.fanout.direct
-        for update in updates[:-1]:
-            direct(connection, update_frame(update))
-        direct(connection, step_2_frame(updates[-1]) if updates else EMPTY_STEP_2)
+        self.fanout.answer(connection, updates or [EMPTY_UPDATE])
 
     # Commit
 

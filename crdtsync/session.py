@@ -6,7 +6,7 @@ remembers only what the protocol makes it remember.
 
 from dataclasses import dataclass
 
-from crdtsync.awareness import Entry, read_entries
+from crdtsync.awareness import Entry, read_entries, read_single
 from crdtsync.keystroke import Typist
 from crdtsync.limits import Limits
 from crdtsync.protocol import (
@@ -106,6 +106,11 @@ class Session:
         Raises ``MalformedMessage``, ``InvalidUpdate`` or ``MessageTooLarge``. Nothing of a
         frame counts where any part of it is bad.
         """
+        if frame[:1] == b"\x01":  # a cursor has moved: in a large room most of what there is
+            entry = read_single(frame, self._limits)
+            if entry is not None:
+                first, self._heard_awareness = not self._heard_awareness, True
+                return [AwarenessReceived([entry], first)]
         events: list[Event] = []
         for message in decode_frame(frame):
             match message:

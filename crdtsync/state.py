@@ -67,7 +67,7 @@ class CommittedState:
         self._applied: list[Part] = []  # and what went into the replica since
         self._tail: list[Part] = []
         self._replica: Replica | None = None
-        self._pieces: list[bytes] | None = None
+        self._pieces: tuple[bytes, list[bytes]] | None = None  # of which state
         self._diffs: dict[bytes, bytes] = {}
         self.tail_updates = 0
         """Updates that wait to be integrated."""
@@ -144,9 +144,7 @@ class CommittedState:
         """
         if state_vector == b"\x00":
             base = self._cached_base()
-            if self._pieces is None:
-                self._pieces = self._cut(base, clocks)
-            return [*self._pieces, *self._compact_tail(clocks)]
+            return [*self._cut_base(base, clocks), *self._compact_tail(clocks)]
         known = self._diffs.get(state_vector)
         if known is None:
             known = self._make_diff(state_vector)
@@ -155,6 +153,20 @@ class CommittedState:
                     self._diffs.clear()
                 self._diffs[state_vector] = known
         return self._cut(known, clocks)
+
+    def prepare(self, clocks: Mapping[int, int]) -> None:
+        """Cut the state for newcomers ahead of time. May be called on another thread."""
+        base = self._base
+        if base is not None:
+            self._cut_base(base, dict(clocks))
+
+    def _cut_base(self, base: bytes, clocks: Mapping[int, int]) -> list[bytes]:
+        known = self._pieces
+        if known is not None and known[0] is base:
+            return known[1]
+        pieces = self._cut(base, clocks)
+        self._pieces = base, pieces
+        return pieces
 
     def _make_diff(self, state_vector: bytes) -> bytes:
         self.integrate()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import resource
 
 from benchmarks import proc, servers
 from benchmarks.cases.base import Better, Case, Column, Metrics, Target
 from benchmarks.cases.trace import check_text
 from benchmarks.clients import Client, Inbox, Reader, Writer, join_all
 from benchmarks.edits import FIRST_CLIENT, Trace, load_trace
+from benchmarks.files import allow_files
 from benchmarks.load import Setting, running
 from benchmarks.servers import Kind, Server
 
@@ -30,17 +30,9 @@ async def _settled_kb(server: Server) -> int:
     return min(found)
 
 
-def _allow_files(wanted: int) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < wanted:
-        if hard != resource.RLIM_INFINITY and hard < wanted:
-            raise RuntimeError(f"{wanted} open files needed, the limit is {hard}")
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
 async def _idle_kb(kind: Kind, setting: Setting) -> float:
     """Return KiB per idle connection."""
-    _allow_files(_CONNECTIONS + _SPARE_FILES)
+    allow_files(_CONNECTIONS + _SPARE_FILES)
     async with running(kind, setting) as server:
         inbox = Inbox()
         warm: list[Client] = [Reader(f"warm-{n}", kind.dialect, inbox) for n in range(_WARM)]

@@ -15,31 +15,11 @@ from benchmarks.edits import FIRST_CLIENT, writers_edits
 from benchmarks.load import Group, Setting, converge, living, resting_collector, running
 from benchmarks.load import usage_metrics as busy
 from benchmarks.servers import Kind
+from benchmarks.typists import Typist, latencies
 
 _DOCUMENTS = 100
 _WRITERS = 3
 _KEYS_PER_S = 5
-
-
-class _Typist:
-    """Send one writer's edits at a steady pace from a moment of its own."""
-
-    def __init__(self, writer: Writer, first: float) -> None:
-        self.writer = writer
-        self.times: list[float] = []
-        self._loop = asyncio.get_running_loop()
-        self._next = first
-        self._timer = self._loop.call_at(first, self._press)
-
-    def _press(self) -> None:
-        self._next += 1 / _KEYS_PER_S
-        self._timer = self._loop.call_at(self._next, self._press)
-        self.times.append(time.perf_counter())
-        self.writer.send_one()
-
-    def stop(self) -> None:
-        self._timer.cancel()
-        self.writer.stop()
 
 
 def _make_groups(kind: Kind, keys: int) -> list[Group]:
@@ -58,24 +38,6 @@ def _make_groups(kind: Kind, keys: int) -> list[Group]:
     return groups
 
 
-def _latencies(group: Group, typists: dict[int, _Typist], since: float) -> list[float]:
-    """Return seconds from each edit's sending to the reader's getting it, for one document."""
-    (reader,) = group.readers
-    assert isinstance(reader, TimedReader)
-    found: list[float] = []
-    clocks: dict[int, int] = {}
-    for entry, arrived in zip(reader.log, reader.times, strict=True):
-        for client, _, end in entry.ranges:
-            sent = typists[client].times
-            found += (
-                arrived - sent[clock]
-                for clock in range(clocks.get(client, 0), end)
-                if sent[clock] >= since
-            )
-            clocks[client] = max(end, clocks.get(client, 0))
-    return found
-
-
 async def _typing(kind: Kind, setting: Setting) -> Metrics:
     lasting = setting.warm_up_s + setting.seconds
     groups = _make_groups(kind, int((lasting + 5) * _KEYS_PER_S))
@@ -86,7 +48,9 @@ async def _typing(kind: Kind, setting: Setting) -> Metrics:
         async with living(clients), resting_collector():
             now = asyncio.get_running_loop().time()
             typists = {
-                writer.client: _Typist(writer, now + dice.random() / _KEYS_PER_S)
+                writer.client: Typist(
+                    writer, now + dice.random() / _KEYS_PER_S, keys_per_s=_KEYS_PER_S
+                )
                 for group in groups
                 for writer in group.writers
             }
@@ -98,7 +62,7 @@ async def _typing(kind: Kind, setting: Setting) -> Metrics:
                 typist.stop()
             await converge(server, groups)
         peak = proc.peak_rss_kb(server.serving_pid) / 1024
-    times = sorted(t for group in groups for t in _latencies(group, typists, since))
+    times = sorted(t for group in groups for t in latencies(group, typists, since))
     per_cent = statistics.quantiles(times, n=100)
     return {
         "server_cpu_used": 100 * usage.server_s / usage.wall_s,

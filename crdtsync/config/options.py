@@ -202,6 +202,16 @@ OPTIONS: Final = (
         "Awareness states of a document, and entries of one awareness message.",
     ),
     _limit("max_awareness_bytes", Size(_KIB, _MAX_MESSAGE), "One client's awareness state."),
+    _limit(
+        "max_ignored_messages",
+        _COUNT,
+        "Messages of one connection, between two pings, that mean nothing to a server.",
+    ),
+    _limit(
+        "awareness_bytes_per_s",
+        _BUFFER,
+        "Presence sent to all connections of one document together; above, less often.",
+    ),
     _limit("max_connections", _COUNT, "Connections of the whole server."),
     _limit(
         "commit_interval_s",

@@ -31,6 +31,8 @@ log = logging.getLogger("crdtsync.websocket")
 
 READ_BUFFER_BYTES: Final = 2048
 """What picows allocates per connection; it grows with what a client sends."""
+MAX_READ_BYTES: Final = 32 * 1024
+"""What one connection brings per turn of the event loop: then all others have theirs."""
 HANDSHAKE_TIMEOUT_S: Final = 10.0
 DRAIN_QUIET_S: Final = 0.25
 """How long a peer that sent too much has to be silent before its socket is closed."""
@@ -119,6 +121,31 @@ class _Drain(asyncio.Protocol):
         self._lost(error)
 
 
+_get_buffer: Final = WSProtocol.get_buffer
+_buffer_updated: Final = WSProtocol.buffer_updated
+
+
+class _Protocol(WSProtocol):  # type: ignore[misc] # picows has no types for it
+    """picows' protocol, but one that reads ``MAX_READ_BYTES`` at a time.
+
+    By itself it doubles its buffer whenever a read fills it, so a flood would be handled by
+    hundreds of thousands of messages at a time while everybody else waits.
+    """
+
+    link: NativeLink | None = None
+
+    def get_buffer(self, hint: int) -> memoryview:
+        """Return where to read into."""
+        buffer: memoryview = _get_buffer(self, hint)  # not by super(): it is called for each read
+        return buffer if len(buffer) <= MAX_READ_BYTES else buffer[:MAX_READ_BYTES]
+
+    def buffer_updated(self, size: int) -> None:
+        """Take what was read; where there may be more, let the others have their turn."""
+        _buffer_updated(self, size)
+        if size == MAX_READ_BYTES and self.link is not None:
+            self.link.end_turn()
+
+
 class NativeServer:
     """Makes picows protocols for sockets whose upgrade request the front door has seen."""
 
@@ -147,6 +174,7 @@ class NativeServer:
         """Give a link a protocol with a buffer of the initial size."""
         transport = transport.transport
         protocol = self._protocol(lambda _: link, link.broken)
+        protocol.link = link
         transport.set_protocol(protocol)
         protocol.connection_made(_Renewed(transport))
         buffer = protocol.get_buffer(len(_HANDSHAKE))
@@ -162,6 +190,7 @@ class NativeServer:
         def listener(request: WSUpgradeRequest) -> object:
             link = NativeLink(self, request, address)
             made.append(link)
+            protocol.link = link
             offered = offered_subprotocols(request)
             if not offered:
                 return link
@@ -182,8 +211,8 @@ class NativeServer:
 
     def _protocol(
         self, listener: Callable[[WSUpgradeRequest], object], broken: Callable[[int, str], None]
-    ) -> WSProtocol:
-        return WSProtocol(
+    ) -> _Protocol:
+        return _Protocol(
             None,  # host and path are a client's
             None,
             False,

@@ -6,7 +6,6 @@ whole message, the closing handshake, admission. picows parses frames and answer
 
 import asyncio
 import logging
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from picows import (
@@ -30,6 +29,7 @@ from crdtsync.errors import (
 )
 from crdtsync.protocol import document_name, permission_denied_frame
 from crdtsync.server.admission import admit, refusal
+from crdtsync.server.native_send import sender
 from crdtsync.server.request import connect_request
 
 if TYPE_CHECKING:
@@ -43,10 +43,6 @@ RENEW_ABOVE_BYTES: Final = 256 * 1024
 """picows' buffer never shrinks: behind a frame over this size the connection gets a new one."""
 WRITE_BUFFER_BYTES: Final = 256 * 1024
 """Above this a socket counts as full, and its connection falls back to a cursor."""
-LARGE_FRAME_BYTES: Final = 8192
-HEADROOM_BYTES: Final = 14
-"""What picows needs in front of a message for its header."""
-KEPT_FRAME_BYTES: Final = 2 * 1024 * 1024
 CLOSE_TIMEOUT_S: Final = 5.0
 """How long a peer may take to answer a close frame."""
 MAX_EARLY_BYTES: Final = 1024 * 1024
@@ -76,6 +72,8 @@ class NativeLink(WSListener):
         self._closing = False
         self._hang_up: asyncio.TimerHandle | None = None
         self._grown = False
+        self._paused = False  # by the engine
+        self._yielding = False
 
     # From picows
 
@@ -84,7 +82,7 @@ class NativeLink(WSListener):
         if self._renewed:
             self._transport = transport
             if self._connection is not None:
-                self._connection.send = _sender(transport)
+                self._connection.send = sender(transport)
             return
         self._transport = transport
         transport.underlying_transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
@@ -233,6 +231,18 @@ class NativeLink(WSListener):
         if self._connection is not None:
             self._connection.lost()
 
+    def end_turn(self) -> None:
+        """Read on in the event loop's next turn, behind everybody else."""
+        if not self._yielding and not self._paused and not self._transport.is_disconnected:
+            self._yielding = True
+            self._transport.underlying_transport.pause_reading()
+            self._server.loop.call_soon(self._next_turn)
+
+    def _next_turn(self) -> None:
+        self._yielding = False
+        if not self._paused and not self._transport.is_disconnected:
+            self._transport.underlying_transport.resume_reading()
+
     def pause_writing(self) -> None:
         """Hold the engine back: the socket's buffer is full."""
         if self._connection is not None:
@@ -246,7 +256,7 @@ class NativeLink(WSListener):
     # From the engine
 
     def _send(self, frame: bytes) -> None:
-        _sender(self._transport)(frame)
+        sender(self._transport)(frame)
 
     def close(self, code: int, reason: str) -> None:
         """Send a close frame behind what was sent; hang up when it is answered, or after 5 s."""
@@ -266,12 +276,14 @@ class NativeLink(WSListener):
 
     def pause_reading(self) -> None:
         """Leave what comes in the kernel's buffer."""
-        if not self._transport.is_disconnected:
+        self._paused = True
+        if not self._yielding and not self._transport.is_disconnected:
             self._transport.underlying_transport.pause_reading()
 
     def resume_reading(self) -> None:
         """Go on reading."""
-        if not self._transport.is_disconnected:
+        self._paused = False
+        if not self._yielding and not self._transport.is_disconnected:
             self._transport.underlying_transport.resume_reading()
 
     # Admission
@@ -319,51 +331,13 @@ class NativeLink(WSListener):
         self.close(code, reason)
 
 
-class _Headroom:
-    """The last large frame, with room for a WebSocket header in front; for all its readers."""
-
-    def __init__(self) -> None:
-        self._frame = b""
-        self._buffer = bytearray()
-
-    def around(self, frame: bytes) -> bytearray:
-        """Return a buffer with the frame at ``HEADROOM_BYTES``; it may be sent many times."""
-        if frame is not self._frame:
-            buffer = bytearray(HEADROOM_BYTES) + frame
-            if len(frame) > KEPT_FRAME_BYTES:
-                return buffer
-            self._frame, self._buffer = frame, buffer
-        return self._buffer
-
-
-_headroom: Final = _Headroom()
-
-
-def _sender(transport: WSTransport) -> Callable[[bytes], None]:
-    """Return what sends one binary message.
-
-    Above 8 KB picows' ``send`` hands asyncio a view of a header buffer that it uses again for
-    the next frame, which uvloop, having queued the view, then sends in its place. So large
-    frames go out with their header in front of them, which is copied where it has to wait.
-    """
-    send, send_whole = transport.send, transport.send_reuse_external_bytearray
-
-    def send_frame(frame: bytes) -> None:
-        if len(frame) <= LARGE_FRAME_BYTES:
-            send(_BINARY, frame)
-        else:
-            send_whole(_BINARY, _headroom.around(frame), HEADROOM_BYTES)
-
-    return send_frame
-
-
 class _Sink:
     """The engine's view of a link: its ``send`` is picows' own, with one call in between."""
 
     __slots__ = ("abort", "close", "pause_reading", "ping", "resume_reading", "send")
 
     def __init__(self, link: NativeLink) -> None:
-        self.send = _sender(link._transport)
+        self.send = sender(link._transport)
         self.close = link.close
         self.abort = link.abort
         self.ping = link.ping

@@ -1,13 +1,16 @@
 """Awareness: the codec, the clock rule, who owns a client id, and the table's bounds."""
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crdtsync.awareness import AwarenessTable, Entry, encode_entries, read_entries
+from crdtsync.awareness import AwarenessTable, Entry, encode_entries, read_entries, read_single
 from crdtsync.encoding import write_var_string, write_var_uint
 from crdtsync.errors import MalformedMessage, MessageTooLarge, TooManyRequests
 from crdtsync.limits import Limits
+from crdtsync.protocol import AwarenessMessage, awareness_frame, decode_frame
 
 LIMITS = Limits()
 HERE = '{"cursor": 1}'
@@ -322,3 +325,38 @@ def test_a_lagging_clock_is_told(table: AwarenessTable) -> None:
     assert table.changed_since(version) == [entry(5, 50, "null")]
     assert table.apply([entry(5, 51)], "owner")
     assert states(table) == {5: (51, HERE)}
+
+
+def test_the_quick_reader_agrees() -> None:
+    """What the reader of single states takes, the reader of all messages takes alike; no more."""
+    dice = random.Random(11)
+    states = [
+        '{"a":1}',
+        " null",
+        "null",
+        "[1]",
+        '"ä𝄞"',
+        "NaN",
+        "{",
+        "1 ",
+        '{"n":"' + "x" * 200 + '"}',
+    ]
+    limits = Limits(max_awareness_bytes=210)
+    taken = 0
+    for number in range(20_000):
+        entries = [
+            Entry(dice.choice((5, 2**40)), dice.choice((0, 1, 300, 2**33)), dice.choice(states))
+            for _ in range(dice.choice((1, 1, 1, 2)))
+        ]
+        frame = bytearray(awareness_frame(encode_entries(entries)))
+        if number % 2:
+            place = dice.randrange(len(frame))
+            frame[place : place + dice.choice((0, 1))] = dice.randbytes(dice.choice((0, 1)))
+        single = read_single(bytes(frame), limits)
+        if single is None:
+            continue
+        taken += 1
+        (message,) = decode_frame(bytes(frame))
+        assert isinstance(message, AwarenessMessage)
+        assert read_entries(message.payload, limits) == [single]
+    assert taken > 3_000
