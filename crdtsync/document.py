@@ -13,7 +13,7 @@ Owns the clocks, the deleted ranges, the log's tail and the replica. Invariants:
 Refuses to know connections, stores, tasks and time.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from enum import Enum
 from heapq import heappop, heappush
 
@@ -21,10 +21,10 @@ from crdtsync.errors import InvalidUpdate
 from crdtsync.guard import NO_WATCH, Watch
 from crdtsync.idset import IdSet
 from crdtsync.limits import Limits, trusting
-from crdtsync.slicing import Slices, causal_order, slice_update
+from crdtsync.slicing import Slices, causal_order, missing_from, new_part, slice_update
 from crdtsync.state import CommittedState, Snapshot
-from crdtsync.state_vector import encode_state_vector
-from crdtsync.structs import EMPTY_UPDATE, Layout, Scan, Struct
+from crdtsync.state_vector import encode_state_vector, read_state_vector
+from crdtsync.structs import EMPTY_UPDATE, Layout, Range, Scan
 from crdtsync.structure import StructureIndex
 from crdtsync.update import scan
 
@@ -53,6 +53,7 @@ class Document:
         "_limits",
         "_loading",
         "_pairs",
+        "_root",
         "_state_vector",
         "_stored_limits",
         "_structure",
@@ -76,6 +77,7 @@ class Document:
         """Of every client the next clock, admitted updates included."""
         self._deleted = IdSet()
         self._structure: StructureIndex | None = None
+        self._root: str | None = None  # where all items lie, while there is no structure
         self._pairs: set[tuple[int, int]] | None = None
         self._committed = CommittedState(self._stored_limits, state, watch)
         self._held: dict[bytes, object] = {}  # update: source
@@ -124,6 +126,7 @@ class Document:
             or found.keys
             or found.pairs
             or found.verbatim
+            or found.roots
             or self._pairs
             or self._held
         ):  # one client that types: most of what there is
@@ -133,7 +136,7 @@ class Document:
                 clock = clocks.get(client, 0)
                 if end <= clock:
                     return Verdict.KNOWN
-                if start <= clock:
+                if start == clock:
                     clocks[client] = end
                     self._state_vector = None
                     return Verdict.NEW
@@ -144,7 +147,7 @@ class Document:
                     return Verdict.NEW if changed else Verdict.KNOWN
         if self.knows(found):
             return Verdict.KNOWN
-        if not self._fits(found):
+        if self._overlaps(found) or not self._fits(found):
             return self._admit_parts(update, source)
         self._note(found, update)
         if self._held:
@@ -156,6 +159,15 @@ class Document:
         if self.knows(found) or self._fits(found):
             return False
         return self._slice(update, scan(update, self._limits, structs=True)).rest is not None
+
+    def _overlaps(self, found: Scan) -> bool:
+        """Return whether an update brings again what is known. Only its new part is let in.
+
+        Who applies it cuts it, and what that gives depends on what was collected before: Yjs
+        even throws. And what is known may refer to something that never comes.
+        """
+        clocks = self.clocks
+        return any(start < clocks.get(client, 0) for client, start, _ in found.ranges)
 
     def _fits(self, found: Scan) -> bool:
         if found.skips:
@@ -177,8 +189,9 @@ class Document:
     def _admit_parts(self, update: bytes, source: object) -> Verdict:
         """Let in what fits, hold the rest. Off the hot path: gaps are rare."""
         found = scan(update, self._limits, structs=True)
+        overlaps = self._overlaps(found)
         slices = self._slice(update, found)
-        if slices.rest is None and not found.skips:
+        if slices.rest is None and not found.skips and not overlaps:
             # Several clients whose structs refer to one another: sound as it is.
             self._note(found, update)
             verdict = Verdict.NEW
@@ -196,6 +209,9 @@ class Document:
         return verdict
 
     def _slice(self, update: bytes, found: Scan) -> Slices:
+        if self._overlaps(found):
+            update = missing_from(update, found, self.clocks)
+            found = scan(update, self._stored_limits, structs=True)
         return slice_update(update, found, self.clocks, max_bytes=self._limits.max_message_bytes)
 
     def _let_in(self, piece: bytes, source: object) -> bool:
@@ -250,17 +266,22 @@ class Document:
                 if slices.rest is not None and slices.waits_for is not None:
                     self._hold(slices.rest, slices.waits_for, source)
 
+    def _spreads(self, roots: frozenset[str]) -> bool:
+        """Return whether items lie in more than one root now."""
+        if self._root is None and len(roots) == 1:
+            (self._root,) = roots
+            return False
+        return bool(roots) and roots != {self._root}
+
     def _check_structure(self, found: Scan, update: bytes) -> None:
         if self._structure is None:
-            if not (found.types or found.parents or found.keys):
-                return
-            self._structure = StructureIndex()
+            self._structure = StructureIndex(self._root)
         if found.structs is None:
             found = scan(update, self._stored_limits, structs=True)
         structs = found.structs or []
         known = self.clocks
         if len(found.ranges) > 1 or any(known.get(each[0], 0) > each[1] for each in found.ranges):
-            structs = [_new_part(each, known) for each in causal_order(structs, known)]
+            structs = [new_part(each, known) for each in causal_order(structs, known)]
         if self._loading:  # what was let in before is let in again, whatever was made of it
             self._structure.add(structs)
         else:
@@ -272,7 +293,8 @@ class Document:
             )
 
     def _note(self, found: Scan, update: bytes) -> None:
-        if found.types or found.parents or found.keys or self._structure is not None:
+        inside = found.types or found.parents or found.keys or self._structure is not None
+        if inside or self._spreads(found.roots):
             self._check_structure(found, update)
         if found.pairs or found.verbatim or self._pairs:
             self._check_exact(found, update)
@@ -357,7 +379,9 @@ class Document:
 
     def diff(self, state_vector: bytes) -> list[bytes]:
         """Return updates that bring a client with ``state_vector`` up to what is committed."""
-        return self._committed.diff(state_vector, self.clocks)
+        pairs, has = self._pairs, state_vector
+        cuts = pairs and not pairs.isdisjoint(read_state_vector(has, self._stored_limits).items())
+        return self._committed.diff(has, self.clocks, exact=bool(cuts))
 
     def prepare(self) -> None:
         """Make ahead of time what newcomers will ask for. May be called on another thread."""
@@ -387,21 +411,6 @@ class Document:
         """Never let pycrdt have this document, from now on."""
         self._committed.keep_verbatim(reason)
 
-    def deleted_ranges(self) -> Iterator[tuple[int, int, int]]:
+    def deleted_ranges(self) -> Iterator[Range]:
         """Iterate over the deleted ``(client, first clock, end clock)``."""
         return iter(self._deleted)
-
-
-def _new_part(struct: Struct, clocks: Mapping[int, int]) -> Struct:
-    """Return what of a struct is not known: it stands behind its known part, as Yjs cuts it."""
-    known = clocks.get(struct.client, 0)
-    if struct.clock >= known:
-        return struct
-    return struct._replace(
-        clock=known,
-        length=struct.clock + struct.length - known,
-        origin=(struct.client, known - 1),
-        parent=None,
-        key=None,
-        keyed=False,
-    )

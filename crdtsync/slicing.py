@@ -29,6 +29,7 @@ __all__ = [
     "cut_struct",
     "join_updates",
     "missing_from",
+    "new_part",
     "slice_update",
     "weave_updates",
 ]
@@ -304,6 +305,21 @@ def missing_from(update: bytes, found: Scan, clocks: Mapping[int, int]) -> bytes
     return _assemble(blocks, found.deletes)[0]
 
 
+def new_part(struct: Struct, clocks: Mapping[int, int]) -> Struct:
+    """Return what of a struct is not known: it stands behind its known part, as Yjs cuts it."""
+    known = clocks.get(struct.client, 0)
+    if struct.clock >= known:
+        return struct
+    return struct._replace(
+        clock=known,
+        length=struct.clock + struct.length - known,
+        origin=(struct.client, known - 1),
+        parent=None,
+        key=None,
+        keyed=False,
+    )
+
+
 def cut_struct(data: bytes, struct: Struct, offset: int) -> bytes:
     """Return a struct's bytes without its first ``offset`` clocks, as Yjs writes them.
 
@@ -312,8 +328,8 @@ def cut_struct(data: bytes, struct: Struct, offset: int) -> bytes:
     if not offset:
         return data[struct.start : struct.end]
     left = struct.length - offset
-    if struct.kind == GC:
-        return bytes((GC,)) + write_var_uint(left)
+    if struct.kind in (GC, SKIP):
+        return bytes((struct.kind,)) + write_var_uint(left)
     position = _content_offset(data, struct)
     out = bytes((data[struct.start] | HAS_ORIGIN,))
     out += write_var_uint(struct.client) + write_var_uint(struct.clock + offset - 1)

@@ -100,9 +100,20 @@ class CommittedState:
 
     def _cached_base(self) -> bytes:
         if self._base is None:
-            self._base = self._open_replica().state()
+            try:
+                self._base = self._open_replica().state()
+            except IntegrationError as error:
+                self._give_up(error)
             self._pieces = None
+        assert self._base is not None
         return self._base
+
+    def _give_up(self, error: IntegrationError) -> None:
+        """Go on by the bytes: what was stored verbatim is tried again after each load."""
+        tail, self._tail = self._tail, []
+        self.keep_verbatim(f"pycrdt can't integrate it: {error}")
+        self.integrate()
+        self._tail = tail
 
     def _open_replica(self) -> Replica:
         if self._replica is None:
@@ -137,17 +148,20 @@ class CommittedState:
         self._tail = []
         self.tail_updates = 0
 
-    def diff(self, state_vector: bytes, clocks: Mapping[int, int]) -> list[bytes]:
+    def diff(
+        self, state_vector: bytes, clocks: Mapping[int, int], *, exact: bool = False
+    ) -> list[bytes]:
         """Return updates that bring a reader with ``state_vector`` up to date.
 
-        ``state_vector`` has been checked; ``clocks`` are the document's.
+        ``state_vector`` has been checked; ``clocks`` are the document's. ``exact`` says that it
+        ends where pycrdt can't cut.
         """
         if state_vector == b"\x00":
             base = self._cached_base()
             return [*self._cut_base(base, clocks), *self._compact_tail(clocks)]
         known = self._diffs.get(state_vector)
         if known is None:
-            known = self._make_diff(state_vector)
+            known = self._make_diff(state_vector, exact)
             if len(known) <= MAX_CACHED_DIFF_BYTES:
                 if len(self._diffs) >= MAX_CACHED_DIFFS:
                     self._diffs.clear()
@@ -168,10 +182,13 @@ class CommittedState:
         self._pieces = base, pieces
         return pieces
 
-    def _make_diff(self, state_vector: bytes) -> bytes:
+    def _make_diff(self, state_vector: bytes, exact: bool) -> bytes:
         self.integrate()
-        if not self.verbatim:
-            return self._open_replica().diff(state_vector)
+        if not self.verbatim and not exact:
+            try:
+                return self._open_replica().diff(state_vector)
+            except IntegrationError as error:
+                self._give_up(error)
         state = self._cached_base()
         has = read_state_vector(state_vector, self._limits)
         return missing_from(state, scan(state, self._limits, structs=True), has)
@@ -233,7 +250,13 @@ class CommittedState:
     def snapshot(self) -> Snapshot:
         """Return the state with what its proof takes; hand it to ``proven`` then."""
         state = self.state()
-        vector = b"" if self.verbatim else self._open_replica().state_vector()
+        vector = b""
+        if not self.verbatim:
+            try:
+                vector = self._open_replica().state_vector()
+            except IntegrationError as error:
+                self._give_up(error)
+                state = self.state()
         return Snapshot(state, vector, len(self._applied))
 
     def proven(self, snapshot: Snapshot) -> None:

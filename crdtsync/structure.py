@@ -1,35 +1,56 @@
-"""What the items of a document are to one another: types, depths, keys.
+"""What the items of a document are to one another: types, places, depths, keys.
 
-Owns the checks that need more than one update. Each keeps out what pycrdt does not survive, and
-what no Yjs client writes:
+Owns the checks that need more than one update. Each keeps out what pycrdt or Yjs does not survive
+or what they make different documents of, and what no Yjs client writes:
 
 - Types nested some 33,000 deep end the process when their root goes: the depth is limited.
 - An item in something that is no shared type makes pycrdt give up on the document.
+- An item between two of different places lies in the one or the other, or nowhere, depending on
+  what has been collected when it comes.
 - Items under a map's key corrupt pycrdt's memory unless they are as Yjs makes them: nothing
   stands behind them (no right origin), nothing names them as what it stands before, and each is
   one value, unless it is deleted.
 
-Kept only for documents that have types or keys at all; runs of one depth take one entry, so
-typing takes none.
+Kept only for documents that have types, keys or several roots; runs of one place take one entry,
+so typing takes none.
 """
 
 from bisect import bisect_right
 from collections.abc import Iterable
+from typing import Final
 
 from crdtsync.errors import InvalidUpdate
 from crdtsync.idset import IdSet
-from crdtsync.structs import DELETED, GC, TYPE, Range, Struct
+from crdtsync.structs import DELETED, GC, TYPE, Id, Range, Struct
 
 __all__ = ["StructureIndex"]
 
+_NOWHERE: Final = 0
+"""The place of what is collected."""
+_FIRST: Final = 1
+"""The place of what was there before the index: a document's first root."""
+
 
 class StructureIndex:
-    """The shared types, the items under keys, and every item's depth: 1 directly in a root."""
+    """The shared types, the items under keys, and every item's place."""
 
-    __slots__ = ("_clients", "_keyed", "_new_keyed", "_new_types", "_types")
+    __slots__ = (
+        "_clients",
+        "_depths",
+        "_keyed",
+        "_new_keyed",
+        "_new_types",
+        "_numbers",
+        "_places",
+        "_types",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, root: str | None = None) -> None:
+        """Begin with a document whose items all lie directly in ``root``, or with none."""
         self._clients: dict[int, tuple[list[int], list[int]]] = {}
+        self._places: list[str | Id | None] = [None, root]
+        self._depths: list[int] = [0, 1]  # of each place: 1 is directly in a root
+        self._numbers: dict[str | Id, int] = {} if root is None else {root: _FIRST}
         self._types = IdSet()
         self._keyed = IdSet()
         self._new_types = IdSet()  # of the update that is being looked at
@@ -38,9 +59,7 @@ class StructureIndex:
     def add(self, structs: Iterable[Struct]) -> None:
         """Take over structs that were let in before."""
         for struct in structs:
-            depth = self._depth(struct)
-            if depth:
-                self._take(struct, depth)
+            self._take(struct, self._place(struct))
         self._types.add(self._new_types)
         self._keyed.add(self._new_keyed)
         self._new_types, self._new_keyed = IdSet(), IdSet()
@@ -62,24 +81,30 @@ class StructureIndex:
         going = IdSet()
         going.add(deletes)
         added: list[int] = []
+        places = len(self._places)
         try:
             for struct in structs:
-                depth = self._depth(struct)
-                if not depth:
-                    continue
-                self._check_parent(struct, deleted)
-                self._check_key(struct, going)
-                if struct.kind == TYPE and depth >= max_depth:
+                if struct.kind != GC:
+                    self._check_parent(struct, deleted)
+                    self._check_key(struct, going)
+                    if struct.origin is not None and struct.right is not None:
+                        self._check_neighbours(struct.origin, struct.right, deleted, going)
+                place = self._place(struct)
+                if struct.kind == TYPE and self._depths[place] >= max_depth:
                     raise InvalidUpdate(
                         "shared types are nested too deeply", kind="update-type-depth"
                     )
-                if self._take(struct, depth):
+                if self._take(struct, place):
                     added.append(struct.client)
         except InvalidUpdate:
             for client in added:
-                starts, depths = self._clients[client]
+                starts, numbers = self._clients[client]
                 starts.pop()
-                depths.pop()
+                numbers.pop()
+            for name in self._places[places:]:
+                if name is not None:
+                    del self._numbers[name]
+            del self._places[places:], self._depths[places:]
             raise
         else:
             self._types.add(self._new_types)
@@ -115,41 +140,65 @@ class StructureIndex:
     def _has_key(self, item: tuple[int, int]) -> bool:
         return self._keyed.has(*item) or self._new_keyed.has(*item)
 
-    def _depth(self, struct: Struct) -> int:
-        """Return an item's depth, 0 for GC and Skip: nothing can lie in them."""
-        if struct.kind == GC:
-            return 0
-        if isinstance(struct.parent, str):
-            return 1
-        if struct.parent is not None:
-            return self._at(*struct.parent) + 1
-        if struct.origin is not None:
-            return self._at(*struct.origin)
-        return self._at(*struct.right) if struct.right is not None else 0
+    def _check_neighbours(self, origin: Id, behind: Id, deleted: IdSet, going: IdSet) -> None:
+        left, right = self._at(*origin), self._at(*behind)
+        if left == right:
+            return
+        # Of a deleted type's content some may be collected, and some not.
+        name = self._places[left or right]
+        collected = not (left and right) and isinstance(name, tuple)
+        if not collected or not (deleted.has(*name) or going.has(*name)):  # type: ignore[misc]
+            raise InvalidUpdate(
+                "an item stands between two of different places", kind="update-bad-neighbours"
+            )
 
-    def _take(self, struct: Struct, depth: int) -> bool:
-        """Remember an item; return whether that took an entry among the depths."""
+    def _place(self, struct: Struct) -> int:
+        """Return an item's place."""
+        if struct.kind == GC:
+            return _NOWHERE
+        parent = struct.parent
+        if parent is None:
+            origin, right = struct.origin, struct.right
+            if origin is None:
+                return _NOWHERE if right is None else self._at(*right)
+            place = self._at(*origin)
+            return _NOWHERE if right is not None and not self._at(*right) else place
+        number = self._numbers.get(parent)
+        if number is None:
+            depth = 1
+            if not isinstance(parent, str):
+                above = self._at(*parent)
+                if above == _NOWHERE:
+                    return _NOWHERE
+                depth = self._depths[above] + 1
+            number = self._numbers[parent] = len(self._places)
+            self._places.append(parent)
+            self._depths.append(depth)
+        return number
+
+    def _take(self, struct: Struct, place: int) -> bool:
+        """Remember an item; return whether that took an entry among the places."""
         here = ((struct.client, struct.clock, struct.clock + struct.length),)
         if struct.kind == TYPE:
             self._new_types.add(here)
         if self._is_keyed(struct):
             self._new_keyed.add(here)
-        return self._put(struct.client, struct.clock, depth)
+        return self._put(struct.client, struct.clock, place)
 
     def _at(self, client: int, clock: int) -> int:
         runs = self._clients.get(client)
         if runs is None:
-            return 1
+            return _FIRST
         index = bisect_right(runs[0], clock) - 1
-        return runs[1][index] if index >= 0 else 1
+        return runs[1][index] if index >= 0 else _FIRST
 
-    def _put(self, client: int, clock: int, depth: int) -> bool:
+    def _put(self, client: int, clock: int, place: int) -> bool:
         runs = self._clients.setdefault(client, ([], []))
-        starts, depths = runs
-        if (depths[-1] if depths else 1) == depth:
+        starts, places = runs
+        if (places[-1] if places else _FIRST) == place:
             return False
         if starts and clock <= starts[-1]:
             return False  # known already
         starts.append(clock)
-        depths.append(depth)
+        places.append(place)
         return True

@@ -19,6 +19,8 @@ MAX_JSON_DEPTH: Final = 100
 
 _ANY_UNDEFINED: Final = 127
 _ANY_INTEGER: Final = 125
+_ABOVE_SAFE: Final = 0x20
+"""An integer's eighth byte from 2^53 on, where lib0 throws, or is no longer exact."""
 _ANY_FLOAT32: Final = 124
 _ANY_FLOAT64: Final = 123
 ANY_BIGINT: Final = 122
@@ -53,11 +55,13 @@ def skip_any(
         if tag == _ANY_STRING:
             _, position = read_var_string(data, position)
         elif tag == _ANY_INTEGER:
-            last = position + 8
+            last = position + 7
             while data[position] >= 0x80:
                 position += 1
                 if position > last:
                     raise ValueError("an integer is longer than eight bytes")
+            if position == last and data[position] >= _ABOVE_SAFE:
+                raise ValueError("an integer is above 2^53-1")
             position += 1
         elif tag in (_ANY_FLOAT64, ANY_BIGINT):
             if tag == ANY_BIGINT and bigints is not None:

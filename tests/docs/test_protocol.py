@@ -189,6 +189,11 @@ REFUSED: dict[str, list[Callable[[], object]]] = {
     "update-any-depth": [lambda: read(update(item(nested_any(LIMITS.max_any_depth + 1), info=8)))],
     "update-type-depth": [lambda: admit(nested_types(LIMITS.max_type_depth))],
     "update-bad-parent": [lambda: admit(update(TEXT, item(b"\x02hi", parent=b"\x00\x01\x00")))],
+    "update-bad-neighbours": [
+        lambda: admit(
+            update(TEXT, item(b"\x01a", parent=b"\x01\x01u"), b"\xc4\x01\x00\x01\x02\x01b")
+        )
+    ],
     "update-bad-key": [lambda: admit(update(item(b"\x01k\x02hi", info=0x24)))],
     "update-json": [lambda: read(update(item(b"\x01\x011", info=2)))],
     "update-json-depth": [lambda: read(update(item(write_var_string(DEEP), info=5)))],

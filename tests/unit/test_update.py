@@ -446,3 +446,14 @@ def test_a_refusal_never_repeats_what_came() -> None:
     """The reason is about the update, and holds none of its text."""
     error = refused(one(1, 0, embed("secret words")))
     assert "secret" not in str(error)
+
+
+@pytest.mark.parametrize(
+    "written", [b"\xff" * 8 + b"\x1f", b"\xbf" + b"\xff" * 6 + b"\x20", b"\xff" * 8 + b"\x00"]
+)
+def test_integers_end_where_javascript_s_do(written: bytes) -> None:
+    """Found by fuzzing: an integer above 2^53 in a value makes Yjs throw, or read another one."""
+    with pytest.raises(InvalidUpdate):
+        scan(one(1, 0, any_(b"\x7d" + written)), LIMITS)
+    most = b"\xbf" + b"\xff" * 6 + b"\x1f"
+    assert scan(one(1, 0, any_(b"\x7d" + most)), LIMITS).ranges == ((1, 0, 1),)

@@ -1,0 +1,30 @@
+"""Fixtures: whatever judges needs Node.js and Yjs."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fuzz.examine import Examiner
+
+YJS = Path(__file__).parent.parent / "interop" / "node_modules" / "yjs"
+
+
+@pytest.fixture(scope="session")
+def yjs() -> None:
+    """Make sure of Node.js and Yjs; in CI they have to be there."""
+    if shutil.which("node") is not None and YJS.is_dir():
+        return
+    what = "Node.js and Yjs are not installed: run `npm ci` in tests/interop"
+    if os.environ.get("CI"):
+        pytest.fail(f"{what}, and this is CI", pytrace=False)
+    pytest.skip(what)
+
+
+@pytest.fixture(scope="module")
+def examiner(yjs: None) -> Iterator[Examiner]:
+    """The processes that play conversations and judge what came of them."""
+    with Examiner() as examiner:
+        yield examiner
