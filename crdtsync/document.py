@@ -15,10 +15,10 @@ Refuses to know connections, stores, tasks and time.
 
 from collections.abc import Iterator
 from enum import Enum
-from heapq import heappop, heappush
 
 from crdtsync.errors import InvalidUpdate
 from crdtsync.guard import NO_WATCH, Watch
+from crdtsync.held import Held
 from crdtsync.idset import IdSet
 from crdtsync.limits import Limits, trusting
 from crdtsync.slicing import Slices, causal_order, missing_from, new_part, slice_update
@@ -49,7 +49,6 @@ class Document:
         "_committed",
         "_deleted",
         "_held",
-        "_held_bytes",
         "_limits",
         "_loading",
         "_pairs",
@@ -57,9 +56,7 @@ class Document:
         "_state_vector",
         "_stored_limits",
         "_structure",
-        "_waiting",
         "clocks",
-        "dropped",
         "ready",
     )
 
@@ -80,11 +77,7 @@ class Document:
         self._root: str | None = None  # where all items lie, while there is no structure
         self._pairs: set[tuple[int, int]] | None = None
         self._committed = CommittedState(self._stored_limits, state, watch)
-        self._held: dict[bytes, object] = {}  # update: source
-        self._held_bytes = 0
-        self.dropped = False
-        """Whether something was too much to be held: it has to be asked for."""
-        self._waiting: dict[int, list[tuple[int, bytes]]] = {}  # client: heap of (clock, update)
+        self._held = Held(limits)
         self.ready: list[tuple[bytes, Scan, object]] = []
         """For ``take_ready``."""
         self._state_vector: bytes | None = None
@@ -101,7 +94,12 @@ class Document:
     @property
     def held(self) -> int:
         """The number of updates that wait for something missing."""
-        return len(self._held)
+        return len(self._held.sources)
+
+    @property
+    def dropped(self) -> bool:
+        """Whether something was too much to be held: it has to be asked for."""
+        return self._held.dropped
 
     def knows(self, found: Scan) -> bool:
         """Return whether an update brings nothing that isn't here."""
@@ -128,7 +126,7 @@ class Document:
             or found.verbatim
             or found.roots
             or self._pairs
-            or self._held
+            or self._held.sources
         ):  # one client that types: most of what there is
             ranges, deletes = found.ranges, found.deletes
             if len(ranges) == 1 and not deletes and self._structure is None:
@@ -150,7 +148,7 @@ class Document:
         if self._overlaps(found) or not self._fits(found):
             return self._admit_parts(update, source)
         self._note(found, update)
-        if self._held:
+        if self._held.sources:
             self._retry_held()
         return Verdict.NEW
 
@@ -202,9 +200,9 @@ class Document:
                 verdict = Verdict.KNOWN
             else:
                 assert slices.waits_for is not None
-                self._hold(slices.rest, slices.waits_for, source)
+                self._held.put(slices.rest, slices.waits_for, source)
                 verdict = Verdict.AHEAD
-        if self._held:
+        if self._held.sources:
             self._retry_held()
         return verdict
 
@@ -229,34 +227,10 @@ class Document:
         ready, self.ready = self.ready, []
         return ready
 
-    def _hold(self, update: bytes, waits_for: tuple[int, int], source: object) -> None:
-        if (
-            len(self._held) >= self._limits.max_held_updates
-            or self._held_bytes + len(update) > self._limits.max_held_bytes
-            or update in self._held
-        ):
-            self.dropped = True  # its sender is asked for it, and brings it with what it lacks
-            return
-        self._held[update] = source
-        self._held_bytes += len(update)
-        client, clock = waits_for
-        heappush(self._waiting.setdefault(client, []), (clock, update))
-
     def _retry_held(self) -> None:
         """Let in what waited for a clock that has come; each round lets in something."""
-        while True:
-            due: list[bytes] = []
-            for client in list(self._waiting):
-                heap = self._waiting[client]
-                while heap and heap[0][0] < self.clocks.get(client, 0):
-                    due.append(heappop(heap)[1])
-                if not heap:
-                    del self._waiting[client]
-            if not due:
-                return
-            for update in due:
-                source = self._held.pop(update)
-                self._held_bytes -= len(update)
+        while due := self._held.take_due(self.clocks):
+            for update, source in due:
                 slices = self._slice(update, scan(update, self._stored_limits, structs=True))
                 try:
                     for piece in slices.ready:
@@ -264,7 +238,7 @@ class Document:
                 except InvalidUpdate:
                     continue  # nobody is there any more to be told
                 if slices.rest is not None and slices.waits_for is not None:
-                    self._hold(slices.rest, slices.waits_for, source)
+                    self._held.put(slices.rest, slices.waits_for, source)
 
     def _spreads(self, roots: frozenset[str]) -> bool:
         """Return whether items lie in more than one root now."""

@@ -13,6 +13,7 @@ from crdtsync.connection import Connection
 from crdtsync.engine import Pressure
 from crdtsync.errors import InvalidUpdate
 from crdtsync.gate import Principal
+from crdtsync.guard import NO_WATCH
 from crdtsync.hub import Hub
 from crdtsync.idset import IdSet
 from crdtsync.limits import Limits, trusting
@@ -247,9 +248,13 @@ class Server:
                 clocks[client] = max(end, clocks.get(client, 0))
         return clocks
 
+    def read_apart(self, connection: Connection, frame: bytes) -> None:
+        """Read a large frame here and now: there are no threads."""
+        connection.was_read(connection.read(frame))
+
     def _load(self) -> Room:
         loaded = Loaded(self.saved, tuple(self.records))
-        document, sequence, problem = self._hub._replay(loaded)
+        document, sequence, problem = self._hub._replay(loaded, NO_WATCH)
         if problem:
             raise Broken(f"what was stored can't be loaded: {problem}")
         room = Room(

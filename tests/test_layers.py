@@ -34,6 +34,7 @@ LAYERS = {
         "document",
         "gate",
         "guard",
+        "held",
         "proof",
         "session",
         "state",
