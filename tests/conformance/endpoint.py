@@ -21,7 +21,7 @@ from crdtsync.connection import Connection, Link
 from crdtsync.errors import RemoteError
 from crdtsync.gate import Principal
 from crdtsync.hub import Hub
-from crdtsync.server import native, native_link, serve, websocket
+from crdtsync.server import native, native_link, native_send, serve, websocket
 from crdtsync.store.memory import MemoryStore
 
 __all__ = ["Text", "echo_server"]
@@ -128,7 +128,7 @@ def _settings(config: Config) -> HypercornConfig:
     return settings
 
 
-_product_sender = native_link._sender
+_product_sender = native_link.sender
 
 
 def _sender(transport: WSTransport) -> Any:
@@ -136,7 +136,7 @@ def _sender(transport: WSTransport) -> Any:
 
     def send(frame: bytes) -> None:
         if isinstance(frame, Text):
-            space = native_link.HEADROOM_BYTES
+            space = native_send.HEADROOM_BYTES
             whole = bytearray(space) + frame
             transport.send_reuse_external_bytearray(WSMsgType.TEXT, whole, space)
         else:
@@ -153,7 +153,7 @@ async def echo_server(config: Config) -> AsyncIterator[serve.Listening]:
     async with AsyncExitStack() as stack:
         stack.enter_context(patch.object(serve, "Hub", EchoHub))
         stack.enter_context(patch.object(native, "NativeLink", EchoNativeLink))
-        stack.enter_context(patch.object(native_link, "_sender", _sender))
+        stack.enter_context(patch.object(native_link, "sender", _sender))
         stack.enter_context(patch.object(websocket, "WebSocketLink", EchoWebSocketLink))
         stack.enter_context(patch.object(serve, "_hypercorn", _settings))
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
