@@ -6,7 +6,7 @@ time; those of any source become one entry for the document and the connections.
 
 from collections.abc import Iterator
 from itertools import groupby
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from crdtsync.connection import Connection
 from crdtsync.fanout import Committed
@@ -17,6 +17,10 @@ from crdtsync.store.base import Record
 from crdtsync.structs import Layout
 
 __all__ = ["Batch", "Editor", "Pending", "Source", "make_batch"]
+
+
+MAX_JOINED_BYTES: Final = 64 * 1024
+"""Larger updates are not joined: what integrates as one can't be interrupted."""
 
 
 class Editor(NamedTuple):
@@ -56,14 +60,15 @@ def make_batch(
 
 
 def _groups(pending: list[Pending], limits: Limits) -> Iterator[list[Pending]]:
-    """Cut into groups of at most ``max_merge`` updates and about ``max_frame_bytes``."""
+    """Cut into groups of at most ``max_merge`` updates and about ``MAX_JOINED_BYTES``."""
+    most = min(MAX_JOINED_BYTES, limits.max_frame_bytes)
     start = 0
     while start < len(pending):
         group = pending[start : start + limits.max_merge]
         size = 0
         for index, each in enumerate(group):
             size += len(each[0])
-            if size > limits.max_frame_bytes:
+            if size > most:
                 del group[max(1, index) :]
                 break
         start += len(group)

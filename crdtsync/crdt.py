@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import pycrdt
 
+from crdtsync.clock import Clock, ManualClock
 from crdtsync.errors import CrdtsyncError
 from crdtsync.guard import NO_WATCH, Watch, Work
 from crdtsync.structs import EMPTY_UPDATE
@@ -29,6 +30,12 @@ RECURSION_LIMIT = 10_000
 """For reading values as deep as the limits on nesting allow."""
 MAX_TRANSACTION_BYTES = 16 * 1024
 """After this much a transaction is committed: what that costs grows faster than its size."""
+
+
+PATIENCE_S = 0.25
+"""Integrating may take so long in any case,"""
+PATIENCE_S_PER_BYTE = 2e-6
+"""and so long for its size: ten times what the slowest known document takes."""
 
 
 class IntegrationError(CrdtsyncError):
@@ -50,17 +57,19 @@ def _contained(call: Callable[[], T], watch: Watch, work: Work) -> T:
 class Replica:
     """A document in memory, for answering "what do I lack" and for making one update of many."""
 
-    __slots__ = ("_doc", "_watch")
+    __slots__ = ("_clock", "_doc", "_watch")
 
     def __init__(
         self,
         state: bytes = EMPTY_UPDATE,
         watch: Watch = NO_WATCH,
+        clock: Clock | None = None,
         *,
         work: Work = Work.LOADING,
     ) -> None:
         self._doc = pycrdt.Doc[Any]()
         self._watch = watch
+        self._clock = clock or ManualClock()  # stands still: there is all the time
         if state != EMPTY_UPDATE:
             self.apply((state,), work=work)
 
@@ -68,12 +77,17 @@ class Replica:
         """Integrate updates, a few kilobytes in one transaction.
 
         One each costs 2.6 us a keystroke, 2,000 joined ones 0.3, all 259,778 of a paper 7.
-        Raises ``IntegrationError``; the replica may hold a part then, and is to be thrown away.
+        Raises ``IntegrationError``, also where it takes too long (items that compete for one
+        place take the square of their number); the replica may hold a part then, and is to be
+        thrown away.
         """
+        monotonic_s = self._clock.monotonic_s
 
         def call() -> None:
             waiting = iter(updates)
             update = next(waiting, None)
+            total = 0
+            started_s = monotonic_s()
             while update is not None:
                 size = 0
                 with self._doc.transaction():
@@ -81,6 +95,10 @@ class Replica:
                         self._doc.apply_update(update)
                         size += len(update)
                         update = next(waiting, None)
+                total += size
+                took_s = monotonic_s() - started_s
+                if update is not None and took_s > PATIENCE_S + total * PATIENCE_S_PER_BYTE:
+                    raise IntegrationError("it takes too long")
 
         _contained(call, self._watch, work)
 

@@ -14,14 +14,16 @@ Refuses to know connections, stores, tasks and time.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from enum import Enum
 
+from crdtsync.clock import Clock
 from crdtsync.errors import InvalidUpdate
 from crdtsync.guard import NO_WATCH, Watch
 from crdtsync.held import Held
 from crdtsync.idset import IdSet
 from crdtsync.limits import Limits, trusting
-from crdtsync.slicing import Slices, causal_order, missing_from, new_part, slice_update
+from crdtsync.slicing import Slices, borders_of, causal_order, missing_from, new_part, slice_update
 from crdtsync.state import CommittedState, Snapshot
 from crdtsync.state_vector import encode_state_vector, read_state_vector
 from crdtsync.structs import EMPTY_UPDATE, Layout, Range, Scan
@@ -61,7 +63,12 @@ class Document:
     )
 
     def __init__(
-        self, limits: Limits, *, state: bytes = EMPTY_UPDATE, watch: Watch = NO_WATCH
+        self,
+        limits: Limits,
+        *,
+        state: bytes = EMPTY_UPDATE,
+        watch: Watch = NO_WATCH,
+        clock: Clock | None = None,
     ) -> None:
         """Start from a state that was checked when it was written.
 
@@ -76,13 +83,24 @@ class Document:
         self._structure: StructureIndex | None = None
         self._root: str | None = None  # where all items lie, while there is no structure
         self._pairs: set[tuple[int, int]] | None = None
-        self._committed = CommittedState(self._stored_limits, state, watch)
+        self._committed = CommittedState(self._stored_limits, state, watch, clock)
         self._held = Held(limits)
         self.ready: list[tuple[bytes, Scan, object]] = []
         """For ``take_ready``."""
         self._state_vector: bytes | None = None
         if state != EMPTY_UPDATE:
-            self._note(scan(state, self._stored_limits), state)
+            self._note(self._scan_stored(state), state)
+
+    def _scan_stored(self, state: bytes) -> Scan:
+        """Read a state; one that would take pycrdt too long is kept from it."""
+        wary = replace(self._stored_limits, max_conflicts=self._limits.max_conflicts)
+        try:
+            return scan(state, wary)
+        except InvalidUpdate as error:
+            if error.kind != "update-conflicts":
+                raise
+            self._committed.keep_verbatim("too many items compete for one place")
+            return scan(state, self._stored_limits)
 
     # Admission
 
@@ -295,16 +313,7 @@ class Document:
             found = scan(update, self._stored_limits, structs=True)
         pairs = self._pairs = self._pairs or set()
         pairs.update(found.pairs or ())
-        borders = {(client, border) for client, *ends in found.deletes for border in ends}
-        # Where an update overlaps what is known, the border between the two cuts it.
-        borders |= {(client, self.clocks.get(client, 0)) for client, _, _ in found.ranges}
-        for struct in found.structs or ():
-            borders.add((struct.client, struct.clock))
-            if struct.origin is not None:
-                borders.add((struct.origin[0], struct.origin[1] + 1))
-            if struct.right is not None:
-                borders.add(struct.right)
-        if not pairs.isdisjoint(borders):
+        if not pairs.isdisjoint(borders_of(found, self.clocks)):
             self._committed.keep_verbatim("an edit splits a UTF-16 surrogate pair")
             self._pairs = None
 

@@ -273,10 +273,10 @@ class Hub:
         sequence = checkpoint.sequence if checkpoint else 0
         try:
             state = checkpoint.state if checkpoint else EMPTY_UPDATE
-            document = Document(self.limits, state=state, watch=watch)
+            document = Document(self.limits, state=state, watch=watch, clock=self.clock)
         except InvalidUpdate as error:
             return (
-                Document(self.limits, watch=watch),
+                Document(self.limits, watch=watch, clock=self.clock),
                 0,
                 _read_only(f"checkpoint {sequence}: {error}"),
             )

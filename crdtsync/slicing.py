@@ -25,6 +25,7 @@ from crdtsync.values import skip_any
 
 __all__ = [
     "Slices",
+    "borders_of",
     "causal_order",
     "cut_struct",
     "join_updates",
@@ -318,6 +319,20 @@ def new_part(struct: Struct, clocks: Mapping[int, int]) -> Struct:
         key=None,
         keyed=False,
     )
+
+
+def borders_of(found: Scan, clocks: Mapping[int, int]) -> set[Id]:
+    """Return the ids that an update, scanned with structs, cuts what is there in front of."""
+    borders = {(client, border) for client, *ends in found.deletes for border in ends}
+    # Where an update overlaps what is known, the border between the two cuts it.
+    borders |= {(client, clocks.get(client, 0)) for client, _, _ in found.ranges}
+    for struct in found.structs or ():
+        borders.add((struct.client, struct.clock))
+        if struct.origin is not None:
+            borders.add((struct.origin[0], struct.origin[1] + 1))
+        if struct.right is not None:
+            borders.add(struct.right)
+    return borders
 
 
 def cut_struct(data: bytes, struct: Struct, offset: int) -> bytes:

@@ -13,6 +13,7 @@ Knows nothing of admission: what comes here is checked and causally complete.
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
+from crdtsync.clock import Clock
 from crdtsync.crdt import IntegrationError, Replica
 from crdtsync.guard import NO_WATCH, Watch
 from crdtsync.limits import Limits
@@ -47,6 +48,7 @@ class CommittedState:
     __slots__ = (
         "_applied",
         "_base",
+        "_clock",
         "_diffs",
         "_limits",
         "_pieces",
@@ -58,10 +60,17 @@ class CommittedState:
         "verbatim",
     )
 
-    def __init__(self, limits: Limits, state: bytes, watch: Watch = NO_WATCH) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        state: bytes,
+        watch: Watch = NO_WATCH,
+        clock: Clock | None = None,
+    ) -> None:
         """Start from a state; ``limits`` are those for stored bytes."""
         self._limits = limits
         self._watch = watch
+        self._clock = clock
         self._base: bytes | None = state  # the whole state without the tail, where it is known
         self._recovery = state  # the last proven state,
         self._applied: list[Part] = []  # and what went into the replica since
@@ -118,9 +127,9 @@ class CommittedState:
     def _open_replica(self) -> Replica:
         if self._replica is None:
             if self._base is not None:
-                self._replica = Replica(self._base, self._watch)
+                self._replica = Replica(self._base, self._watch, self._clock)
             else:
-                replica = Replica(self._recovery, self._watch)
+                replica = Replica(self._recovery, self._watch, self._clock)
                 replica.apply(update for update, _ in self._applied)
                 self._replica = replica
         return self._replica

@@ -70,7 +70,7 @@ def scan(data: bytes, limits: Limits, *, structs: bool = False) -> Scan:
         roots: set[str] | None = None
         types = skips = keys = False
         places: dict[bytes, int] | None = None
-        total = 0
+        total = patience = 0
         pairs: list[Id] | None = None
         parents: list[Id] | None = None
         verbatim = False
@@ -98,6 +98,7 @@ def scan(data: bytes, limits: Limits, *, structs: bool = False) -> Scan:
             total += count
             if total > limits.max_conflicts and places is None:
                 places = {}
+                patience = limits.max_conflicts**2 // 2  # steps that integrating may take
             begin = position
             client = data[position]
             position += 1
@@ -204,13 +205,14 @@ def scan(data: bytes, limits: Limits, *, structs: bool = False) -> Scan:
                             key, position = read_var_string(data, position)
                     if places is not None:
                         at_place = bytes((info & 0xE0,)) + data[place:position]
-                        conflicts = places.get(at_place, 0) + 1
-                        if conflicts > limits.max_conflicts:
+                        conflicts = places.get(at_place, 0)
+                        patience -= conflicts
+                        if conflicts >= limits.max_conflicts or patience < 0:
                             raise InvalidUpdate(
                                 "too many items of the update compete for one place",
                                 kind="update-conflicts",
                             )
-                        places[at_place] = conflicts
+                        places[at_place] = conflicts + 1
                     if kind == STRING:
                         length = data[position]
                         position += 1

@@ -6,9 +6,11 @@ from random import Random
 import pycrdt
 import pytest
 
+from crdtsync.clock import ManualClock
 from crdtsync.document import Document, Verdict
 from crdtsync.errors import InvalidUpdate
 from crdtsync.limits import Limits
+from crdtsync.slicing import join_updates
 from crdtsync.state_vector import encode_state_vector, read_state_vector
 from crdtsync.structs import EMPTY_UPDATE, Id
 from crdtsync.update import scan
@@ -871,3 +873,69 @@ def test_what_pycrdt_can_t_integrate_is_served_after_a_reload() -> None:
     third = opened(state=again.checkpoint())
     assert third.snapshot().state_vector == b""
     assert third.clocks == {1: 3}
+
+
+class Slow(ManualClock):
+    """A clock by which everything takes a second."""
+
+    def monotonic_s(self) -> float:
+        """Return the time, a second later."""
+        self.advance(1.0)
+        return super().monotonic_s()
+
+
+def crowd(first: int, items: int) -> bytes:
+    """Write an update of items that compete for one place, each of another client."""
+    return update(*[block(first + n, 0, item("x")) for n in range(items)])
+
+
+def test_what_takes_too_long_to_integrate_is_kept_by_its_bytes() -> None:
+    """Many updates that compete for one place stop at the first that takes too long, exact."""
+    document = Document(LIMITS, clock=Slow())
+    parts = [crowd(1_000_000 + n * 1_500, 1_500) for n in range(4)]
+    for part in parts:
+        found = scan(part, LIMITS)
+        assert document.admit(part, found) is Verdict.NEW
+        document.commit(part, found)
+    document.integrate()
+    assert "too long" in document.verbatim
+    joined = join_updates([(part, scan(part, LIMITS)) for part in parts])
+    assert joined is not None
+    assert document.state() == joined[0]
+    patient = Document(LIMITS)
+    for part in parts[:2]:
+        patient.replay(part)
+    patient.integrate()
+    assert not patient.verbatim
+
+
+def test_a_crowded_state_is_kept_from_pycrdt_when_it_is_loaded() -> None:
+    """A stored state with more competing items than one update may bring is verbatim at once."""
+    joined = join_updates(
+        [(part, scan(part, LIMITS)) for part in (crowd(1, 1_500), crowd(2_000, 3_000))]
+    )
+    assert joined is not None
+    document = Document(LIMITS, state=joined[0])
+    assert "compete" in document.verbatim
+    assert document.state() == joined[0]
+    assert not Document(LIMITS, state=crowd(1, 1_500)).verbatim
+
+
+def test_many_small_crowds_are_one_large_one() -> None:
+    """What counts is the work of an update, in one place or in many."""
+    limits = Limits(max_conflicts=100)
+
+    def crowds(places: int, items: int) -> bytes:
+        return update(
+            *[
+                block(1_000 + place * items + n, 0, item("x", parent=f"root{place}"))
+                for place in range(places)
+                for n in range(items)
+            ]
+        )
+
+    scan(crowds(100, 5), limits)
+    scan(crowds(1, 100), limits)
+    with pytest.raises(InvalidUpdate) as refused:
+        scan(crowds(10, 90), limits)
+    assert refused.value.kind == "update-conflicts"
