@@ -31,28 +31,63 @@ class Model:
 
     def __init__(self) -> None:
         self.clients: dict[int, Known] = {}
+        self.claims: dict[str, Entry] = {}
 
-    def apply(self, entries: list[Entry], owner: str, *, first: bool) -> None:
+    def apply(self, entries: list[Entry], owner: str, *, first: bool) -> bool:
+        """Return whether anybody is to be told."""
+        told = False
         for entry in entries:
             known, clock, gone = self.clients.get(entry.client), entry.clock, entry.state == "null"
             if known is None:
                 if gone:
                     continue
             elif known.owner not in (None, owner):
+                claim = self.claims.get(owner)
+                if claim.client == entry.client if claim is not None else first:
+                    self.claims[owner] = entry
                 continue
             elif clock == known.clock and gone and known.state != "null":
                 pass
             elif clock == known.clock and not gone and first and known.departed:
                 clock += 1
             elif clock <= known.clock:
+                told |= clock < known.clock and not gone and known.owner is None
                 continue
-            self.clients[entry.client] = Known(clock, entry.state, owner)
+            self._put(entry.client, Known(clock, entry.state, owner))
+            told = True
+        return told
 
-    def leave(self, owner: str) -> None:
-        for known in self.clients.values():
-            if known.owner == owner:
-                known.departed = known.state != "null"
-                known.owner, known.state = None, "null"
+    def _put(self, client: int, known: Known) -> None:
+        before = self.clients.get(client)
+        self.clients[client] = known
+        claim = self.claims.get(known.owner or "")
+        had = before is not None and before.owner == known.owner
+        if claim is not None and claim.client == client and not had:
+            del self.claims[known.owner or ""]
+
+    def leave(self, owner: str) -> bool:
+        """Return whether anybody is to be told."""
+        self.claims.pop(owner, None)
+        told = False
+        for client, known in self.clients.items():
+            if known.owner != owner:
+                continue
+            known.owner = None
+            if known.state == "null":
+                continue
+            told = True
+            heirs = [
+                (claim.clock, heir)
+                for heir, claim in self.claims.items()
+                if claim.client == client and claim.clock > known.clock and claim.state != "null"
+            ]
+            if heirs:
+                _, heir = max(heirs)
+                claim = self.claims[heir]
+                self._put(client, Known(claim.clock, claim.state, heir))
+            else:
+                known.departed, known.state = True, "null"
+        return told
 
     def present(self) -> set[Entry]:
         return {
@@ -73,10 +108,7 @@ def test_the_table_follows_the_rules(data: bytes) -> None:
         what = dice.roll(8)
         if what == 0:
             note(f"{owner} leaves")
-            assert table.leave(owner) == any(
-                known.owner == owner and known.state != "null" for known in model.clients.values()
-            )
-            model.leave(owner)
+            assert table.leave(owner) == model.leave(owner)
         elif what == 1:
             note("the reader catches up")
             changed = table.changed_since(version)
@@ -91,11 +123,9 @@ def test_the_table_follows_the_rules(data: bytes) -> None:
             entries = read_entries(encode_entries(entries), READER)
             first = what == 2 and count == 1
             note(f"{owner} says {entries}{' first' * first}")
-            before = {client: (k.clock, k.state) for client, k in model.clients.items()}
-            changed_something = table.apply(entries, owner, first=first)
-            model.apply(entries, owner, first=first)
-            after = {client: (k.clock, k.state) for client, k in model.clients.items()}
-            assert changed_something == (before != after)
+            assert table.apply(entries, owner, first=first) == model.apply(
+                entries, owner, first=first
+            )
         assert set(table.present()) == model.present()
         assert len(table) == len(model.present())
     reader |= {entry.client: entry for entry in table.changed_since(version)}
