@@ -71,8 +71,10 @@ class Plan:
 
 
 def run(plan: Plan, arguments: list[str]) -> None:
-    """Be ``crdtsync ARGUMENT...`` from here on."""
+    """Be ``crdtsync ARGUMENT...`` from here on; a server without a supervisor, which dies alone."""
     plan.apply()
+    if arguments[:1] == ["serve"]:
+        arguments = [*arguments, "--no-supervise"]
     from crdtsync.cli import main
 
     sys.argv = ["crdtsync", *arguments]
