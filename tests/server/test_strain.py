@@ -125,10 +125,10 @@ def test_a_large_document_is_loaded_beside_the_loop(
     size = LOAD_HERE_BYTES + 1
     replay = Hub._replay
 
-    def held(self: Hub, loaded: Any) -> Any:
+    def held(self: Hub, loaded: Any, watch: Any) -> Any:
         if loaded.records or loaded.checkpoint:
             stop()
-        return replay(self, loaded)
+        return replay(self, loaded, watch)
 
     store = MemoryStore()
     with Server(loop, store=store) as server, server.synced("/large") as writer:
