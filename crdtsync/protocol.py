@@ -181,6 +181,9 @@ def short_update(frame: bytes) -> bytes | None:
     return None
 
 
+_SHORT_UPDATE: Final = [bytes((SYNC, UPDATE, size)) for size in range(0x80)]
+
+
 def step_1_frame(state_vector: bytes) -> bytes:
     """Write a sync step 1."""
     return b"\x00\x00" + write_var_bytes(state_vector)
@@ -193,7 +196,10 @@ def step_2_frame(update: bytes) -> bytes:
 
 def update_frame(update: bytes) -> bytes:
     """Write an update message."""
-    return b"\x00\x02" + write_var_uint(len(update)) + update
+    size = len(update)
+    if size < 0x80:
+        return _SHORT_UPDATE[size] + update
+    return b"\x00\x02" + write_var_uint(size) + update
 
 
 def awareness_frame(payload: bytes) -> bytes:
