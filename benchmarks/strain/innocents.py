@@ -52,7 +52,7 @@ class Innocents:
     def __init__(
         self, kind: Kind, seconds: float, *, shared: bool = True, prefix: str = ""
     ) -> None:
-        names = [ROOM] if shared else []
+        names = [f"{prefix}{ROOM}"] if shared else []
         names += [f"{prefix}other-{number}" for number in range(OTHERS)]
         keys = int(seconds * KEYS_PER_S)
         edits = writers_edits(len(names) * WRITERS, keys)

@@ -65,7 +65,12 @@ def _table(cases: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
     for name, stages in cases.items():
         if name == "giant":
             continue
-        lines += [_cells(name, stage, stages[stage]) for stage in _STAGES if stage in stages]
+        compared = "before" in stages
+        lines += [
+            _cells(name, stage if compared else "", stages[stage])
+            for stage in _STAGES
+            if stage in stages
+        ]
     return "\n".join(lines)
 
 
