@@ -130,16 +130,15 @@ class Committer:
             self._committing = False
             self._release()
         for room, batch in batches:
-            if room.wants_checkpoint:
-                hub.housekeeping.schedule_checkpoint(room)
-            if self._changes is not None:
-                await self._announce(batch)
+            await self._follow_up(room, batch)
 
-    async def _announce(self, batch: list[Record]) -> None:
-        assert self._changes is not None
-        for record in batch:
-            self._unannounced += 1
-            await self._changes.send(_change(record))
+    async def _follow_up(self, room: Room, batch: list[Record]) -> None:
+        if room.wants_checkpoint:
+            self._hub.housekeeping.schedule_checkpoint(room)
+        if self._changes is not None:
+            for record in batch:
+                self._unannounced += 1
+                await self._changes.send(_change(record))
 
     def _failed(self, error: StoreError) -> None:
         self._hub.stats.store_errors["append"] += 1
@@ -176,10 +175,7 @@ class Committer:
             room.committed()
             if room.dirty:
                 self.schedule(room)
-            if room.wants_checkpoint:
-                hub.housekeeping.schedule_checkpoint(room)
-            if self._changes is not None:
-                await self._announce(batch)
+            await self._follow_up(room, batch)
         finally:
             self._stalled -= 1
             self._wake_idle()

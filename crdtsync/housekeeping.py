@@ -23,6 +23,7 @@ from crdtsync.protocol import KEEPALIVE
 from crdtsync.room import Room
 from crdtsync.state import Snapshot
 from crdtsync.store.base import Checkpoint
+from crdtsync.waiting import Alarm
 
 if TYPE_CHECKING:
     from crdtsync.hub import Hub
@@ -45,7 +46,7 @@ class Housekeeping:
     def __init__(self, hub: "Hub") -> None:
         self._hub = hub
         self._stirred: dict[Room, None] = {}
-        self._wake = anyio.Event()
+        self._wake = Alarm()
         self._checkpoints: set[Room] = set()
         self._closing: set[Room] = set()
         self._one_checkpoint = anyio.Lock()
@@ -64,7 +65,6 @@ class Housekeeping:
         interval_s = self._hub.limits.awareness_interval_s
         while True:
             if not self._stirred:
-                self._wake = anyio.Event()
                 await self._wake.wait()
             stirred, self._stirred = self._stirred, {}
             now_s = self._hub.clock.monotonic_s()

@@ -45,6 +45,7 @@ from crdtsync.stats import Stats
 from crdtsync.store.base import Loaded, Store
 from crdtsync.structs import EMPTY_UPDATE
 from crdtsync.update import scan
+from crdtsync.waiting import Alarm
 
 __all__ = ["Hub"]
 
@@ -90,7 +91,7 @@ class Hub:
         self._committer = Committer(self, on_change)
         self.housekeeping = Housekeeping(self)
         self._errands: list[Errand] = []
-        self._errand: anyio.Event
+        self._errand = Alarm()
         self._one_large: anyio.CapacityLimiter
         self._waiting: dict[str, list[anyio.Event]] = {}
 
@@ -100,7 +101,6 @@ class Hub:
             self.guard.open()
             stack.callback(self.guard.close)
             self._tasks = await stack.enter_async_context(anyio.create_task_group())
-            self._errand = anyio.Event()
             self._one_large = anyio.CapacityLimiter(1)
             self._tasks.start_soon(self._run_errands)
             self._tasks.start_soon(self._committer.run)
@@ -182,7 +182,6 @@ class Hub:
         async with anyio.create_task_group() as tasks:
             while True:
                 await self._errand.wait()
-                self._errand = anyio.Event()
                 errands, self._errands = self._errands, []
                 for function in errands:
                     tasks.start_soon(function)
@@ -292,20 +291,21 @@ class Hub:
 
     def abandon(self, room: Room, reason: str) -> None:
         """Close a room as it is: its clients come back, and it is loaded afresh for them."""
-        if self.rooms.get(room.name) is room:
-            del self.rooms[room.name]
-        room.degraded = reason
+        self._let_go(room, reason)
         room.close_connections(CloseCode.TRY_AGAIN_LATER, reason)
         for event in self._waiting.pop(room.name, ()):
             event.set()
 
     def shut_out(self, room: Room, error: DocumentQuarantined) -> None:
         """Close a room whose document is quarantined from now on."""
-        if self.rooms.get(room.name) is room:
-            del self.rooms[room.name]
-        room.degraded = str(error)
+        self._let_go(room, str(error))
         for connection in list(room.connections):
             connection.refuse(error)
+
+    def _let_go(self, room: Room, reason: str) -> None:
+        if self.rooms.get(room.name) is room:
+            del self.rooms[room.name]
+        room.degraded = reason
 
     # The library's way in
 

@@ -8,8 +8,8 @@ reader's (``update.scan``); where both read an update, they agree.
 
 from typing import Final
 
-from crdtsync.encoding import write_var_uint
-from crdtsync.structs import HAS_ORIGIN, HAS_RIGHT, NO_ROOTS, STRING, Range, Scan
+from crdtsync.encoding import read_var_uint, write_var_uint
+from crdtsync.structs import HAS_ORIGIN, HAS_RIGHT, MAX_CLOCK, NO_ROOTS, STRING, Range, Scan
 
 __all__ = ["Typist"]
 
@@ -88,51 +88,24 @@ class Typist:
             if update[0]:
                 return self._read_string(update)
             return self._read_deletion(update)
-        except IndexError:
+        except (IndexError, ValueError):
             return None
 
     def _read_string(self, data: bytes) -> Scan | None:
         own = self._own
-        width = len(own)
-        position = width + 2
         if data[0] != 1 or data[1] != 1 or not data.startswith(own, 2):
             return None
-        clock = data[position]
-        position += 1
-        if clock >= 0x80:
-            byte = data[position]
-            position += 1
-            clock += (byte - 1) << 7
-            if byte >= 0x80:
-                byte = data[position]
-                position += 1
-                clock += (byte - 1) << 14
-            if byte >= 0x80 or not byte:
-                return None
-        body = position
-        info = data[position]
-        position += 1
-        if info & 0x3F != STRING or not info:
+        clock, body = read_var_uint(data, len(own) + 2)
+        info = data[body]
+        if info & 0x3F != STRING or not info & (HAS_ORIGIN | HAS_RIGHT):
             return None
-        right = position
+        right = position = body + 1
         for flag in (HAS_ORIGIN, HAS_RIGHT):
             if info & flag:
                 right = position
                 if not data.startswith(own, position):
                     return None
-                position += width
-                at = data[position]
-                position += 1
-                if at >= 0x80:
-                    byte = data[position]
-                    position += 1
-                    at += (byte - 1) << 7
-                    if byte >= 0x80:
-                        byte = data[position]
-                        position += 1
-                        at += (byte - 1) << 14
-                    if byte >= 0x80 or not byte:
-                        return None
+                at, position = read_var_uint(data, position + len(own))
                 if at >= clock:
                     return None
         content = position
@@ -141,10 +114,10 @@ class Typist:
         end = position + length
         if (
             not 0 < length < 0x80
-            or not info & 0xC0
             or end + 1 != len(data)
             or data[end]
             or not data[position:end].isascii()
+            or clock + length > MAX_CLOCK
         ):
             return None
         if length == 1:
@@ -175,19 +148,8 @@ class Typist:
         position = len(own) + 3
         if data[1] != 1 or not data.startswith(own, 2) or data[position - 1] != 1:
             return None
-        clock = data[position]
-        position += 1
-        if clock >= 0x80:
-            byte = data[position]
-            position += 1
-            clock += (byte - 1) << 7
-            if byte >= 0x80:
-                byte = data[position]
-                position += 1
-                clock += (byte - 1) << 14
-            if byte >= 0x80 or not byte:
-                return None
+        clock, position = read_var_uint(data, position)
         length = data[position]
-        if not 0 < length < 0x80 or position + 1 != len(data):
+        if not 0 < length < 0x80 or position + 1 != len(data) or clock + length > MAX_CLOCK:
             return None
         return _Deletion(((self.client, clock, clock + length),))

@@ -197,7 +197,7 @@ def step_2_frame(update: bytes) -> bytes:
 def update_frame(update: bytes) -> bytes:
     """Write an update message."""
     size = len(update)
-    if size < 0x80:
+    if size < 0x80:  # 0.16 us instead of 0.35
         return _SHORT_UPDATE[size] + update
     return b"\x00\x02" + write_var_uint(size) + update
 

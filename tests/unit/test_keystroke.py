@@ -11,7 +11,7 @@ from crdtsync.errors import InvalidUpdate
 from crdtsync.keystroke import Typist
 from crdtsync.limits import Limits
 from crdtsync.session import Session
-from crdtsync.structs import Scan
+from crdtsync.structs import MAX_CLOCK, Scan
 from crdtsync.update import scan
 
 from .wire import block, gc, item, one, update
@@ -87,7 +87,7 @@ def test_damage_is_never_read_otherwise(
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-@pytest.mark.parametrize("start", [1, 100, 16_000, 2_096_900])
+@pytest.mark.parametrize("start", [1, 100, 16_000, 2_096_900, 268_435_400])
 @pytest.mark.parametrize("right", [None, 0])
 def test_a_client_that_types_on_is_read_by_its_bytes(
     client: int, start: int, right: int | None
@@ -97,8 +97,18 @@ def test_a_client_that_types_on_is_read_by_its_bytes(
     neighbour = None if right is None else (client, right)
     for clock in range(start, start + 400):
         data = one(client, clock, "x", origin=(client, clock - 1), right=neighbour)
-        fits = clock < 1 << 21
-        assert agree(data, client, typist) is fits
+        assert agree(data, client, typist)
+
+
+def test_a_clock_beyond_the_last_is_refused() -> None:
+    """Typing on past the last clock there is ends in the full reader's refusal."""
+    typist = Typist(1)
+    assert agree(one(1, MAX_CLOCK - 1, "x", origin=(1, 0)), 1, typist)
+    for text in ("x", "xy"):
+        data = one(1, MAX_CLOCK, text, origin=(1, MAX_CLOCK - 1))
+        assert typist.read(data) is None
+        with pytest.raises(InvalidUpdate):
+            scan(data, LIMITS)
 
 
 @given(st.lists(st.integers(0, 5), max_size=30), st.data())
