@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from crdtsync.roles import Role
 from crdtsync.structs import Scan
 
 __all__ = ["ALLOW", "Allow", "Decision", "Deny", "Gate", "Principal", "ReadWriteGate"]
@@ -18,6 +19,13 @@ class Principal:
     """For people to read."""
     read_only: bool = False
     """May follow, may be present, may not edit."""
+    role: Role | None = None
+    """What it may do in the document that it connects to; ``None``: write everywhere, unless it
+    is read-only."""
+    expires_s: float | None = None
+    """When the proof of who it is ends, in seconds since 1970; ``None``: never."""
+    share: str = ""
+    """The id of the share link that it came by; empty for any other way."""
     attributes: dict[str, Any] = field(default_factory=dict)
     """Whatever a custom ``authenticate`` wants its gate and hooks to see."""
 
@@ -50,6 +58,6 @@ class ReadWriteGate:
     """The default: everyone but a read-only principal may write."""
 
     def check(self, principal: Principal, document: str, update: bytes, scan: Scan) -> Decision:
-        if principal.read_only:
+        if principal.read_only or (principal.role is not None and principal.role.reads_only):
             return Deny("this document is read-only for you")
         return ALLOW

@@ -36,6 +36,7 @@ LAYERS = {
         "guard",
         "held",
         "proof",
+        "roles",
         "session",
         "state",
         "structure",

@@ -1,0 +1,125 @@
+"""A small database beside the store, for what a server remembers that is no document.
+
+Owns its file, its thread and its schema's version. Any process may open it while a server has
+it open: the command line writes, and the server notices.
+"""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar, TypeVarTuple
+
+from sqlite_utils import Database
+
+from crdtsync.errors import StoreError
+from crdtsync.store.failures import FAILURES, store_error
+from crdtsync.store.thread import StoreThread
+
+__all__ = ["SideDatabase"]
+
+BUSY_TIMEOUT_S = 5.0
+"""How long another process's transaction is waited for."""
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class SideDatabase:
+    """A SQLite database at ``path``, in memory where that is ``None``. Use it as ``async with``."""
+
+    def __init__(self, path: Path | None, migrations: Sequence[str]) -> None:
+        """Prepare it; each migration is a script that brings the schema one version on."""
+        self._path = path
+        self._migrations = migrations
+        self._thread = StoreThread("crdtsync-side")
+        self._database: Database | None = None
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._thread)
+            stack.push_async_callback(self._thread.run, self._close)
+            await self._guarded("open", self._open)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._stack.aclose()
+
+    async def call(self, function: Callable[[Database, *Ts], T], *args: *Ts) -> T:
+        """Run ``function(database, *args)`` in one transaction, on the database's thread.
+
+        Raises ``StoreError`` where the database fails, and what the function raises.
+        """
+        return await self._guarded("use", self._transact, function, *args)
+
+    async def version(self) -> int:
+        """Return a number that changes when another process has committed something."""
+        return await self._guarded("read", self._data_version)
+
+    async def _guarded(self, operation: str, call: Callable[[*Ts], T], *args: *Ts) -> T:
+        try:
+            return await self._thread.run(call, *args)
+        except StoreError:
+            raise
+        except FAILURES as error:
+            raise store_error(operation, self._path or Path(":memory:"), error) from error
+
+    def _open(self) -> None:
+        if self._path is not None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(
+            self._path or ":memory:",
+            timeout=BUSY_TIMEOUT_S,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        self._database = Database(connection)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        self._transact(self._migrate)
+
+    def _migrate(self, database: Database) -> None:
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        if version > len(self._migrations):
+            raise StoreError(
+                f"{self._path} was written by a newer crdtsync", hint="Update crdtsync."
+            )
+        for script in self._migrations[version:]:
+            for statement in script.split(";"):
+                if statement.strip():
+                    database.execute(statement)
+        database.execute(f"PRAGMA user_version = {len(self._migrations)}")
+
+    def _transact(self, function: Callable[[Database, *Ts], T], *args: *Ts) -> T:
+        database = self._database
+        if database is None:
+            raise StoreError(f"{self._path} is not open")
+        database.execute("BEGIN IMMEDIATE")
+        try:
+            result = function(database, *args)
+            database.execute("COMMIT")
+        except BaseException:
+            if database.conn.in_transaction:
+                database.execute("ROLLBACK")
+            raise
+        return result
+
+    def _data_version(self) -> int:
+        database = self._database
+        if database is None:
+            raise StoreError(f"{self._path} is not open")
+        (version,) = database.execute("PRAGMA data_version").fetchone()
+        return int(version)
+
+    def _close(self) -> None:
+        database, self._database = self._database, None
+        if database is not None:
+            database.conn.close()

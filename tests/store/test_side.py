@@ -1,0 +1,78 @@
+"""The small database beside the store."""
+
+from pathlib import Path
+
+import pytest
+from sqlite_utils import Database
+
+from crdtsync.errors import StoreError
+from crdtsync.store.side import SideDatabase
+
+pytestmark = pytest.mark.anyio
+
+FIRST = "CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL)"
+SECOND = "ALTER TABLE notes ADD COLUMN author TEXT NOT NULL DEFAULT ''; CREATE TABLE more (id)"
+
+
+def add(database: Database, text: str) -> None:
+    database["notes"].insert({"text": text})  # type: ignore[union-attr]
+
+
+def texts(database: Database) -> list[str]:
+    return [text for (text,) in database.execute("SELECT text FROM notes ORDER BY id")]
+
+
+async def test_what_is_written_stays(tmp_path: Path) -> None:
+    """Rows are there after a restart, and a newer schema keeps them; an older one is refused."""
+    path = tmp_path / "folder" / "side.db"
+    async with SideDatabase(path, [FIRST]) as side:
+        await side.call(add, "one")
+    async with SideDatabase(path, [FIRST, SECOND]) as side:
+        await side.call(add, "two")
+        assert await side.call(texts) == ["one", "two"]
+    with pytest.raises(StoreError, match="newer"):
+        async with SideDatabase(path, [FIRST]):
+            raise AssertionError("it opened")
+
+
+async def test_a_failing_call_leaves_nothing(tmp_path: Path) -> None:
+    """What a function did before it raised is undone."""
+
+    def half(database: Database) -> None:
+        add(database, "half")
+        raise KeyError("no")
+
+    async with SideDatabase(tmp_path / "side.db", [FIRST]) as side:
+        with pytest.raises(KeyError):
+            await side.call(half)
+        with pytest.raises(StoreError):
+            await side.call(lambda database: database.execute("SELECT * FROM nothing"))
+        assert await side.call(texts) == []
+
+
+async def test_others_are_noticed(tmp_path: Path) -> None:
+    """The version changes by what another one writes, and not by one's own."""
+    path = tmp_path / "side.db"
+    async with SideDatabase(path, [FIRST]) as side, SideDatabase(path, [FIRST]) as other:
+        before = await side.version()
+        await side.call(add, "mine")
+        assert await side.version() == before
+        await other.call(add, "theirs")
+        assert await side.version() != before
+        assert await side.call(texts) == ["mine", "theirs"]
+
+
+async def test_without_a_path_it_is_in_memory() -> None:
+    """Without a file it works, and forgets."""
+    for _ in range(2):
+        async with SideDatabase(None, [FIRST]) as side:
+            await side.call(add, "one")
+            assert await side.call(texts) == ["one"]
+
+
+async def test_a_folder_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
+    """Where the file can't be, opening it says so."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError):
+        async with SideDatabase(tmp_path / "file" / "side.db", [FIRST]):
+            raise AssertionError("it opened")
