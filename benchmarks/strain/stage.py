@@ -32,10 +32,10 @@ class Offender:
     process: asyncio.subprocess.Process
     facts: dict[str, Any] = field(default_factory=dict)
 
-    async def hear(self) -> dict[str, Any]:
+    async def hear(self, timeout_s: float = _READY_TIMEOUT_S) -> dict[str, Any]:
         """Wait for what it says next."""
         assert self.process.stdout is not None
-        async with asyncio.timeout(_READY_TIMEOUT_S):
+        async with asyncio.timeout(timeout_s):
             line = await self.process.stdout.readline()
         if not line:
             raise ServerFailed("an offender process ended early")
@@ -57,8 +57,9 @@ async def offending(server: Server, name: str, **options: object) -> AsyncIterat
     """Run an offender that is in place, until the block ends; then ``facts`` is its report."""
     settings = json.dumps({"offender": name, "port": server.port, **options})
     core = str(server.cores[1])
+    module = "giant_clients" if name == "giant" else "offender"
     process = await asyncio.create_subprocess_exec(
-        *("taskset", "--cpu-list", core, sys.executable, "-m", "benchmarks.strain.offender"),
+        *("taskset", "--cpu-list", core, sys.executable, "-m", f"benchmarks.strain.{module}"),
         settings,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,

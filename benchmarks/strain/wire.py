@@ -8,7 +8,21 @@ from collections.abc import Iterator
 from benchmarks.clients import masked_frame
 from benchmarks.dialects import write_block, write_uint
 
-__all__ = ["cursor", "garbage", "keystrokes", "paragraphs", "pastes", "update_message"]
+__all__ = [
+    "GIANT_BYTES",
+    "GIANT_JOINERS",
+    "cursor",
+    "garbage",
+    "keystrokes",
+    "paragraphs",
+    "pastes",
+    "update_message",
+]
+
+GIANT_BYTES = 50_000_000
+"""The size of the large document."""
+GIANT_JOINERS = 20
+"""How many ask for it at once."""
 
 
 def update_message(update: bytes) -> bytes:
