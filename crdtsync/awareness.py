@@ -177,6 +177,9 @@ class AwarenessTable:
             else:
                 self._make_room()
             self._put(entry.client, clock, entry.state, owner)
+            if entry.state == REMOVED:  # the id is anybody's again: its client may be elsewhere
+                self._rows[entry.client].owner = None
+                self._owned[owner].discard(entry.client)
             changed = True
         return changed
 

@@ -54,6 +54,8 @@ class Model:
                 told |= clock < known.clock and not gone and known.owner is None
                 continue
             self._put(entry.client, Known(clock, entry.state, owner))
+            if gone:
+                self.clients[entry.client].owner = None
             told = True
         return told
 

@@ -38,6 +38,8 @@ def converged(world: "World") -> str:
     for client in world.clients:
         if client.wire is None or not client.synced:
             return f"{client.name} is not in sync"
+        if client.wire.half_open or client.wire.dead:
+            return f"{client.name} has not noticed yet that nobody hears it"
     for name in world.shown:
         clients = [each for each in world.clients if each.room == name]
         room = hub.rooms.get(name)
@@ -72,7 +74,7 @@ def _same_content(name: str, state: bytes, clients: list[Client]) -> str:
     wanted = content(server)
     deletes = _deletes(server.get_update())
     for client in clients:
-        if client.clocks.get(client.number) and not client.may_write:
+        if client.strayed:
             continue  # its refused edits stay with it
         if content(client.doc) != wanted:
             return f"{client.name} reads {content(client.doc)}, the server {wanted}"

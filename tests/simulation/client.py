@@ -68,6 +68,8 @@ class Client:
         self.early: list[tuple[bytes, Scan]] = []
         """What refers to something that is still to come."""
         self.denials = 0
+        self.strayed = False
+        """Whether it has edits, deletions maybe alone, that nobody takes from it."""
         self._failures = 0
         self._connecting = False
         self._last_heard_s = 0.0
@@ -104,6 +106,7 @@ class Client:
 
     def _changed(self, event: pycrdt.TransactionEvent) -> None:
         if not self._from_server:
+            self.strayed |= not self.may_write
             self._up(update_frame(event.update))
 
     def _up(self, frame: bytes) -> None:

@@ -316,6 +316,20 @@ def test_an_owner_that_leaves_in_order_has_no_heir(table: AwarenessTable) -> Non
     assert states(table) == {}
 
 
+def test_an_id_that_was_removed_is_nobodys(table: AwarenessTable) -> None:
+    """Who had another's id and removed it does not keep that one out."""
+    table.apply([entry(5, 1)], "owner")
+    table.leave("owner")
+    table.apply([entry(5, 1)], "echo", first=True)
+    table.apply([entry(5, 2)], "owner again", first=True)
+    assert table.apply([entry(5, 2, "null")], "echo")
+    assert states(table) == {}
+    assert table.apply([entry(5, 3)], "owner again")
+    assert states(table) == {5: (3, HERE)}
+    assert not table.leave("echo")
+    assert table.leave("owner again")
+
+
 def test_a_lagging_clock_is_told(table: AwarenessTable) -> None:
     """Who announces itself at a clock of the past hears of its removal, and can go beyond."""
     table.apply([entry(5, 50)], "mallory")
