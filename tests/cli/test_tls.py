@@ -8,6 +8,7 @@ import pytest
 
 from crdtsync.config import Config
 from crdtsync.errors import ConfigError
+from tests.needs import program
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +30,8 @@ def pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(*command: str) -> None:
-    subprocess.run(command, check=True, capture_output=True)
+def run(name: str, *arguments: str) -> None:
+    subprocess.run([program(name), *arguments], check=True, capture_output=True)
 
 
 def test_no_certificate() -> None:

@@ -1,6 +1,5 @@
 """Disks that fill up or fail under a running server, and that are well again later."""
 
-import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -8,26 +7,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 from tests.crash.nursery import Victim
+from tests.needs import require
 
-__all__ = ["LIBFIU", "Disk", "failing", "require", "small"]
+__all__ = ["LIBFIU", "Disk", "failing", "small"]
 
 LIBFIU = Path("/usr/lib/fiu/fiu_posix_preload.so")
 """Where Debian's libfiu0 has it."""
 SMALL_BYTES = 8 * 1024 * 1024
 LEFT_BYTES = 4 * 1024
 """What is left of a full disk: an edit or two may still find a place."""
-
-
-def require(available: bool, what: str) -> None:
-    """Skip where something is not to be had; in CI, where it has to be, fail."""
-    if available:
-        return
-    if os.environ.get("CI"):
-        pytest.fail(f"{what}, and this is CI", pytrace=False)
-    pytest.skip(what)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +56,7 @@ def small(folder: Path) -> Iterator[Disk]:
 @contextmanager
 def failing(folder: Path, calls: str, *, error: int, probability: float = 1) -> Iterator[Disk]:
     """A disk on which calls fail, by libfiu's names for them: ``posix/io/sync/*``."""
-    require(LIBFIU.exists() and shutil.which("fiu-ctrl") is not None, "libfiu is not installed")
+    require(LIBFIU.exists() and shutil.which("fiu-ctrl"), "libfiu is not installed")
     folder.mkdir()
 
     def tell(victim: Victim, command: str) -> None:

@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 
 from tests.crash.clients import Client, Writing, write
-from tests.crash.disks import LIBFIU, Disk, failing, require, small
+from tests.crash.disks import LIBFIU, Disk, failing, small
 from tests.crash.edits import holding
 from tests.crash.ledger import Ledger, Lost
 from tests.crash.nursery import Nursery, Victim
 from tests.crash.steps import Kind
 from tests.crash.victim import SMALL, Plan
+from tests.needs import require
 
 TIMEOUT_S = 40
 BATCH = 150

@@ -19,9 +19,9 @@ import pytest
 
 from crdtsync.store import SQLiteStore
 from crdtsync.store.base import Durability
-from tests.crash.disks import require
 from tests.crash.nursery import ROOT
 from tests.crash.recorded import DOCUMENTS, ROUNDS, state_of, update_of
+from tests.needs import program, require
 
 SECTOR = 512
 CALLS = "write,pwrite64,ftruncate,fdatasync,fsync,unlink"
@@ -120,11 +120,21 @@ def plain(escaped: str) -> bytes:
 
 def recorded(folder: Path, durability: Durability) -> list[Call]:
     """Run the store's work under ``strace``, and return its calls."""
-    require(shutil.which("strace") is not None, "strace is not installed")
     trace = folder / "trace"
     done = subprocess.run(
         [
-            *("strace", "-f", "-y", "-xx", "-s", "10000000", "-o", str(trace), "-e", CALLS),
+            *(
+                program("strace"),
+                "-f",
+                "-y",
+                "-xx",
+                "-s",
+                "10000000",
+                "-o",
+                str(trace),
+                "-e",
+                CALLS,
+            ),
             *(sys.executable, "-m", "tests.crash.recorded", str(folder / "store"), durability),
         ],
         cwd=ROOT,

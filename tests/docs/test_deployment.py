@@ -1,7 +1,6 @@
 """The configurations of ``docs/deployment.md`` are accepted by the programs that they are for."""
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from crdtsync import Hub, MemoryStore
 from crdtsync.config import Config
 from crdtsync.limits import Limits
 from crdtsync.metrics import HubCollector
+from tests.needs import program
 
 from .kit import blocks, page, table
 
@@ -18,14 +18,6 @@ PAGE = page("docs/deployment.md")
 (UNIT,) = blocks(PAGE, "ini")
 NGINX = blocks(PAGE, "nginx")
 CADDY = blocks(PAGE, "caddyfile")
-
-
-def installed(name: str) -> str:
-    """Return a program's path; skip where it is not installed."""
-    found = shutil.which(name, path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
-    if found is None:
-        pytest.skip(f"{name} is not installed")
-    return found
 
 
 def accepted(*command: str, cwd: Path) -> None:
@@ -36,7 +28,7 @@ def accepted(*command: str, cwd: Path) -> None:
 
 def test_nginx(tmp_path: Path) -> None:
     """nginx takes the server, the path below it, the unix socket and the closed routes."""
-    nginx, openssl = installed("nginx"), installed("openssl")
+    nginx, openssl = program("nginx"), program("openssl")
     server, below, location, unix_socket, closed = NGINX
     accepted(
         *(openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"),
@@ -65,14 +57,14 @@ def test_nginx(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", range(len(CADDY)))
 def test_caddy(number: int, tmp_path: Path) -> None:
     """Caddy takes each of its configurations."""
-    caddy = installed("caddy")
+    caddy = program("caddy")
     (tmp_path / "Caddyfile").write_text(CADDY[number], "utf-8")
     accepted(caddy, "adapt", "--config", "Caddyfile", "--adapter", "caddyfile", cwd=tmp_path)
 
 
 def test_systemd(tmp_path: Path) -> None:
     """systemd takes the unit, with a program where it says there is one."""
-    analyze = installed("systemd-analyze")
+    analyze = program("systemd-analyze")
     unit = tmp_path / "crdtsync.service"
     unit.write_text(UNIT.replace("/opt/crdtsync/bin/crdtsync", "/bin/true"), "utf-8")
     accepted(analyze, "verify", "--man=no", str(unit), cwd=tmp_path)

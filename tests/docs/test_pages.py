@@ -3,7 +3,6 @@
 import ast
 import json
 import re
-import shutil
 import subprocess
 import tomllib
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from crdtsync.config import OPTIONS
+from tests.needs import program
 
 from .kit import DOCS, PAGES, REPOSITORY, blocks, page, prose
 
@@ -71,11 +71,9 @@ def test_code_blocks_can_be_read(path: Path) -> None:
 def test_javascript_is_valid(path: Path, tmp_path: Path) -> None:
     """JavaScript blocks pass Node.js's syntax check, as modules."""
     found = blocks(path.read_text("utf-8"), "js")
-    node = shutil.which("node")
     if not found:
         return
-    if node is None:
-        pytest.skip("Node.js is not installed")
+    node = program("node")
     for number, block in enumerate(found):
         script = tmp_path / f"{number}.mjs"
         script.write_text(block, "utf-8")

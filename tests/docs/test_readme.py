@@ -2,9 +2,7 @@
 
 import functools
 import http.server
-import os
 import re
-import shutil
 import socket
 import subprocess
 import threading
@@ -21,6 +19,7 @@ from crdtsync.errors import CloseCode
 from crdtsync.limits import Limits
 from crdtsync.protocol import AwarenessMessage, SyncUpdate
 from tests.interop.webdriver import Driver, find_chromedriver, find_chromium
+from tests.needs import program, require
 
 from .kit import REPOSITORY, Client, Process, blocks, page, serving
 
@@ -106,19 +105,13 @@ ALIASES = {
 """The names under which ``tests/interop`` has the packages."""
 
 
-def require(found: object, what: str) -> None:
-    """Skip where something is not installed; in CI, where it has to be, fail."""
-    if found:
-        return
-    if os.environ.get("CI"):
-        pytest.fail(f"{what} is not installed, and this is CI", pytrace=False)
-    pytest.skip(f"{what} is not installed")
-
-
 def build(editor: str, folder: Path) -> None:
     """Write the README's page into a folder, its script bundled."""
-    require(shutil.which("node"), "Node.js")
-    require((NODE_MODULES / "esbuild").is_dir(), "npm packages of tests/interop: they")
+    program("node")
+    require(
+        (NODE_MODULES / "esbuild").is_dir(),
+        "esbuild is not installed: run `npm ci` in tests/interop",
+    )
     (html,) = blocks(PAGE, "html")
     link = '<link rel="stylesheet" href="editor.css">\n<link rel="icon" href="data:,">\n'
     (folder / "index.html").write_text(html.replace("<title>", f"{link}<title>"), "utf-8")
@@ -159,8 +152,8 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 @pytest.mark.browser
 def test_the_editor_runs(tmp_path: Path) -> None:
     """In a browser, the page takes part in the document: what is typed, shown, and who is there."""
-    require(find_chromium(), "Chromium")
-    require(find_chromedriver(), "ChromeDriver")
+    require(find_chromium(), "Chromium is not installed")
+    require(find_chromedriver(), "ChromeDriver is not installed")
     pages = tmp_path / "pages"
     pages.mkdir()
     serve_page = functools.partial(Quiet, directory=str(pages))

@@ -1,6 +1,5 @@
 """Fixtures: whatever judges needs Node.js and Yjs."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from fuzz.examine import Examiner
+from tests.needs import require
 
 YJS = Path(__file__).parent.parent / "interop" / "node_modules" / "yjs"
 
@@ -15,12 +15,10 @@ YJS = Path(__file__).parent.parent / "interop" / "node_modules" / "yjs"
 @pytest.fixture(scope="session")
 def yjs() -> None:
     """Make sure of Node.js and Yjs; in CI they have to be there."""
-    if shutil.which("node") is not None and YJS.is_dir():
-        return
-    what = "Node.js and Yjs are not installed: run `npm ci` in tests/interop"
-    if os.environ.get("CI"):
-        pytest.fail(f"{what}, and this is CI", pytrace=False)
-    pytest.skip(what)
+    require(
+        shutil.which("node") and YJS.is_dir(),
+        "Node.js and Yjs are not installed: run `npm ci` in tests/interop",
+    )
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,14 @@
 """Fixtures: the server and Node.js clients; a failing browser test leaves screenshots."""
 
 import itertools
-import os
 import shutil
 import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.needs import require
 
 from .harness import (
     NODE_MODULES,
@@ -21,19 +22,10 @@ from .harness import (
 )
 
 
-def require(available: bool, what: str) -> None:
-    """Skip where something is not installed; in CI, where it has to be, fail."""
-    if available:
-        return
-    if os.environ.get("CI"):
-        pytest.fail(f"{what}, and this is CI", pytrace=False)
-    pytest.skip(what)
-
-
 @pytest.fixture(scope="session")
 def javascript() -> None:
     """Make sure of Node.js and the npm packages."""
-    require(shutil.which("node") is not None, "Node.js is not installed")
+    require(shutil.which("node"), "Node.js is not installed")
     require(
         (NODE_MODULES / "yjs").is_dir(),
         "the JavaScript clients are not installed: run `npm ci` in tests/interop",

@@ -11,7 +11,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from .conftest import require
+from tests.needs import require
+
 from .harness import HERE, Server
 from .webdriver import CONTROL, END, ENTER, HOME, Browser, Driver, find_chromedriver, find_chromium
 

@@ -1,6 +1,5 @@
 """TLS, HTTP/2 and what runs over them, all on the one port."""
 
-import shutil
 import socket
 import ssl
 import subprocess
@@ -14,10 +13,9 @@ import h2.settings
 import pytest
 
 from crdtsync.limits import Limits
+from tests.needs import program
 
 from .kit import BINARY, STEP_1, Peer, Server, encode, trusting, typed, upgrade_request
-
-pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +24,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tls")
     subprocess.run(
         [
-            *("openssl", "req", "-x509", "-nodes", "-newkey", "ec", "-days", "2"),
+            *(program("openssl"), "req", "-x509", "-nodes", "-newkey", "ec", "-days", "2"),
             *("-pkeyopt", "ec_paramgen_curve:prime256v1", "-subj", "/CN=localhost"),
             *("-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
             *("-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")),

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -57,7 +58,6 @@ def test_a_dead_server_is_back(
 
 def test_restarts_are_counted(tmp_path: Path) -> None:
     """Metrics and health say how often the server died; the announcement is not repeated."""
-    httpx = pytest.importorskip("httpx")
     with serving(tmp_path) as (process, url):
         http = url.replace("ws:", "http:")
         for _ in range(2):
