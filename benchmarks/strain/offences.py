@@ -13,7 +13,7 @@ from benchmarks.files import allow_files
 from benchmarks.load import Setting
 from benchmarks.servers import Kind, Server
 from benchmarks.strain.innocents import ROOM
-from benchmarks.strain.stage import Figures, Strain, hold, offending, pause, told, unpause
+from benchmarks.strain.stage import Figures, Offence, Strain, hold, offending, pause, told, unpause
 from benchmarks.strain.wire import pastes
 
 __all__ = ["OFFENCES"]
@@ -126,19 +126,16 @@ def _flood(kind: str) -> Strain:
             f"{count} x {how}" for how, count in ends.items()
         )
 
-    async def run(server_kind: Kind, setting: Setting) -> Figures:
-        return await hold(server_kind, setting, offence)
-
     what = {
         "updates": "keystrokes",
         "awareness": "cursor moves",
         "unknown": "messages of an unknown type",
         "damaged": "damaged updates",
     }[kind]
-    return Strain(
+    return _case(
         f"flood-{kind}",
         f"One client sends up to {FLOOD_PER_S:,} {what} a second; when it is closed it comes back.",
-        run,
+        offence,
     )
 
 
@@ -155,9 +152,9 @@ async def _cursors(server: Server, figures: Figures) -> AsyncIterator[None]:
     )
 
 
-def _case(name: str, what: str, offence: object, *, settle_s: float = 0.0) -> Strain:
+def _case(name: str, what: str, offence: Offence, *, settle_s: float = 0.0) -> Strain:
     async def run(kind: Kind, setting: Setting) -> Figures:
-        return await hold(kind, setting, offence, settle_s=settle_s)  # type: ignore[arg-type]
+        return await hold(kind, setting, offence, settle_s=settle_s)
 
     return Strain(name, what, run)
 

@@ -14,8 +14,8 @@ from benchmarks.strain.innocents import Innocents
 from benchmarks.strain.stage import (
     Figures,
     Strain,
+    loads,
     offending,
-    peak_mb_since,
     reset_peak,
     told,
     waits,
@@ -83,9 +83,7 @@ async def _return(kind: Kind, setting: Setting, server: Server) -> Figures:
             f"in sync after {facts['half_s']:.1f} s (half of them) and {facts['all_s']:.1f} s "
             f"(all); {told(facts)}"
         )
-        figures["growth_mb"] = peak_mb_since(server.serving_pid, before_mb)
-        figures["server_cpu"] = 100 * usage.server_s / usage.wall_s
-        figures["others_cpu"] = 100 * usage.others_s / usage.wall_s
+        figures |= loads(server, before_mb, usage)
         await innocents.finish(server)
         figures |= waits(innocents, "", since, until)
     return figures

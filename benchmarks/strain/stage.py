@@ -100,6 +100,15 @@ def peak_mb_since(pid: int, before_mb: float) -> float:
     return proc.peak_rss_kb(pid) / 1024 - before_mb
 
 
+def loads(server: Server, before_mb: float, usage: proc.Usage) -> Figures:
+    """Return the figures of a stretch that the server's machine has."""
+    return {
+        "growth_mb": peak_mb_since(server.serving_pid, before_mb),
+        "server_cpu": 100 * usage.server_s / usage.wall_s,
+        "others_cpu": 100 * usage.others_s / usage.wall_s,
+    }
+
+
 def told(facts: dict[str, Any]) -> str:
     """Say how an offender's connections ended."""
     return "; ".join(f"{count} x {how}" for how, count in facts.get("ends", {}).items())
@@ -139,9 +148,7 @@ async def hold(kind: Kind, setting: Setting, offence: Offence, *, settle_s: floa
                 moment, since = server.moment(), time.perf_counter()
                 await asyncio.sleep(setting.seconds)
                 usage, until = moment.usage(), time.perf_counter()
-            figures["growth_mb"] = peak_mb_since(server.serving_pid, before_mb)
-            figures["server_cpu"] = 100 * usage.server_s / usage.wall_s
-            figures["others_cpu"] = 100 * usage.others_s / usage.wall_s
+            figures |= loads(server, before_mb, usage)
             await innocents.finish(server)
             figures |= waits(innocents, "", since, until)
     return figures

@@ -123,18 +123,8 @@ def recorded(folder: Path, durability: Durability) -> list[Call]:
     trace = folder / "trace"
     done = subprocess.run(
         [
-            *(
-                program("strace"),
-                "-f",
-                "-y",
-                "-xx",
-                "-s",
-                "10000000",
-                "-o",
-                str(trace),
-                "-e",
-                CALLS,
-            ),
+            *(program("strace"), "-f", "-y", "-xx", "-s", "10000000"),
+            *("-o", str(trace), "-e", CALLS),
             *(sys.executable, "-m", "tests.crash.recorded", str(folder / "store"), durability),
         ],
         cwd=ROOT,

@@ -32,16 +32,15 @@ from crdtsync.protocol import (
     step_2_frame,
     update_frame,
 )
-from crdtsync.state_vector import read_state_vector
 from crdtsync.store.base import Record
 from crdtsync.store.memory import MemoryStore
-from crdtsync.structs import Scan
 from crdtsync.update import scan
+
+from .replica import READER, Early, integrate
 
 __all__ = ["Client", "World", "ids", "virtual_time"]
 
 DOCUMENT = "room/1"
-READER = Limits()
 ALLOWED_CLOSES = {1012, 1013}
 """The server restarts; it can't take edits now. Anything else is no way to treat a client."""
 MAX_ROUNDS = 200
@@ -173,7 +172,7 @@ class Client:
         self._subscription = self.doc.observe(self._changed)
         self.link: Link | None = None
         self.up: deque[bytes] = deque()
-        self.early: list[tuple[bytes, Scan]] = []
+        self.early: Early = []
         """What came before something that it refers to."""
         self.clock = 0
         self.clocks: dict[int, int] = {}
@@ -232,27 +231,9 @@ class Client:
 
     def integrate(self, update: bytes) -> None:
         """Apply an update once all is there that it refers to, as Yjs does by itself."""
-        self.early.append((update, scan(update, READER)))
-        progress = True
-        while progress:
-            progress = False
-            for each in self.early:
-                if self._fits(each[1]):
-                    self.early.remove(each)
-                    self._from_server = True
-                    self.doc.apply_update(each[0])
-                    self._from_server = False
-                    progress = True
-                    break
-
-    def _fits(self, found: Scan) -> bool:
-        clocks = read_state_vector(self.doc.get_state(), READER)
-        if found.skips or any(clocks.get(each, 0) < start for each, start, _ in found.ranges):
-            return False
-        for each, _, end in found.ranges:
-            clocks[each] = max(end, clocks.get(each, 0))
-        needs = [*found.needs.items(), *((each, end) for each, _, end in found.deletes)]
-        return all(clocks.get(each, 0) >= end for each, end in needs)
+        self._from_server = True
+        integrate(self.doc, self.early, update)
+        self._from_server = False
 
     def _meet(self, entry: Entry) -> None:
         """Apply the rule of y-protocols."""

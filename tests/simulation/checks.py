@@ -12,7 +12,8 @@ import pycrdt
 from crdtsync.store.base import Finding, Loaded, Store
 from crdtsync.update import scan
 from tests.properties.edits import content
-from tests.simulation.client import READER, Client
+from tests.properties.replica import READER
+from tests.simulation.client import Client
 from tests.simulation.kernel import Kernel
 from tests.simulation.loop import SimLoop
 

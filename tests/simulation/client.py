@@ -10,7 +10,6 @@ import pycrdt
 
 from crdtsync.awareness import read_entries
 from crdtsync.gate import Principal
-from crdtsync.limits import Limits
 from crdtsync.protocol import (
     AuthMessage,
     AwarenessMessage,
@@ -23,18 +22,16 @@ from crdtsync.protocol import (
     update_frame,
 )
 from crdtsync.state_vector import read_state_vector
-from crdtsync.structs import Scan
-from crdtsync.update import scan
 from tests.properties.edits import Dice, edit
+from tests.properties.replica import READER, Early, integrate
 from tests.simulation.network import Wire
 from tests.simulation.presence import Presence
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-__all__ = ["READER", "Client"]
+__all__ = ["Client"]
 
-READER = Limits()
 LOOK_S = 3.0
 WATCHDOG_S = 30.0
 ALLOWED_CLOSES = {1006, 1012, 1013}
@@ -65,7 +62,7 @@ class Client:
         """Whether the user's machine wants to be connected."""
         self.ended = False
         self.synced = False
-        self.early: list[tuple[bytes, Scan]] = []
+        self.early: Early = []
         """What refers to something that is still to come."""
         self.denials = 0
         self.strayed = False
@@ -198,29 +195,11 @@ class Client:
 
     def _integrate(self, update: bytes) -> None:
         """Apply an update once all is there that it refers to, as Yjs does by itself."""
-        self.early.append((update, scan(update, READER)))
-        progress = True
-        while progress and self.early:
-            progress = False
-            for each in self.early:
-                if self._fits(each[1]):
-                    self.early.remove(each)
-                    self._from_server = True
-                    self.doc.apply_update(each[0])
-                    self._from_server = False
-                    progress = True
-                    break
+        self._from_server = True
+        integrate(self.doc, self.early, update)
+        self._from_server = False
         if self.synced and self.early:
             self.world.fail(f"{self.name} is in sync, and gets what it can't place")
-
-    def _fits(self, found: Scan) -> bool:
-        clocks = read_state_vector(self.doc.get_state(), READER)
-        if found.skips or any(clocks.get(each, 0) < start for each, start, _ in found.ranges):
-            return False
-        for each, _, end in found.ranges:
-            clocks[each] = max(end, clocks.get(each, 0))
-        needs = [*found.needs.items(), *((each, end) for each, _, end in found.deletes)]
-        return all(clocks.get(each, 0) >= end for each, end in needs)
 
     @property
     def clocks(self) -> dict[int, int]:

@@ -13,7 +13,7 @@ from crdtsync.errors import RemoteError
 from crdtsync.gate import Principal
 from crdtsync.protocol import awareness_frame, step_1_frame, step_2_frame, update_frame
 from crdtsync.update import scan
-from tests.simulation.client import READER
+from tests.properties.replica import READER
 from tests.simulation.network import Wire
 
 if TYPE_CHECKING:

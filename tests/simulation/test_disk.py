@@ -1,5 +1,8 @@
 """The file store on a disk whose syncs fail: the system forgets what it could not write."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 
 from crdtsync.clock import ManualClock
@@ -24,14 +27,23 @@ def opened() -> FileLog:
     return log
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_a_failed_sync_of_a_document_is_not_forgotten(seed: int) -> None:
-    """What a sync has failed to write stays in the journal until another has written it."""
+@contextmanager
+def disk(seed: int) -> Iterator[tuple[Faults, FileMedium]]:
+    """A disk that the file store is on, without faults until a test makes some."""
     kernel = Kernel(seed)
     faults = Faults(kernel)
     faults.calm = True
     medium = FileMedium(faults, kernel)
     try:
+        yield faults, medium
+    finally:
+        medium.close()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_failed_sync_of_a_document_is_not_forgotten(seed: int) -> None:
+    """What a sync has failed to write stays in the journal until another has written it."""
+    with disk(seed) as (faults, medium):
         log = opened()
         sequence = 0
 
@@ -58,19 +70,13 @@ def test_a_failed_sync_of_a_document_is_not_forgotten(seed: int) -> None:
             assert loaded.damage is None
             assert [each.sequence for each in loaded.records] == list(range(1, sequence + 1))
         log.close()
-    finally:
-        medium.close()
 
 
 def test_what_a_dead_process_wrote_is_synced_before_it_counts() -> None:
     """A restart takes nothing for settled that is only in the system's cache."""
     missing = 0
     for seed in range(40):
-        kernel = Kernel(seed)
-        faults = Faults(kernel)
-        faults.calm = True
-        medium = FileMedium(faults, kernel)
-        try:
+        with disk(seed) as (faults, medium):
             log = opened()
             last = 0
             for _ in range(5):
@@ -97,7 +103,5 @@ def test_what_a_dead_process_wrote_is_synced_before_it_counts() -> None:
             log = opened()
             missing += last - len(log.load("a").records)
             log.close()
-        finally:
-            medium.close()
     assert seed > 5, "it died at some steps"
     assert not missing

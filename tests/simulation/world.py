@@ -16,7 +16,8 @@ from crdtsync.limits import Limits
 from crdtsync.protocol import AwarenessMessage, SyncStep2, SyncUpdate, decode_frame
 from crdtsync.structs import Scan
 from crdtsync.update import scan
-from tests.simulation.client import READER, Client
+from tests.properties.replica import READER
+from tests.simulation.client import Client
 from tests.simulation.faults import Faults
 from tests.simulation.hostile import FORGED, Hostile
 from tests.simulation.kernel import Kernel

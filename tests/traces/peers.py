@@ -12,6 +12,7 @@ from pathlib import Path
 import pycrdt
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
+from benchmarks.clients import masked_frame
 from crdtsync.protocol import (
     SyncStep1,
     SyncStep2,
@@ -84,16 +85,6 @@ class Server:
             kill(server._process)
 
 
-def _masked(payload: bytes) -> bytes:
-    """Return a client's WebSocket frame, masked with zeros, which change nothing."""
-    size = len(payload)
-    if size < 126:
-        return bytes((0x82, 0x80 | size, 0, 0, 0, 0)) + payload
-    if size < 1 << 16:
-        return bytes((0x82, 0xFE)) + size.to_bytes(2, "big") + bytes(4) + payload
-    return bytes((0x82, 0xFF)) + size.to_bytes(8, "big") + bytes(4) + payload
-
-
 class Peer(WSListener):  # type: ignore[misc]  # picows has no types
     """One connection: answers the server with a document, hands on what it hears."""
 
@@ -118,7 +109,7 @@ class Peer(WSListener):  # type: ignore[misc]  # picows has no types
 
     async def send(self, updates: Sequence[bytes]) -> None:
         """Send updates, one message each, with one write: a system call for each is half of it."""
-        messages = b"".join(_masked(update_frame(update)) for update in updates)
+        messages = b"".join(masked_frame(update_frame(update)) for update in updates)
         self.transport.underlying_transport.write(messages)
         await asyncio.sleep(0)  # let others run
         await self._free.wait()
