@@ -6,36 +6,35 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, Self
+from typing import Self
 
-import pycrdt
-from websockets.exceptions import ConnectionClosed
-from websockets.frames import Close
-from websockets.sync.client import connect
-
-from crdtsync.protocol import (
-    AuthMessage,
-    Message,
-    SyncStep1,
-    SyncStep2,
-    SyncUpdate,
-    decode_frame,
-    step_1_frame,
-    step_2_frame,
-    update_frame,
-)
+from tests.client import TIMEOUT_S, Client
 from tests.processes import kill
+
+__all__ = [
+    "DOCS",
+    "PAGES",
+    "REPOSITORY",
+    "TIMEOUT_S",
+    "Client",
+    "Process",
+    "blocks",
+    "code",
+    "environment",
+    "page",
+    "prose",
+    "serving",
+    "table",
+    "tables",
+]
 
 REPOSITORY = Path(__file__).parents[2]
 DOCS = REPOSITORY / "docs"
 PAGES = (REPOSITORY / "README.md", *sorted(DOCS.glob("*.md")))
-TIMEOUT_S = 30.0
-"""After this a test that waits for an event has failed."""
 
 
 def page(name: str) -> str:
@@ -164,75 +163,3 @@ def serving(cwd: Path, *options: str) -> Iterator[tuple[Process, str]]:
     with Process(*arguments, cwd=cwd) as process:
         port = process.wait_for(r"listening on http://127\.0\.0\.1:(\d+)")[1]
         yield process, f"ws://127.0.0.1:{port}"
-
-
-class Client:
-    """A y-websocket client: one document, the messages of the protocol, an explicit pace."""
-
-    def __init__(self, url: str) -> None:
-        self.doc: pycrdt.Doc[Any] = pycrdt.Doc()
-        self.text = self.doc.get("text", type=pycrdt.Text)
-        self.messages: list[Message] = []
-        self._stack = ExitStack()
-        self._socket = self._stack.enter_context(
-            connect(url, proxy=None, compression=None, max_size=None, ping_interval=None)
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-    def receive(self) -> Message:
-        """Wait for one message; integrate what it brings and answer a step 1."""
-        frame = self._socket.recv(timeout=TIMEOUT_S)
-        assert isinstance(frame, bytes)
-        (message,) = decode_frame(frame)
-        match message:
-            case SyncStep1(vector):
-                self._socket.send(step_2_frame(self.doc.get_update(vector)))
-            case SyncStep2(update) | SyncUpdate(update):
-                self.doc.apply_update(update)
-        self.messages.append(message)
-        return message
-
-    def receive_until(self, wanted: Callable[[], bool]) -> None:
-        """Receive until a condition holds; keepalives alone don't make it wait for ever."""
-        deadline = time.monotonic() + TIMEOUT_S
-        while not wanted():
-            assert time.monotonic() < deadline, f"not in time; the text is {str(self.text)!r}"
-            self.receive()
-
-    def sync(self) -> Self:
-        """Send step 1, and receive until both sides have what the other had."""
-        self._socket.send(step_1_frame(self.doc.get_state()))
-        self.receive_until(lambda: {SyncStep1, SyncStep2} <= {type(m) for m in self.messages})
-        return self
-
-    def ask(self, vector: bytes) -> None:
-        """Send a step 1 for a state vector."""
-        self._socket.send(step_1_frame(vector))
-
-    def edit(self, change: Callable[[], object]) -> None:
-        """Change the document, and send that."""
-        before = self.doc.get_state()
-        change()
-        self._socket.send(update_frame(self.doc.get_update(before)))
-
-    def append(self, text: str) -> None:
-        """Add to the end of the text."""
-        self.edit(lambda: self.text.insert(len(self.text), text))
-
-    def closed(self) -> Close | None:
-        """Receive until the connection ends; return what the server said about it."""
-        try:
-            while True:
-                self.receive()
-        except ConnectionClosed as error:
-            return error.rcvd
-
-    @property
-    def reasons(self) -> list[str]:
-        """The reasons with which the server has denied something."""
-        return [message.reason for message in self.messages if isinstance(message, AuthMessage)]

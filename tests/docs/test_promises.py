@@ -235,8 +235,8 @@ def test_what_was_seen_outlives_a_kill(kind: str, durability: Durability, tmp_pa
             ann.append(f"{number} ")
         bob.receive_until(lambda: len(bob.text) > 400)
         process.stop(SIGKILL)
-        ann.closed()
-        bob.closed()
+        ann.ended()
+        bob.ended()
     told = [m for m in ann.messages if isinstance(m, SyncUpdate)]
     with serving(tmp_path, *options) as (_, url), Client(f"{url}/d") as eve:
         eve.sync()

@@ -52,7 +52,6 @@ def test_the_custom_server_runs(tmp_path: Path) -> None:
         ada = connected(f"{url}?token=s3cret", process)
         with ada, Client(f"{url}?token=reader") as bob, Client(f"{url}?token=guess") as eve:
             close = eve.closed()
-            assert close is not None
             assert close.code == CloseCode.UNAUTHENTICATED
             assert eve.reasons == [close.reason] == ["that token is not known here"]
             ada.sync()

@@ -1,47 +1,30 @@
-"""Real servers on loopback ports, and a y-websocket client in Python, for the server tests."""
+"""Real servers on loopback ports, in a thread, and a client of theirs, for the server tests."""
 
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 import anyio
 import httpx
 import hypercorn.asyncio
 import hypercorn.config
 import hypercorn.trio
-import pycrdt
 import uvicorn
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from starlette.types import ASGIApp
-from websockets.exceptions import ConnectionClosed
-from websockets.frames import Close
-from websockets.sync.client import ClientConnection, connect
-from websockets.typing import Subprotocol
 
 from crdtsync.auth import Authenticator
 from crdtsync.hub import Hub
 from crdtsync.limits import Limits
-from crdtsync.protocol import (
-    AuthMessage,
-    Message,
-    SyncStep1,
-    SyncStep2,
-    SyncUpdate,
-    decode_frame,
-    step_1_frame,
-    step_2_frame,
-    update_frame,
-)
 from crdtsync.server.asgi import create_app
 from crdtsync.store.memory import MemoryStore
+from tests.client import TIMEOUT_S, Client
 
-__all__ = ["SERVERS", "Client", "Server", "open_socket", "running"]
+__all__ = ["SERVERS", "TIMEOUT_S", "Client", "Server", "open_socket", "running"]
 
 SERVERS = ["hypercorn-asyncio", "hypercorn-trio", "uvicorn"]
-TIMEOUT_S = 10.0
-"""After this a test that waits for an event has failed."""
 
 
 @dataclass
@@ -126,81 +109,3 @@ async def _uvicorn(app: Any, listener: socket.socket, stopping: anyio.Event, _: 
         tasks.start_soon(stop)
         await server.serve(sockets=[listener])
         stopping.set()
-
-
-class Client:
-    """A y-websocket client: one document, the messages of the protocol, an explicit pace."""
-
-    def __init__(self, url: str, *, doc: pycrdt.Doc[Any] | None = None, **options: Any) -> None:
-        self.doc: pycrdt.Doc[Any] = doc or pycrdt.Doc()
-        self.text = self.doc.get("text", type=pycrdt.Text)
-        options.setdefault("max_size", None)
-        options.setdefault("ping_interval", None)
-        options.setdefault("compression", None)
-        if names := options.pop("subprotocols", None):
-            options["subprotocols"] = [Subprotocol(name) for name in names]
-        self._stack = ExitStack()
-        self.ws: ClientConnection = self._stack.enter_context(connect(url, proxy=None, **options))
-        self.messages: list[Message] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-    def receive(self) -> Message:
-        """Wait for one message; integrate what it brings and answer a step 1."""
-        frame = self.ws.recv(timeout=TIMEOUT_S)
-        assert isinstance(frame, bytes)
-        (message,) = decode_frame(frame)
-        match message:
-            case SyncStep1(vector):
-                self.ws.send(step_2_frame(self.doc.get_update(vector)))
-            case SyncStep2(update) | SyncUpdate(update):
-                self.doc.apply_update(update)
-        self.messages.append(message)
-        return message
-
-    def receive_until(self, wanted: Callable[[], bool]) -> None:
-        """Receive until a condition holds."""
-        while not wanted():
-            self.receive()
-
-    def sync(self) -> Self:
-        """Do the opening handshake: step 1 out, wait for the step 2."""
-        self.ws.send(step_1_frame(self.doc.get_state()))
-        self.receive_until(lambda: any(isinstance(m, SyncStep2) for m in self.messages))
-        self.receive_until(lambda: any(isinstance(m, SyncStep1) for m in self.messages))
-        return self
-
-    def edit(self, change: Callable[[], object]) -> bytes:
-        """Change the document, send the update, return it."""
-        before = self.doc.get_state()
-        change()
-        update = self.doc.get_update(before)
-        self.ws.send(update_frame(update))
-        return update
-
-    def append(self, text: str) -> bytes:
-        """Add to the end of the text."""
-
-        def change() -> None:
-            self.text += text
-
-        return self.edit(change)
-
-    def closed(self) -> Close:
-        """Receive until the server closes; return what it said."""
-        try:
-            while True:
-                self.receive()
-        except ConnectionClosed as error:
-            if error.rcvd is None:
-                raise AssertionError("the connection broke without a close frame") from error
-            return error.rcvd
-
-    def refusal(self) -> tuple[list[str], Close]:
-        """Receive until the server closes; return the reasons it gave, and the close."""
-        close = self.closed()
-        return [m.reason for m in self.messages if isinstance(m, AuthMessage)], close

@@ -46,7 +46,7 @@ def make_it_integrate(url: str) -> None:
     """Ask for a difference that only the CRDT can give; hear of its death."""
     with Client(url) as client:
         client.ask(A_VECTOR)
-        client.closed()
+        client.ended()
 
 
 def deadly_run(*args: str, cwd: Path) -> subprocess.CompletedProcess[bytes]:
@@ -77,7 +77,6 @@ def test_the_second_death_quarantines(tmp_path: Path) -> None:
         kill_twice(process, f"{url}/bad")
         with Client(f"{url}/bad") as client:
             closed = client.closed()
-        assert closed is not None
         assert closed.code == 4500
         assert closed.reason.startswith("the document is quarantined: the server died 2 times")
         assert client.reasons == [closed.reason]
@@ -120,14 +119,14 @@ def test_released_beside_the_server(tmp_path: Path) -> None:
         write(f"{url}/bad", "deadly")
         kill_twice(process, f"{url}/bad")
         with Client(f"{url}/bad") as client:
-            assert client.closed().code == 4500  # type: ignore[union-attr]
+            assert client.closed().code == 4500
         released = run("documents", "release", "bad", "--store", "sqlite:store", cwd=tmp_path)
         assert released.returncode == 0
         with Client(f"{url}/bad") as client:
             assert str(client.sync().text) == "deadly"  # by its bytes
         kill_twice(process, f"{url}/bad")
         with Client(f"{url}/bad") as client:
-            assert client.closed().code == 4500  # type: ignore[union-attr]
+            assert client.closed().code == 4500
 
 
 def test_over_http(tmp_path: Path) -> None:
@@ -167,7 +166,7 @@ def test_a_deadly_checkpoint(tmp_path: Path, kind: str) -> None:
     with deadly(tmp_path, kind) as (process, url):
         kill_twice(process, f"{url}/bad")
         with Client(f"{url}/bad") as client:
-            assert client.closed().code == 4500  # type: ignore[union-attr]
+            assert client.closed().code == 4500
     shown = json.loads(run("documents", "quarantined", "--json", *store, cwd=tmp_path).stdout)
     assert [death["work"] for death in shown["documents"][0]["deaths"]] == ["loading"] * 2
 
@@ -182,7 +181,7 @@ def test_without_a_supervisor(tmp_path: Path) -> None:
             assert process.wait() == -signal.SIGSEGV
     with deadly(tmp_path, "sqlite", "--no-supervise") as (process, url):
         with Client(f"{url}/bad") as client:
-            assert client.closed().code == 4500  # type: ignore[union-attr]
+            assert client.closed().code == 4500
         assert process.stop() == 0
     assert "nobody saw how" in process.output
 
@@ -195,7 +194,7 @@ def test_in_memory(tmp_path: Path) -> None:
             make_it_integrate(f"{url}/bad")
             process.wait_for("serving again")
         with Client(f"{url}/bad") as client:
-            assert client.closed().code == 4500  # type: ignore[union-attr]
+            assert client.closed().code == 4500
         assert process.stop() == 0
 
 
@@ -211,7 +210,7 @@ def test_what_is_quarantined_is_left_alone(tmp_path: Path) -> None:
     assert b"Release it first" in refused.stderr
     assert run("documents", "delete", "bad", "--yes", *store, cwd=tmp_path).returncode == 0
     with deadly(tmp_path, "sqlite") as (process, url), Client(f"{url}/bad") as client:
-        assert client.closed().code == 4500  # type: ignore[union-attr]
+        assert client.closed().code == 4500
 
 
 PROGRAM = """

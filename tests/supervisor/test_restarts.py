@@ -41,7 +41,7 @@ def test_a_dead_server_is_back(
             dead = serving_process(process.pid)
             begin = time.monotonic()
             os.kill(dead, signum)
-            ann.closed()
+            ann.ended()
         with Client(f"{url}/d") as bob:  # connects once: the port never refuses
             assert str(bob.sync().text) == "before it died"
             took = time.monotonic() - begin
