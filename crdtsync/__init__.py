@@ -39,7 +39,9 @@ if TYPE_CHECKING:
     from crdtsync.guard import Guard, Quarantined
     from crdtsync.guarding import DocumentGuard
     from crdtsync.hub import Hub
+    from crdtsync.identity import CallableAuthenticator, JWTAuthenticator
     from crdtsync.limits import Limits
+    from crdtsync.roles import Grants
     from crdtsync.room import Room
     from crdtsync.server.asgi import create_app
     from crdtsync.server.serve import Listening, run, serve
@@ -62,6 +64,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Allow",
     "Authenticator",
+    "CallableAuthenticator",
     "Change",
     "Checkpoint",
     "Clock",
@@ -82,10 +85,12 @@ __all__ = [
     "Finding",
     "Forbidden",
     "Gate",
+    "Grants",
     "Guard",
     "Hub",
     "InvalidDocumentName",
     "InvalidUpdate",
+    "JWTAuthenticator",
     "Limits",
     "Link",
     "Listening",
@@ -135,8 +140,10 @@ _MODULES: Final[dict[str, tuple[str, ...]]] = {
     "guard": ("Guard", "Quarantined"),
     "guarding": ("DocumentGuard",),
     "hub": ("Hub",),
+    "identity": ("CallableAuthenticator", "JWTAuthenticator"),
     "limits": ("Limits",),
     "engine": ("Change",),
+    "roles": ("Grants",),
     "room": ("Room",),
     "server.asgi": ("create_app",),
     "server.serve": ("Listening", "run", "serve"),

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from crdtsync.roles import Role
+from crdtsync.roles import Grants, Role
 from crdtsync.structs import Scan
 
 __all__ = ["ALLOW", "Allow", "Decision", "Deny", "Gate", "Principal", "ReadWriteGate"]
@@ -24,6 +24,9 @@ class Principal:
     is read-only."""
     expires_s: float | None = None
     """When the proof of who it is ends, in seconds since 1970; ``None``: never."""
+    grants: Grants | None = None
+    """Which role it has in which documents: for requests that concern none. ``None``: it may
+    see all of them."""
     share: str = ""
     """The id of the share link that it came by; empty for any other way."""
     attributes: dict[str, Any] = field(default_factory=dict)

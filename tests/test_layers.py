@@ -47,6 +47,8 @@ LAYERS = {
         "config.*",
         "guarding",
         "guarding.*",
+        "identity",
+        "identity.*",
         "metrics",
         "store",
         "store.*",
@@ -82,7 +84,16 @@ LAYERS = {
 THIRD_PARTY = {
     "bytes": set(),
     "core": {"pycrdt"},
-    "adapters": {"anyio", "filelock", "outcome", "prometheus_client", "sqlite_utils", "trio"},
+    "adapters": {
+        "anyio",
+        "cryptography",
+        "filelock",
+        "jwt",
+        "outcome",
+        "prometheus_client",
+        "sqlite_utils",
+        "trio",
+    },
     "engine": {"anyio"},
 }
 """What is imported beside the standard library; the edges may use everything."""

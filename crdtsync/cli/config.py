@@ -1,12 +1,32 @@
 """``crdtsync config``: what a server would run with, and who said so."""
 
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
 import click
 
 from crdtsync.cli.options import Command, json_option, with_config
 from crdtsync.cli.output import note, print_json, print_table
-from crdtsync.config import GROUPS, Resolved
+from crdtsync.config import GROUPS, Resolved, Setting
+from crdtsync.config.values import Value
 
 __all__ = ["config"]
+
+
+HIDDEN: Final = "(hidden: there is no such file)"
+
+
+def _value(setting: Setting) -> Value:
+    """Return a value as it may be shown: some put a key where its file's name belongs."""
+    if not setting.option.private or setting.value is None:
+        return setting.value
+    text = str(setting.value)
+    if "://" in text:
+        parts = urlsplit(text)
+        shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        return shown + ("?..." if parts.query else "")
+    return text if Path(text).is_file() else HIDDEN
 
 
 @click.command(cls=Command)
@@ -24,7 +44,7 @@ def config(resolved: Resolved, *, as_json: bool) -> None:
                 "file": None if resolved.file is None else str(resolved.file),
                 "options": {
                     setting.option.name: {
-                        "value": setting.value,
+                        "value": _value(setting),
                         "source": setting.source,
                         "where": setting.where,
                         "default": setting.option.default,
@@ -41,7 +61,7 @@ def config(resolved: Resolved, *, as_json: bool) -> None:
         (
             (
                 setting.option.name,
-                "-" if setting.value is None else setting.option.kind.show(setting.value),
+                "-" if setting.value is None else setting.option.kind.show(_value(setting)),
                 setting.where or "default",
             )
             for setting in resolved.settings

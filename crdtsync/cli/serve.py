@@ -12,6 +12,7 @@ from crdtsync.cli.options import Command, with_config
 from crdtsync.cli.output import on_terminal
 from crdtsync.config import GROUPS, Resolved
 from crdtsync.supervisor import can_supervise, supervise
+from crdtsync.supervisor.listen import check_exposure
 
 if TYPE_CHECKING:
     from crdtsync.server.serve import Listening
@@ -35,6 +36,7 @@ def serve(resolved: Resolved) -> None:
     """
     config = resolved.config
     configure_logging(config.log_level, config.log_format)
+    check_exposure(config)
     notes: tuple[str, ...] = ()
     supervised = None
     if config.supervise and can_supervise():

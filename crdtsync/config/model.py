@@ -7,8 +7,9 @@ from typing import Literal
 from crdtsync.errors import ConfigError
 from crdtsync.limits import Limits
 
-__all__ = ["Config", "DurabilityName", "LogFormat", "LogLevel", "Transport"]
+__all__ = ["AuthName", "Config", "DurabilityName", "LogFormat", "LogLevel", "Transport"]
 
+AuthName = Literal["none", "jwt"]
 DurabilityName = Literal["fsync", "os", "none"]
 LogFormat = Literal["text", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -28,6 +29,23 @@ class Config:
     store: str = "sqlite:crdtsync.db"
     durability: DurabilityName = "fsync"
     transport: Transport = "auto"
+    auth: AuthName = "none"
+    allow_anonymous: bool = False
+    """Whether ``auth="none"`` may listen beyond loopback; of no concern to a program that
+    brings its own authenticator."""
+    auth_key_file: str | None = None
+    auth_jwks_url: str | None = None
+    auth_algorithms: str | None = None
+    """Like all options that take several values: with commas between them."""
+    auth_audience: str | None = None
+    auth_issuer: str | None = None
+    auth_required_claims: str = "exp"
+    auth_documents_claim: str = "documents"
+    auth_role_claim: str | None = None
+    auth_leeway_s: float = 10.0
+    auth_max_token_bytes: int = 8192
+    auth_refresh_s: float = 300.0
+    auth_stale_s: float = 6 * 3600.0
     certfile: str | None = None
     keyfile: str | None = None
     log_level: LogLevel = "info"

@@ -9,11 +9,21 @@ from dataclasses import dataclass
 from typing import Final
 
 from crdtsync.config.model import Config
-from crdtsync.config.values import Choice, Duration, Integer, Kind, Size, Switch, Text, Value
+from crdtsync.config.values import (
+    Choice,
+    Duration,
+    Integer,
+    Kind,
+    Size,
+    Switch,
+    Text,
+    Value,
+    Words,
+)
 
 __all__ = ["GROUPS", "OPTIONS", "Option"]
 
-GROUPS: Final = ("Listening", "Store", "Process", "Logging", "Limits")
+GROUPS: Final = ("Listening", "Authentication", "Store", "Process", "Logging", "Limits")
 
 _DEFAULTS: Final = Config()
 
@@ -30,6 +40,8 @@ class Option:
     """What it means, without the default."""
     attribute: str = ""
     """Its field of ``Config`` or ``Limits``; the name where empty."""
+    private: bool = False
+    """Whether a value that is no file's name or URL is a secret by mistake, and is not shown."""
 
     @property
     def flag(self) -> str:
@@ -118,6 +130,95 @@ OPTIONS: Final = (
         "Listening",
         "WebSocket implementation: native is the fastest, asgi runs everywhere, auto takes native "
         "where it can.",
+    ),
+    Option(
+        "auth",
+        Choice(("none", "jwt")),
+        "Authentication",
+        "Who is let in: none, everyone, to write; jwt, who brings a signed token.",
+    ),
+    Option(
+        "allow_anonymous",
+        Switch(),
+        "Authentication",
+        "Let auth none listen beyond this machine: whoever reaches it may read and write.",
+    ),
+    Option(
+        "auth_key_file",
+        Text("FILE"),
+        "Authentication",
+        "Keys that tokens are checked with: PEM, JWK, JWK set, or a shared secret.",
+        private=True,
+    ),
+    Option(
+        "auth_jwks_url",
+        Text("URL"),
+        "Authentication",
+        "Where the issuer publishes its JWK set, instead of a file.",
+        private=True,
+    ),
+    Option(
+        "auth_algorithms",
+        Words("NAMES"),
+        "Authentication",
+        "Algorithms that tokens may be signed with; without, one by each key's kind.",
+    ),
+    Option(
+        "auth_audience",
+        Words("NAMES"),
+        "Authentication",
+        "What a token's aud has to name, one of them.",
+    ),
+    Option(
+        "auth_issuer",
+        Words("NAMES"),
+        "Authentication",
+        "What a token's iss has to be, one of them.",
+    ),
+    Option(
+        "auth_required_claims",
+        Words("NAMES"),
+        "Authentication",
+        "Claims that a token has to have, beside sub.",
+    ),
+    Option(
+        "auth_documents_claim",
+        Text("NAME"),
+        "Authentication",
+        "The claim that has roles by pattern of document names.",
+    ),
+    Option(
+        "auth_role_claim",
+        Text("NAME"),
+        "Authentication",
+        "A claim that has one role for all documents; without, there is none.",
+    ),
+    Option(
+        "auth_leeway",
+        Duration(0, 300),
+        "Authentication",
+        "How far the issuer's clock may be from this one.",
+        attribute="auth_leeway_s",
+    ),
+    Option(
+        "auth_max_token_bytes",
+        Size(_KIB, 64 * _KIB),
+        "Authentication",
+        "The longest token that is looked at.",
+    ),
+    Option(
+        "auth_refresh",
+        Duration(1, 86400),
+        "Authentication",
+        "A JWK set from a URL that is older is fetched again before it is used.",
+        attribute="auth_refresh_s",
+    ),
+    Option(
+        "auth_stale",
+        Duration(0, 604800),
+        "Authentication",
+        "How long keys are used after that, while they can't be had anew.",
+        attribute="auth_stale_s",
     ),
     Option(
         "store",

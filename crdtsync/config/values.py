@@ -23,6 +23,7 @@ __all__ = [
     "Switch",
     "Text",
     "Value",
+    "Words",
     "nearest",
     "show_duration",
     "show_size",
@@ -106,6 +107,38 @@ class Text:
         if not isinstance(value, str):
             raise ValueError("has to be a string, in quotes")
         return self.from_text(value)
+
+    def show(self, value: Value) -> str:
+        return "" if value is None else str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Several values, with commas between them; in a TOML file an array, too."""
+
+    metavar: str = "NAMES"
+    unit: str = ""
+
+    @property
+    def allowed(self) -> str:
+        return "text, several with commas between them"
+
+    def from_text(self, text: str) -> Value:
+        words = [word.strip() for word in text.split(",")]
+        if not all(words):
+            raise ValueError("is empty, or has nothing beside a comma")
+        if "\0" in text:
+            raise ValueError("holds a null character")
+        return ",".join(words)
+
+    def from_toml(self, value: object) -> Value:
+        if isinstance(value, str):
+            return self.from_text(value)
+        if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
+            raise ValueError("has to be a string, or an array of strings")
+        if any("," in each for each in value):
+            raise ValueError("has a comma in a string of the array")
+        return self.from_text(",".join(value))
 
     def show(self, value: Value) -> str:
         return "" if value is None else str(value)

@@ -1,12 +1,14 @@
 """Letting a client in: who is it, and what to say where it may not. Used by every transport."""
 
 import logging
+import traceback
 from typing import Final
+from urllib.parse import quote, quote_plus
 
 import anyio
 
 from crdtsync.auth import Authenticator, ConnectRequest
-from crdtsync.errors import CloseCode, CrdtsyncError, RemoteError, Unavailable
+from crdtsync.errors import CloseCode, CrdtsyncError, RemoteError, Unauthenticated, Unavailable
 from crdtsync.gate import Principal
 
 __all__ = ["AUTHENTICATION_TIMEOUT_S", "admit", "refusal"]
@@ -15,6 +17,8 @@ log = logging.getLogger("crdtsync.websocket")
 
 AUTHENTICATION_TIMEOUT_S: Final = 30.0
 """How long an authenticator may take."""
+MIN_SECRET_CHARACTERS: Final = 4
+"""What is shorter is no token, and stands in any text."""
 
 
 async def admit(authenticator: Authenticator, request: ConnectRequest) -> Principal:
@@ -31,11 +35,32 @@ async def admit(authenticator: Authenticator, request: ConnectRequest) -> Princi
             return principal
     except TimeoutError:
         raise Unavailable("authentication takes too long at the moment") from None
-    except CrdtsyncError:
-        raise
+    except CrdtsyncError as error:
+        if _without(request.token, str(error)) == str(error):
+            raise
+        log.warning("the authenticator repeats a token in the reason of its refusal")
+        raise Unauthenticated("that token is not accepted here") from None
     except Exception as error:
-        log.exception("the authenticator failed")
-        raise Unavailable("authentication is not possible at the moment") from error
+        told = "".join(traceback.format_exception(error)).rstrip()
+        kept = _without(request.token, told)
+        if kept == told:
+            log.exception("the authenticator failed")
+        else:
+            log.error("the authenticator failed, and its error shows a token: %s", kept)
+        raise Unavailable("authentication is not possible at the moment") from None
+
+
+def _without(token: str, text: str) -> str:
+    """Return a text without a token that somebody else's code may have put into it.
+
+    Percent-encoded, in a ``repr``, or only one part of a JWT: it is found in each of them.
+    """
+    parts = [token, *(part for part in token.split(".") if len(part) >= MIN_SECRET_CHARACTERS)]
+    for part in sorted(parts, key=len, reverse=True):
+        for spelling in {part, quote(part), quote(part, safe=""), quote_plus(part), repr(part)}:
+            if len(spelling) >= MIN_SECRET_CHARACTERS:
+                text = text.replace(spelling, "[token]")
+    return text
 
 
 def refusal(error: CrdtsyncError) -> tuple[CloseCode, str, str]:

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, quote
 from starlette.types import Scope
 
 from crdtsync.auth import ConnectRequest
+from crdtsync.errors import Unauthenticated
 
 __all__ = [
     "SUBPROTOCOL",
@@ -83,15 +84,33 @@ def connect_request(
     subprotocols: Sequence[str] = (),
     address: str = "",
 ) -> ConnectRequest:
-    """Return what the client says; the token is the query's, a subprotocol's or the header's."""
+    """Return what the client says; the token is the query's, a subprotocol's or the header's.
+
+    Raises ``Unauthenticated`` where it brings several that differ: one of them would be looked
+    at, and nobody could say which.
+    """
     fields: dict[str, str] = {}
+    tokens = {
+        name.removeprefix(TOKEN_SUBPROTOCOL)
+        for name in subprotocols
+        if name.startswith(TOKEN_SUBPROTOCOL)
+    }
     for raw_name, raw_value in headers:
         name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        if name == "authorization":
+            tokens.add(_bearer_token(value))
         fields[name] = f"{fields[name]}, {value}" if name in fields else value
-    params = _params(query)
-    token = params.pop("token", "") or _subprotocol_token(subprotocols) or _bearer_token(fields)
+    pairs = _pairs(query)
+    tokens.update(value for name, value in pairs if name == "token")
+    tokens.discard("")
+    if len(tokens) > 1:
+        raise Unauthenticated("the request brings several tokens, and they differ")
     return ConnectRequest(
-        document=document, token=token, params=params, headers=fields, address=address
+        document=document,
+        token=next(iter(tokens), ""),
+        params={name: value for name, value in pairs if name != "token"},
+        headers=fields,
+        address=address,
     )
 
 
@@ -107,26 +126,18 @@ def scope_request(scope: Scope, document: str) -> ConnectRequest:
     )
 
 
-def _params(query: bytes) -> dict[str, str]:
+def _pairs(query: bytes) -> list[tuple[str, str]]:
     try:
-        pairs = parse_qsl(
+        return parse_qsl(
             query.decode("latin-1"),
             keep_blank_values=True,
             errors="replace",
             max_num_fields=MAX_QUERY_FIELDS,
         )
     except ValueError:
-        return {}
-    return dict(pairs)
+        return []
 
 
-def _subprotocol_token(offered: Sequence[str]) -> str:
-    for name in offered:
-        if name.startswith(TOKEN_SUBPROTOCOL):
-            return name[len(TOKEN_SUBPROTOCOL) :]
-    return ""
-
-
-def _bearer_token(headers: dict[str, str]) -> str:
-    scheme, _, value = headers.get("authorization", "").partition(" ")
+def _bearer_token(header: str) -> str:
+    scheme, _, value = header.partition(" ")
     return value.strip() if scheme.lower() == "bearer" else ""

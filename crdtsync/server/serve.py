@@ -36,7 +36,7 @@ from crdtsync.store import open_store
 from crdtsync.store.base import Store
 from crdtsync.store.locking import speak_for
 from crdtsync.supervisor import Supervised
-from crdtsync.supervisor.listen import BACKLOG, bind
+from crdtsync.supervisor.listen import BACKLOG, bind, check_exposure
 
 if TYPE_CHECKING:
     from crdtsync.server.native import NativeServer
@@ -126,6 +126,9 @@ async def serve(
     """
     config = config or Config()
     stop = stop or asyncio.Event()
+    if authenticator is None:
+        check_exposure(config)
+        authenticator = await _authenticator(config)
     tls = config.ssl_context(alpn=("h2", "http/1.1"))
     store = store or open_store(config.store, durability=config.durability)
     folder = guard_folder(store.url)
@@ -152,7 +155,7 @@ async def serve(
             await _serve_hub(
                 config,
                 hub,
-                authenticator or OpenAuthenticator(),
+                authenticator,
                 sockets,
                 tls,
                 started,
@@ -162,6 +165,14 @@ async def serve(
     finally:
         for each in sockets:
             each.close()
+
+
+async def _authenticator(config: Config) -> Authenticator:
+    if config.auth == "none" and config.auth_key_file is None and config.auth_jwks_url is None:
+        return OpenAuthenticator()  # without what reads keys: that is large
+    from crdtsync.identity import configured_authenticator
+
+    return await configured_authenticator(config)
 
 
 def _guard(folder: Path | None, supervised: Supervised | None) -> Guard:

@@ -4,18 +4,19 @@ Owns what an operator is told where a port or a path can't be had.
 """
 
 import errno
+import ipaddress
 import os
 import socket
 import stat
 import sys
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from crdtsync.config import Config
-from crdtsync.errors import OperatorError
+from crdtsync.errors import ConfigError, OperatorError
 
-__all__ = ["BACKLOG", "bind"]
+__all__ = ["BACKLOG", "bind", "check_exposure"]
 
 BACKLOG: Final = 2048
 """Connections that wait to be taken; during a restart, all of them."""
@@ -43,6 +44,31 @@ def bind(config: Config, *, ending: Callable[[], int] = lambda: 0) -> list[socke
             if not ending() or time.monotonic() > deadline:
                 raise
         time.sleep(0.02)
+
+
+def check_exposure(config: Config) -> None:
+    """Refuse to let in everyone who reaches this machine, unless that is wanted.
+
+    A unix socket has its file's permissions. Raises ``ConfigError``.
+    """
+    if config.auth != "none" or config.allow_anonymous or config.unix_socket:
+        return
+    try:
+        found = _resolve(config.host, config.port)
+    except OperatorError:
+        return  # binding says so
+    if all(_is_loopback(str(address[0])) for *_, address in found):
+        return
+    raise ConfigError(
+        f"without authentication, {config.host} would let in everyone who reaches this machine",
+        hint="Set --auth jwt, or --allow-anonymous if that is what you want",
+    )
+
+
+def _is_loopback(address: str) -> bool:
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
+    return (mapped or ip).is_loopback
 
 
 def _bind_unix(path: str) -> socket.socket:
@@ -92,9 +118,9 @@ def _bind(host: str, port: int) -> list[socket.socket]:
     return _bind_once(host, port)
 
 
-def _bind_once(host: str, port: int) -> list[socket.socket]:
+def _resolve(host: str, port: int) -> list[Any]:
     try:
-        found = socket.getaddrinfo(
+        return socket.getaddrinfo(
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
     except OSError as error:
@@ -102,6 +128,10 @@ def _bind_once(host: str, port: int) -> list[socket.socket]:
             f"can't find the address of {host!r}: {error.strerror or error}",
             hint="Set --host to an address of this machine",
         ) from None
+
+
+def _bind_once(host: str, port: int) -> list[socket.socket]:
+    found = _resolve(host, port)
     bound: list[socket.socket] = []
     problem: OSError | None = None
     seen: set[object] = set()

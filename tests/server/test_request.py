@@ -2,6 +2,7 @@
 
 import pytest
 
+from crdtsync.errors import Unauthenticated
 from crdtsync.server.request import (
     connect_request,
     encoded_path,
@@ -68,16 +69,37 @@ def test_select_subprotocol(offered: list[str], selected: str | None) -> None:
         (b"", [(b"Authorization", b"bearer  abc ")], [], "abc"),
         (b"", [(b"authorization", b"Basic abc")], [], ""),
         (b"", [], ["crdtsync", "token.abc"], "abc"),
-        (b"token=q", [(b"authorization", b"Bearer h")], ["token.s"], "q"),
-        (b"token=", [(b"authorization", b"Bearer h")], ["token.s"], "s"),
+        (b"token=t", [(b"authorization", b"Bearer t")], ["token.t"], "t"),
+        (b"token=", [(b"authorization", b"Basic x")], ["token.s"], "s"),
+        (b"token=&token=q", [(b"authorization", b"Bearer ")], ["token."], "q"),
     ],
 )
 def test_token(
     query: bytes, headers: list[tuple[bytes, bytes]], subprotocols: list[str], token: str
 ) -> None:
-    """The token is the query's, else a subprotocol's, else the Authorization header's."""
+    """The token is the query's, a subprotocol's or the Authorization header's."""
     request = connect_request("doc", query=query, headers=headers, subprotocols=subprotocols)
     assert request.token == token
+
+
+@pytest.mark.parametrize(
+    ("query", "headers", "subprotocols"),
+    [
+        (b"token=a&token=b", [], []),
+        (b"token=a&%74oken=b", [], []),
+        (b"token=a", [(b"authorization", b"Bearer b")], []),
+        (b"token=a", [], ["token.b"]),
+        (b"", [(b"authorization", b"Bearer a")], ["token.b"]),
+        (b"", [], ["token.a", "token.b"]),
+        (b"", [(b"authorization", b"Bearer a"), (b"Authorization", b"bearer b")], []),
+    ],
+)
+def test_two_tokens(
+    query: bytes, headers: list[tuple[bytes, bytes]], subprotocols: list[str]
+) -> None:
+    """A request with two tokens that differ is refused, whichever of them might be good."""
+    with pytest.raises(Unauthenticated, match="several tokens"):
+        connect_request("doc", query=query, headers=headers, subprotocols=subprotocols)
 
 
 def test_parameters_hold_no_token() -> None:

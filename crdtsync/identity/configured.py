@@ -1,0 +1,48 @@
+"""The authenticator that a configuration names."""
+
+from crdtsync.auth import Authenticator, OpenAuthenticator
+from crdtsync.config import Config
+from crdtsync.errors import ConfigError
+from crdtsync.identity.authenticators import JWTAuthenticator
+
+__all__ = ["configured_authenticator", "jwt_authenticator"]
+
+
+async def configured_authenticator(config: Config) -> Authenticator:
+    """Return it; raise ``ConfigError`` where its options are wrong or its file can't be read.
+
+    A URL that does not answer is logged: a server starts all the same, and asks again.
+    """
+    if config.auth == "jwt":
+        authenticator = jwt_authenticator(config)
+        await authenticator.prepare()
+        return authenticator
+    if config.auth_key_file is not None or config.auth_jwks_url is not None:
+        raise ConfigError(
+            "there are keys for tokens, but auth is none: nobody would be asked for one",
+            hint="Set auth to jwt",
+        )
+    return OpenAuthenticator()
+
+
+def jwt_authenticator(config: Config) -> JWTAuthenticator:
+    """Return one that takes tokens, whatever ``auth`` is."""
+    return JWTAuthenticator(
+        key_file=config.auth_key_file,
+        jwks_url=config.auth_jwks_url,
+        algorithms=words(config.auth_algorithms) or None,
+        audience=words(config.auth_audience),
+        issuer=words(config.auth_issuer),
+        leeway_s=config.auth_leeway_s,
+        required=words(config.auth_required_claims),
+        documents_claim=config.auth_documents_claim,
+        role_claim=config.auth_role_claim,
+        max_token_bytes=config.auth_max_token_bytes,
+        refresh_s=config.auth_refresh_s,
+        stale_s=config.auth_stale_s,
+    )
+
+
+def words(text: str | None) -> tuple[str, ...]:
+    """Return the values of an option that takes several."""
+    return tuple(part.strip() for part in (text or "").split(",") if part.strip())

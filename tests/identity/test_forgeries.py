@@ -1,0 +1,88 @@
+"""Forged and misused tokens: each is refused, says nothing of itself, and asks nobody."""
+
+import json
+import logging
+from pathlib import Path
+
+import anyio
+import pytest
+
+from crdtsync.auth import ConnectRequest
+from crdtsync.clock import ManualClock
+from crdtsync.errors import CrdtsyncError, Forbidden, Unauthenticated
+from crdtsync.gate import Principal
+from crdtsync.identity import JWTAuthenticator
+
+from .forgeries import FORGERIES, hs, trusted
+from .making import CLAIMS, ec_key, ed_key, issue, rsa_key
+
+
+@pytest.fixture(scope="module")
+def authenticator(tmp_path_factory: pytest.TempPathFactory) -> JWTAuthenticator:
+    """Return an authenticator that trusts what the forgeries imitate."""
+    path: Path = tmp_path_factory.mktemp("keys") / "jwks.json"
+    path.write_text(json.dumps(trusted()))
+    return JWTAuthenticator(
+        key_file=path,
+        audience=["crdtsync"],
+        issuer=["https://id.example.org"],
+        clock=ManualClock(),
+    )
+
+
+def ask(
+    authenticator: JWTAuthenticator, token: str, document: str = "team/plan"
+) -> Principal | CrdtsyncError:
+    """Return what the authenticator makes of a token."""
+
+    async def main() -> Principal:
+        return await authenticator.authenticate(ConnectRequest(document=document, token=token))
+
+    try:
+        return anyio.run(main)
+    except CrdtsyncError as error:
+        return error
+
+
+@pytest.mark.parametrize("name", FORGERIES)
+def test_refused(
+    name: str, authenticator: JWTAuthenticator, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The token is refused for good, with a reason that repeats nothing of it, and no log line."""
+    caplog.set_level(logging.DEBUG)
+    token = FORGERIES[name]()
+    answer = ask(authenticator, token)
+    assert isinstance(answer, Unauthenticated | Forbidden), answer
+    pieces = [piece for piece in token.split(".") if len(piece) > 8] or [token]
+    told = f"{answer} {caplog.text}"
+    assert not any(piece in told for piece in pieces if len(piece) > 3)
+    assert not any(hint in told for hint in ("evil", "ada", "passwd", "DROP"))
+    assert len(str(answer)) < 120
+
+
+def test_there_are_many() -> None:
+    """The list is long, and no two tokens on it are one."""
+    made = [make() for make in FORGERIES.values()]
+    assert len(made) == len(set(made)) >= 150
+
+
+def test_the_honest_ones_are_let_in(authenticator: JWTAuthenticator) -> None:
+    """What the forgeries are made from is let in, so that nothing else is why they are not."""
+    for token in (
+        hs(),
+        issue(rsa_key(), "RS256", headers={"kid": "main"}),
+        issue(ec_key(), "ES256", headers={"kid": "curve"}),
+        issue(ed_key(), "EdDSA", headers={"kid": "edwards"}),
+        issue(rsa_key(), "RS256"),
+        hs({"typ": "at+jwt"}),
+        hs({"typ": "application/JWT"}),
+        hs(aud=["another", "crdtsync"], exp=CLAIMS["exp"] + 0.5),
+    ):
+        answer = ask(authenticator, token)
+        assert isinstance(answer, Principal), answer
+        assert answer.id == "ada"
+        assert answer.role is not None
+        assert answer.role.name == "write"
+    read = ask(authenticator, hs(), "team/minutes")
+    assert isinstance(read, Principal)
+    assert read.read_only
