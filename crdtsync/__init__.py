@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from crdtsync.config import Config
     from crdtsync.connection import Connection, Link
     from crdtsync.content import RootExport
+    from crdtsync.edit import Act, Edit, Touch
     from crdtsync.engine import Change
     from crdtsync.errors import (
         CloseCode,
@@ -35,13 +36,13 @@ if TYPE_CHECKING:
         Unavailable,
         UnsupportedData,
     )
-    from crdtsync.gate import Allow, Decision, Deny, Gate, Principal, ReadWriteGate
+    from crdtsync.gate import Allow, ContentGate, Decision, Deny, Gate, Principal, RoleGate
     from crdtsync.guard import Guard, Quarantined
     from crdtsync.guarding import DocumentGuard
     from crdtsync.hub import Hub
     from crdtsync.identity import CallableAuthenticator, JWTAuthenticator
     from crdtsync.limits import Limits
-    from crdtsync.roles import Grants
+    from crdtsync.roles import Grants, Role, Rule
     from crdtsync.room import Room
     from crdtsync.server.asgi import create_app
     from crdtsync.server.serve import Listening, run, serve
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "Act",
     "Allow",
     "Authenticator",
     "CallableAuthenticator",
@@ -73,6 +75,7 @@ __all__ = [
     "ConfigError",
     "ConnectRequest",
     "Connection",
+    "ContentGate",
     "CrdtsyncError",
     "Damage",
     "Decision",
@@ -81,6 +84,7 @@ __all__ = [
     "DocumentInfo",
     "DocumentQuarantined",
     "Durability",
+    "Edit",
     "FileStore",
     "Finding",
     "Forbidden",
@@ -103,12 +107,14 @@ __all__ = [
     "OperatorError",
     "Principal",
     "Quarantined",
-    "ReadWriteGate",
     "Record",
     "RemoteError",
     "Restarting",
+    "Role",
+    "RoleGate",
     "Room",
     "RootExport",
+    "Rule",
     "SQLiteStore",
     "Scan",
     "Store",
@@ -119,6 +125,7 @@ __all__ = [
     "Supervised",
     "SystemClock",
     "TooManyRequests",
+    "Touch",
     "Unauthenticated",
     "Unavailable",
     "UnsupportedData",
@@ -136,14 +143,15 @@ _MODULES: Final[dict[str, tuple[str, ...]]] = {
     "config": ("Config",),
     "connection": ("Connection", "Link"),
     "content": ("RootExport",),
-    "gate": ("Allow", "Decision", "Deny", "Gate", "Principal", "ReadWriteGate"),
+    "edit": ("Act", "Edit", "Touch"),
+    "gate": ("Allow", "ContentGate", "Decision", "Deny", "Gate", "Principal", "RoleGate"),
     "guard": ("Guard", "Quarantined"),
     "guarding": ("DocumentGuard",),
     "hub": ("Hub",),
     "identity": ("CallableAuthenticator", "JWTAuthenticator"),
     "limits": ("Limits",),
     "engine": ("Change",),
-    "roles": ("Grants",),
+    "roles": ("Grants", "Role", "Rule"),
     "room": ("Room",),
     "server.asgi": ("create_app",),
     "server.serve": ("Listening", "run", "serve"),

@@ -16,7 +16,7 @@ from crdtsync.errors import (
     UnsupportedData,
     close_reason,
 )
-from crdtsync.gate import Principal
+from crdtsync.gate import Clearance, Principal
 from crdtsync.protocol import permission_denied_frame, short_update
 from crdtsync.session import Event, Session
 
@@ -76,11 +76,13 @@ class Connection:
         "awareness_version",
         "blocked",
         "blocked_since_s",
+        "clearance",
         "closed",
         "cursor",
         "denials",
         "doubted_s",
         "free",
+        "hidden",
         "ignored",
         "link",
         "live",
@@ -138,6 +140,10 @@ class Connection:
         """Messages since the last ping that mean nothing to a server."""
         self.free = False
         """Whether it may write, whatever it writes."""
+        self.hidden = False
+        """Whether its awareness counts for nothing."""
+        self.clearance: Clearance | None = None
+        """What its role lets it write: for the room's judge."""
         self._backlog: list[bytes] = []
         self._backlog_bytes = 0
         self._reading_paused = False
@@ -292,7 +298,7 @@ class Connection:
     def go_live(self) -> None:
         """Handle what came while the room was loading."""
         self.live = True
-        self.free = self.room.open_to_all and not self.principal.read_only
+        self.room.judge.regard(self)
         self._take_backlog()
 
     def _take_backlog(self) -> None:

@@ -15,12 +15,11 @@ Refuses to know connections, stores, tasks and time.
 
 from collections.abc import Iterator
 from dataclasses import replace
-from enum import Enum
 
 from crdtsync.clock import Clock
 from crdtsync.errors import InvalidUpdate
 from crdtsync.guard import NO_WATCH, Watch
-from crdtsync.held import Held
+from crdtsync.held import Held, Judging, Verdict
 from crdtsync.idset import IdSet
 from crdtsync.limits import Limits, trusting
 from crdtsync.slicing import Slices, borders_of, causal_order, missing_from, new_part, slice_update
@@ -33,23 +32,11 @@ from crdtsync.update import scan
 __all__ = ["Document", "Verdict"]
 
 
-class Verdict(Enum):
-    """What ``admit`` found."""
-
-    NEW = "new"
-    """It fits: commit it."""
-    KNOWN = "known"
-    """It brings nothing (beyond what ``take_ready`` has): drop it."""
-    AHEAD = "ahead"
-    """Some of it lacks something: ask the sender again. ``take_ready`` has what fits."""
-
-
 class Document:
     """A document of this server, with everything but its connections."""
 
     __slots__ = (
         "_committed",
-        "_deleted",
         "_held",
         "_limits",
         "_loading",
@@ -59,6 +46,8 @@ class Document:
         "_stored_limits",
         "_structure",
         "clocks",
+        "deleted",
+        "judge",
         "ready",
     )
 
@@ -79,7 +68,8 @@ class Document:
         self._loading = True
         self.clocks: dict[int, int] = {}
         """Of every client the next clock, admitted updates included."""
-        self._deleted = IdSet()
+        self.deleted = IdSet()
+        """To be read; admitted updates included."""
         self._structure: StructureIndex | None = None
         self._root: str | None = None  # where all items lie, while there is no structure
         self._pairs: set[tuple[int, int]] | None = None
@@ -87,6 +77,8 @@ class Document:
         self._held = Held(limits)
         self.ready: list[tuple[bytes, Scan, object]] = []
         """For ``take_ready``."""
+        self.judge: Judging | None = None
+        """While there is one, updates have to come by ``admit_in_full``."""
         self._state_vector: bytes | None = None
         if state != EMPTY_UPDATE:
             self._note(self._scan_stored(state), state)
@@ -125,7 +117,7 @@ class Document:
         for client, _, end in found.ranges:
             if clocks.get(client, 0) < end:
                 return False
-        return self._deleted.covers(found.deletes)
+        return self.deleted.covers(found.deletes)
 
     def admit(self, update: bytes, found: Scan, source: object = None) -> Verdict:
         """Decide what to do with a scanned update, and count on it from now on.
@@ -159,8 +151,12 @@ class Document:
             elif len(deletes) == 1 and not ranges:
                 client, start, end = deletes[0]
                 if end <= clocks.get(client, 0):
-                    changed = self._deleted.insert(client, start, end)
+                    changed = self.deleted.insert(client, start, end)
                     return Verdict.NEW if changed else Verdict.KNOWN
+        return self.admit_in_full(update, found, source)
+
+    def admit_in_full(self, update: bytes, found: Scan, source: object = None) -> Verdict:
+        """Do what ``admit`` does, without its short way for people who type."""
         if self.knows(found):
             return Verdict.KNOWN
         if self._overlaps(found) or not self._fits(found):
@@ -230,13 +226,14 @@ class Document:
             found = scan(update, self._stored_limits, structs=True)
         return slice_update(update, found, self.clocks, max_bytes=self._limits.max_message_bytes)
 
-    def _let_in(self, piece: bytes, source: object) -> bool:
+    def _let_in(self, piece: bytes, source: object) -> None:
         found = scan(piece, self._stored_limits, structs=True)
         if self.knows(found):
-            return False
+            return
+        if self.judge is not None and not self.judge.lets_in(piece, found, source):
+            raise InvalidUpdate("a part that had to wait may not enter")
         self._note(found, piece)
         self.ready.append((piece, found, source))
-        return True
 
     def take_ready(self) -> list[tuple[bytes, Scan, object]]:
         """Return the admitted parts of updates that could not be admitted whole, in order."""
@@ -280,7 +277,7 @@ class Document:
             self._structure.admit(
                 structs,
                 deletes=found.deletes,
-                deleted=self._deleted,
+                deleted=self.deleted,
                 max_depth=self._limits.max_type_depth,
             )
 
@@ -290,13 +287,15 @@ class Document:
             self._check_structure(found, update)
         if found.pairs or found.verbatim or self._pairs:
             self._check_exact(found, update)
+        if self.judge is not None:
+            self.judge.note(update, found)
         clocks = self.clocks
         for client, _, end in found.ranges:
             if clocks.get(client, 0) < end:
                 clocks[client] = end
         self._state_vector = None
         if found.deletes:
-            self._deleted.add(found.deletes)
+            self.deleted.add(found.deletes)
 
     def _check_exact(self, found: Scan, update: bytes) -> None:
         """Keep a document verbatim from the moment it holds what pycrdt would change.
@@ -396,4 +395,4 @@ class Document:
 
     def deleted_ranges(self) -> Iterator[Range]:
         """Iterate over the deleted ``(client, first clock, end clock)``."""
-        return iter(self._deleted)
+        return iter(self.deleted)

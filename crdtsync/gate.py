@@ -1,12 +1,29 @@
 """Who may do what: the decision on each update, before it is stored or relayed."""
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
-from crdtsync.roles import Grants, Role
+from crdtsync.edit import Act, Edit, Touch
+from crdtsync.places import Place
+from crdtsync.roles import EVERYTHING, Grants, Role, Rule
 from crdtsync.structs import Scan
 
-__all__ = ["ALLOW", "Allow", "Decision", "Deny", "Gate", "Principal", "ReadWriteGate"]
+__all__ = [
+    "ALLOW",
+    "READ_ONLY",
+    "Allow",
+    "Clearance",
+    "ContentGate",
+    "Decision",
+    "Deny",
+    "Gate",
+    "Principal",
+    "RoleGate",
+]
+
+READ_ONLY: Final = "this document is read-only for you"
+MAX_NAMED: Final = 40
+"""Characters of a root's or key's name in a reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +74,88 @@ class Gate(Protocol):
         ...
 
 
-class ReadWriteGate:
-    """The default: everyone but a read-only principal may write."""
+class ContentGate(Protocol):
+    """Decides on updates by what they do where. The room keeps an index of its places for it."""
 
-    def check(self, principal: Principal, document: str, update: bytes, scan: Scan) -> Decision:
-        if principal.read_only or (principal.role is not None and principal.role.reads_only):
-            return Deny("this document is read-only for you")
+    def check_edit(self, principal: Principal, document: str, edit: Edit) -> Decision:
+        """Return ``Allow()`` or ``Deny(reason)`` for what is new in this principal's update."""
+        ...
+
+
+class Clearance:
+    """What one principal's role lets it write, made ready to be asked for each update."""
+
+    __slots__ = ("_own", "_rules", "nothing", "principal", "values")
+
+    def __init__(self, principal: Principal) -> None:
+        role = principal.role
+        rules = EVERYTHING if role is None else role.write
+        self.principal = principal
+        self._own = principal.id
+        self._rules: dict[str, list[Rule]] = {}
+        for rule in rules:
+            self._rules.setdefault(rule.root, []).append(rule)
+        self.nothing = not rules
+        """Whether it may write nowhere."""
+        self.values = any(rule.append_only for rule in rules)
+        """Whether it takes to know which keys have a value."""
+
+    def check(self, edit: Edit) -> Decision:
+        """Decide on an edit: every place that it touches has to be allowed."""
+        if self.nothing:
+            return Deny(READ_ONLY)
+        for touch in edit.touches:
+            reasons = [self._refusal(rule, touch, edit.size_bytes) for rule in self._of(touch.root)]
+            if not reasons:
+                return Deny(f"you may not write to {_shown(touch.root)}")
+            if all(reasons):  # several rules for one root: one that allows is enough
+                return Deny(reasons[0])
         return ALLOW
+
+    def opens(self, place: Place) -> bool:
+        """Return whether anything may be done in a place, whatever it is and how long."""
+        return any(
+            not rule.append_only
+            and not rule.max_update_bytes
+            and not self._bars(rule, place.root, place.key)
+            for rule in self._of(place.root)
+        )
+
+    def _of(self, root: str) -> list[Rule]:
+        return self._rules.get(root) or self._rules.get("*", [])
+
+    def _refusal(self, rule: Rule, touch: Touch, size: int) -> str:
+        barred = self._bars(rule, touch.root, touch.key)
+        if barred:
+            return barred
+        if rule.append_only and (touch.act is Act.DELETE or touch.replaces):
+            return f"you may add to {_shown(touch.root)}, but not delete or replace"
+        if rule.max_update_bytes and size > rule.max_update_bytes:
+            return f"an update to {_shown(touch.root)} may have {rule.max_update_bytes} bytes"
+        return ""
+
+    def _bars(self, rule: Rule, root: str, key: str | None) -> str:
+        if rule.keys is None and not rule.own_key:
+            return ""
+        if key is None:
+            return f"you may only write keys of {_shown(root)}"
+        if rule.keys is not None and key not in rule.keys:
+            return f"you may not write the key {_shown(key)} of {_shown(root)}"
+        if rule.own_key and (not self._own or key != self._own):
+            return f"you may only write your own key of {_shown(root)}, not {_shown(key)}"
+        return ""
+
+
+def _shown(name: str) -> str:
+    """Quote a name that a client chose: short, and nothing that steers a terminal."""
+    clean = "".join(char if char.isprintable() else "?" for char in name[: MAX_NAMED + 1])
+    return f'"{clean}"' if len(name) <= MAX_NAMED else f'"{clean[:MAX_NAMED]}..."'
+
+
+class RoleGate:
+    """The default: everyone may write what their role says; a read-only principal nothing."""
+
+    def check_edit(self, principal: Principal, document: str, edit: Edit) -> Decision:
+        if principal.read_only:
+            return Deny(READ_ONLY)
+        return Clearance(principal).check(edit)

@@ -5,11 +5,37 @@ asked for what is missing, and brings both.
 """
 
 from collections.abc import Mapping
+from enum import Enum
 from heapq import heappop, heappush
+from typing import Protocol
 
 from crdtsync.limits import Limits
+from crdtsync.structs import Scan
 
-__all__ = ["Held"]
+__all__ = ["Held", "Judging", "Verdict"]
+
+
+class Verdict(Enum):
+    """What ``Document.admit`` found."""
+
+    NEW = "new"
+    """It fits: commit it."""
+    KNOWN = "known"
+    """It brings nothing (beyond what ``take_ready`` has): drop it."""
+    AHEAD = "ahead"
+    """Some of it lacks something: ask the sender again. ``take_ready`` has what fits."""
+
+
+class Judging(Protocol):
+    """Who wants to know each update that is let in, and to decide on parts that had to wait."""
+
+    def lets_in(self, piece: bytes, found: Scan, source: object) -> bool:
+        """Return whether a part of a source's update may enter, now that it fits."""
+        ...
+
+    def note(self, update: bytes, found: Scan) -> None:
+        """Take note of an update that is let in; the document's clocks are those before it."""
+        ...
 
 
 class Held:

@@ -35,7 +35,7 @@ from crdtsync.errors import (
     StoreError,
     Unavailable,
 )
-from crdtsync.gate import Gate, Principal
+from crdtsync.gate import ContentGate, Gate, Principal
 from crdtsync.guard import NO_GUARD, Guard, Watch, Work
 from crdtsync.housekeeping import Housekeeping
 from crdtsync.limits import Limits
@@ -64,7 +64,7 @@ class Hub:
         self,
         store: Store,
         *,
-        gate: Gate | None = None,
+        gate: Gate | ContentGate | None = None,
         limits: Limits | None = None,
         clock: Clock | None = None,
         on_change: Callable[[Change], Awaitable[None]] | None = None,

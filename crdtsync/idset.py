@@ -24,6 +24,16 @@ class _Ranges:
         index = bisect_right(self.starts, start) - 1
         return index >= 0 and self.ends[index] >= end
 
+    def missing(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        index = bisect_right(self.ends, start)  # the first range that ends behind start
+        while start < end and index < len(self.starts) and self.starts[index] < end:
+            if start < self.starts[index]:
+                yield start, self.starts[index]
+            start = self.ends[index]
+            index += 1
+        if start < end:
+            yield start, end
+
     def add(self, start: int, end: int) -> bool:
         """Add a range; return whether that changed anything."""
         starts, ends = self.starts, self.ends
@@ -68,6 +78,11 @@ class IdSet:
         """Return whether one id lies in the set."""
         own = self._clients.get(client)
         return own is not None and own.covers(clock, clock + 1)
+
+    def missing(self, client: int, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """Iterate over the parts of a range that are not in the set."""
+        own = self._clients.get(client)
+        return iter(((start, end),)) if own is None else own.missing(start, end)
 
     def add(self, ranges: Iterable[tuple[int, int, int]]) -> None:
         """Put every ``(client, start, end)`` into the set."""

@@ -164,6 +164,7 @@ def _work(stats: Stats) -> Iterable[Metric]:
         stats.integration_seconds,
     )
     yield _counter("integration_errors", "Updates that the CRDT refused.", stats.integration_errors)
+    yield _counter("gate_errors", "Decisions that a custom gate failed at.", stats.gate_errors)
     yield _counter("restarts", "Deaths of the server that its supervisor saw.", stats.restarts)
     yield _counters("store_errors", "Failed store operations.", "operation", stats.store_errors)
 

@@ -5,7 +5,6 @@ document and fan-out. Synchronous throughout: the hub awaits, the room never doe
 """
 
 from collections.abc import Callable, Sequence
-from typing import Final
 
 from crdtsync.batch import Editor, Pending, Source, make_batch
 from crdtsync.clock import Clock
@@ -15,8 +14,9 @@ from crdtsync.document import Document, Verdict
 from crdtsync.engine import Engine
 from crdtsync.errors import CloseCode, Forbidden, TooManyRequests
 from crdtsync.fanout import Committed, Fanout
-from crdtsync.gate import Deny, Gate, Principal, ReadWriteGate
+from crdtsync.gate import ContentGate, Deny, Gate
 from crdtsync.guard import NO_WATCH, Watch
+from crdtsync.judge import Judge
 from crdtsync.limits import Limits
 from crdtsync.protocol import step_1_frame
 from crdtsync.session import (
@@ -35,7 +35,6 @@ __all__ = ["Room"]
 
 MAX_DENIALS = 3
 """Edits of a read-only client that are answered; the next one closes its connection."""
-_DEFAULT_GATE: Final = ReadWriteGate()
 
 
 class Room:
@@ -44,7 +43,6 @@ class Room:
     __slots__ = (
         "_document",
         "_done",
-        "_gate",
         "_in_flight",
         "_pending",
         "_pressure",
@@ -60,6 +58,7 @@ class Room:
         "engine",
         "fanout",
         "idle_since_s",
+        "judge",
         "limits",
         "log_bytes",
         "log_records",
@@ -76,7 +75,7 @@ class Room:
         name: str,
         *,
         engine: Engine,
-        gate: Gate | None,
+        gate: Gate | ContentGate | None,
         limits: Limits,
         stats: Stats,
         clock: Clock,
@@ -88,7 +87,7 @@ class Room:
         self.limits = limits
         self.stats = stats
         self.clock = clock
-        self._gate = gate
+        self.judge = Judge(self, gate)
         self._pressure = engine.pressure
         self._document: Document | None = None
         self.detailed = False
@@ -131,11 +130,6 @@ class Room:
         return self._document is not None
 
     @property
-    def open_to_all(self) -> bool:
-        """Whether updates need no look, one by one, but for who sends them."""
-        return self._gate is None and not self.damage
-
-    @property
     def connections(self) -> Sequence[Connection]:
         """The connections, in the order in which they came."""
         return self.fanout.connections
@@ -144,6 +138,11 @@ class Room:
     def uncommitted(self) -> bool:
         """Whether updates wait for, or are in, a commit."""
         return bool(self._pending or self._in_flight)
+
+    def uncommitted_updates(self) -> list[bytes]:
+        """Return what is admitted and not yet committed, in order."""
+        waiting = [each[0] for each in (*self._pending, *self.document.ready)]
+        return [entry.update for entry in self._in_flight] + waiting
 
     def state(self) -> bytes:
         """Return everything committed as one v1 update."""
@@ -187,6 +186,7 @@ class Room:
             return
         fanout.remove(connection)
         self.stats.connections_closed += 1
+        self.judge.left()
         if fanout.awareness.leave(connection):
             self.engine.schedule_awareness(self)
         if not fanout.connections:
@@ -226,6 +226,8 @@ class Room:
                 self._answer(connection, state_vector)
             case AwarenessReceived(entries, first):
                 self.stats.awareness_in += 1
+                if connection.hidden:
+                    return
                 if self.fanout.awareness.apply(entries, connection, first=first):
                     self.engine.schedule_awareness(self)
             case AwarenessRequested():
@@ -242,9 +244,12 @@ class Room:
         """Let a connection's update in, or say why not. Raises ``InvalidUpdate``."""
         # The hot path: what ``submit`` does is written out here, which saves three calls.
         if not connection.free:
-            denial = self._denial(connection.principal, update, found)
+            denial = self.judge.denial(connection, update, found)
             if denial is not None:
-                self._deny(connection, denial, found, step_2=step_2)
+                self.deny(connection, denial, found, step_2=step_2)
+                return
+            if self.document.judge is not None:
+                self.judge.admit(update, found, connection)
                 return
         document = self._document
         assert document is not None
@@ -257,17 +262,10 @@ class Room:
                 self.engine.schedule_commit(self)
             if pressure.pending_bytes > pressure.limit_bytes:
                 self.engine.throttle(connection)
-        elif self._settle(verdict, update, found, connection) is Verdict.AHEAD:
+        elif self.settle(verdict, update, found, connection) is Verdict.AHEAD:
             self.ask(connection)
 
-    def _denial(self, principal: Principal, update: bytes, found: Scan) -> Deny | None:
-        if self.damage:
-            return Deny(self.damage)
-        gate = self._gate or _DEFAULT_GATE
-        decision = gate.check(principal, self.name, update, found)
-        return decision if isinstance(decision, Deny) else None
-
-    def _deny(self, connection: Connection, denial: Deny, found: Scan, *, step_2: bool) -> None:
+    def deny(self, connection: Connection, denial: Deny, found: Scan, *, step_2: bool) -> None:
         """Tell the author; one that insists is sent away. Its edits stay with it."""
         if self.document.knows(found):
             return
@@ -282,9 +280,12 @@ class Room:
 
         Raises ``InvalidUpdate`` where it may not enter.
         """
-        return self._settle(self.document.admit(update, found, source), update, found, source)
+        document = self.document
+        if document.judge is not None:
+            return self.judge.admit(update, found, source)
+        return self.settle(document.admit(update, found, source), update, found, source)
 
-    def _settle(self, verdict: Verdict, update: bytes, found: Scan, source: Source) -> Verdict:
+    def settle(self, verdict: Verdict, update: bytes, found: Scan, source: Source) -> Verdict:
         """Queue what an admission let in, count what it did not."""
         if verdict is Verdict.NEW:
             self._queue(update, found, source)

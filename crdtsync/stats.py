@@ -39,6 +39,7 @@ class Stats:
         "connections_closed",
         "connections_total",
         "frames_out",
+        "gate_errors",
         "integration_errors",
         "integration_seconds",
         "messages_ignored",
@@ -74,6 +75,7 @@ class Stats:
         """How often a supervisor started the server again before this."""
         self.store_errors: Counter[str] = Counter()
         """By operation."""
+        self.gate_errors = 0
         self.integration_errors = 0
         self.integration_seconds = 0.0
         self.commit_updates = Histogram((1, 2, 4, 8, 16, 32, 64, 128, 256, 1024, 4096))

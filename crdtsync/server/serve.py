@@ -26,7 +26,7 @@ from crdtsync.auth import Authenticator, OpenAuthenticator
 from crdtsync.config import Config
 from crdtsync.engine import Change
 from crdtsync.errors import ConfigError, StoreLocked
-from crdtsync.gate import Gate
+from crdtsync.gate import ContentGate, Gate
 from crdtsync.guard import NO_GUARD, Guard
 from crdtsync.guarding import NOTE, DocumentGuard, ending_process, guard_folder
 from crdtsync.hub import Hub
@@ -73,7 +73,7 @@ def run(
     *,
     store: Store | None = None,
     authenticator: Authenticator | None = None,
-    gate: Gate | None = None,
+    gate: Gate | ContentGate | None = None,
     on_change: Callable[[Change], Awaitable[None]] | None = None,
     started: Callable[[Listening], None] | None = None,
     supervised: Supervised | None = None,
@@ -114,7 +114,7 @@ async def serve(
     *,
     store: Store | None = None,
     authenticator: Authenticator | None = None,
-    gate: Gate | None = None,
+    gate: Gate | ContentGate | None = None,
     on_change: Callable[[Change], Awaitable[None]] | None = None,
     started: Callable[[Listening], None] | None = None,
     stop: asyncio.Event | None = None,

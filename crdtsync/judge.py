@@ -1,0 +1,289 @@
+"""Who may write what to one room: the decision on each update that isn't free to enter.
+
+Owns what deciding takes: the clearances of those who connect and, while somebody writes by rules
+about content, the index of the document's places. Invariants:
+
+- Nothing enters before it was decided on. What refers to something unknown waits in the document,
+  and is decided on when that has come, by what its sender may do then.
+- While there is an index, each update that is let in goes past it, whoever sent it. It is made
+  when the first such writer sends something, and dropped when the last one has gone.
+- A room without such writers pays nothing: its connections are free, and this is never asked.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, cast
+
+from crdtsync.connection import Connection
+from crdtsync.edit import index_structs, read_edit
+from crdtsync.encoding import read_var_uint
+from crdtsync.gate import READ_ONLY, Clearance, ContentGate, Decision, Deny, Gate, Principal
+from crdtsync.held import Verdict
+from crdtsync.limits import trusting
+from crdtsync.places import UNKNOWN, PlaceIndex, Placement
+from crdtsync.structs import GC, HAS_ORIGIN, HAS_RIGHT, Scan
+from crdtsync.update import scan
+
+if TYPE_CHECKING:
+    from crdtsync.batch import Source
+    from crdtsync.room import Room
+
+__all__ = ["Judge"]
+
+log = logging.getLogger("crdtsync")
+
+MAX_PLAIN_DELETES: Final = 4
+_FAILED: Final = Deny("the server can't decide on this edit")
+
+
+class Judge:
+    """Decides on the updates of one room."""
+
+    __slots__ = ("_check", "_content", "_index", "_late", "_open", "_read", "_room")
+
+    def __init__(self, room: "Room", gate: Gate | ContentGate | None) -> None:
+        self._room = room
+        self._check: Gate | None = None
+        self._content: ContentGate | None = None
+        if hasattr(gate, "check_edit"):
+            self._content = cast(ContentGate, gate)
+        else:
+            self._check = gate
+        self._index: PlaceIndex | None = None
+        self._open: dict[Clearance, dict[int, bool]] = {}
+        self._read: tuple[bytes, list[Placement]] | None = None
+        self._late: list[tuple[Connection, Deny, Scan]] = []
+
+    @property
+    def index(self) -> PlaceIndex | None:
+        """The places of the room's items, while they are needed."""
+        return self._index
+
+    # Who needs a look
+
+    def regard(self, connection: Connection) -> None:
+        """Take note of what a connection may do, now that it is there."""
+        role = connection.principal.role
+        connection.clearance = None
+        connection.hidden = role is not None and not role.awareness
+        connection.free = self._frees(connection.principal)
+
+    def reconsider(self, connection: Connection) -> None:
+        """Take note that a connection's principal is another one, or may do something else."""
+        self.regard(connection)
+        self.left()
+
+    def left(self) -> None:
+        """Drop the index if nobody is left whose updates need it."""
+        room = self._room
+        if not room.loaded or room.document.judge is None or room.document.held:
+            return  # what is held may be theirs
+        if not any(self._by_content(each.principal) for each in room.connections):
+            room.document.judge = None
+            self._index = self._read = None
+            self._open.clear()
+            for each in room.connections:
+                self.regard(each)
+
+    def _frees(self, principal: Principal) -> bool:
+        """Return whether a principal's updates need no look."""
+        room = self._room
+        return not (
+            room.damage
+            or self._check is not None
+            or self._content is not None
+            or room.document.judge is not None
+            or principal.read_only
+            or not (principal.role is None or principal.role.writes_all)
+        )
+
+    def _by_content(self, principal: Principal) -> bool:
+        """Return whether what an update of a principal does where is to be decided on."""
+        role = principal.role
+        if role is not None and role.reads_only:
+            return False
+        return self._content is not None or not (role is None or role.writes_all)
+
+    # Decisions
+
+    def denial(self, connection: Connection, update: bytes, found: Scan) -> Deny | None:
+        """Return why a connection's update may not enter; ``None`` where it may."""
+        room = self._room
+        if room.damage:
+            return Deny(room.damage)
+        principal = connection.principal
+        role = principal.role
+        by_default = self._check is None and self._content is None
+        if (principal.read_only and by_default) or (role is not None and role.reads_only):
+            return Deny(READ_ONLY)
+        if self._check is not None:
+            decision = self._ask(self._check.check, principal, room.name, update, found)
+            if isinstance(decision, Deny):
+                return decision
+        if not self._by_content(principal) or room.document.knows(found):
+            return None
+        clearance = connection.clearance
+        if clearance is None or clearance.principal is not principal:
+            clearance = connection.clearance = Clearance(principal)
+        return self._by_place(clearance, update, found)
+
+    def _by_place(self, clearance: Clearance, update: bytes, found: Scan) -> Deny | None:
+        room, content = self._room, self._content
+        document = room.document
+        index = self._index
+        if index is None or (clearance.values or content is not None) > index.values:
+            index = self._make_index(values=clearance.values or content is not None)
+            if index is None:
+                return _FAILED
+        if content is None and self._is_plain(index, clearance, update, found):
+            return None
+        if found.structs is None:
+            found = scan(update, room.limits, structs=True)
+        mark = index.mark()
+        edit, placements = read_edit(update, found, index, document.clocks, document.deleted)
+        decision = clearance.check(edit)
+        if content is not None and not isinstance(decision, Deny):
+            decision = self._ask(content.check_edit, clearance.principal, room.name, edit)
+        if edit.waits and not isinstance(decision, Deny) and not document.lacks(update, found):
+            decision = _FAILED
+        if isinstance(decision, Deny):
+            index.forget(mark)
+            return decision
+        self._read = (update, placements)
+        return None
+
+    def _ask(self, decide: Callable[..., Decision], *question: object) -> Decision:
+        """Ask a custom gate; one that fails lets nothing in, and disturbs nobody else."""
+        try:
+            return decide(*question)
+        except Exception:
+            self._room.stats.gate_errors += 1
+            log.exception("the gate failed to decide on an edit of document %r", self._room.name)
+            return _FAILED
+
+    def _is_plain(
+        self, index: PlaceIndex, clearance: Clearance, update: bytes, found: Scan
+    ) -> bool:
+        """Return whether an update stays in places that its sender may do anything in.
+
+        Recognises what people do most, typing and deleting; anything else gets a closer look.
+        """
+        if len(found.deletes) > MAX_PLAIN_DELETES:
+            return False
+        numbers = [index.over(*each) for each in found.deletes]
+        if found.ranges:
+            placement = _place_item(index, update, found)
+            if placement is None:
+                return False
+            numbers.append(placement.number)
+            self._read = (update, [placement])
+        opened = self._open.setdefault(clearance, {})
+        for number in numbers:
+            if number == UNKNOWN:
+                return False
+            may = opened.get(number)
+            if may is None:
+                place = index.name(number)
+                may = opened[number] = place is None or clearance.opens(place)
+            if not may:
+                return False
+        return True
+
+    # What had to wait
+
+    def lets_in(self, piece: bytes, found: Scan, source: object) -> bool:
+        """Decide on a part of an update that fits only now, by what its sender may do now."""
+        if not isinstance(source, Connection):
+            return True  # of the library's own
+        denial = self.denial(source, piece, found)
+        if denial is not None:
+            self._late.append((source, denial, found))
+        return denial is None
+
+    def admit(self, update: bytes, found: Scan, source: "Source") -> Verdict:
+        """Let an update in past the index; tell whose parts had to wait and were then refused."""
+        room = self._room
+        verdict = room.document.admit_in_full(update, found, source)
+        verdict = room.settle(verdict, update, found, source)
+        if verdict is Verdict.AHEAD and isinstance(source, Connection):
+            room.ask(source)
+        late, self._late = self._late, []
+        for author, denial, refused in late:
+            if author.closed:
+                room.stats.rejected["denied"] += 1
+            else:
+                room.deny(author, denial, refused, step_2=False)
+        return verdict
+
+    # The index
+
+    def note(self, update: bytes, found: Scan) -> None:
+        """Put the items of an update that is let in into the index."""
+        index = self._index
+        if index is None:
+            return
+        read, self._read = self._read, None
+        if read is not None and read[0] is update:
+            fits = all(map(index.put, read[1]))
+        else:
+            placement = _place_item(index, update, found)
+            if placement is not None:
+                fits = index.put(placement)
+            else:
+                limits = trusting(self._room.limits)
+                if found.structs is None:
+                    found = scan(update, limits, structs=True)
+                fits = index_structs(found.structs or [], index, self._room.document.clocks)
+        if not fits:  # it is made anew for the next who asks
+            log.error("the places of document %r don't follow one another", self._room.name)
+            self._index = None
+
+    def _make_index(self, *, values: bool) -> PlaceIndex | None:
+        """Make the index of all that is here, and see that nothing gets past it from now on."""
+        room = self._room
+        document = room.document
+        index = PlaceIndex(values=values or (self._index is not None and self._index.values))
+        limits = trusting(room.limits)
+        clocks: dict[int, int] = {}
+        for update in (document.state(), *room.uncommitted_updates()):
+            found = scan(update, limits, structs=True)
+            index_structs(found.structs or [], index, clocks)
+            for client, _, end in found.ranges:
+                clocks[client] = max(end, clocks.get(client, 0))
+        self._open.clear()
+        self._read = None
+        if any(index.end(client) != clock for client, clock in document.clocks.items()):
+            log.error("the places of document %r can't be told", room.name)
+            return None
+        self._index = index
+        document.judge = self
+        for each in room.connections:
+            each.free = False
+        return index
+
+
+def _place_item(index: PlaceIndex, update: bytes, found: Scan) -> Placement | None:
+    """Return the place of an update's only item, where it stands beside others; else ``None``."""
+    ranges = found.ranges
+    if len(ranges) != 1 or found.skips or found.parents or found.keys or found.roots:
+        return None
+    client, start, end = ranges[0]
+    first, _, count = found.bodies[0]
+    if count != 1 or start != index.end(client):
+        return None
+    if found.structs is not None:
+        struct = found.structs[0]
+        if struct.kind == GC:
+            return None
+        number, other = index.find(struct, index)
+    else:
+        neighbours, position = [], first + 1
+        for flag in (HAS_ORIGIN, HAS_RIGHT):
+            if update[first] & flag:
+                neighbour, position = read_var_uint(update, position)
+                clock, position = read_var_uint(update, position)
+                neighbours.append(index.at(neighbour, clock))
+        if not neighbours:
+            return None
+        number, other = neighbours[0], neighbours[-1]
+    return None if number != other or number == UNKNOWN else Placement(client, start, end, number)
