@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         ConfigError,
         CrdtsyncError,
         DocumentQuarantined,
+        EditRefused,
         Forbidden,
         InvalidDocumentName,
         InvalidUpdate,
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from crdtsync.hub import Hub
     from crdtsync.identity import CallableAuthenticator, JWTAuthenticator
     from crdtsync.limits import Limits
+    from crdtsync.refused.base import Quarantine
+    from crdtsync.refused.keeping import RefusedUpdates
     from crdtsync.roles import Grants, Role, Rule
     from crdtsync.room import Room
     from crdtsync.server.asgi import create_app
@@ -85,6 +88,7 @@ __all__ = [
     "DocumentQuarantined",
     "Durability",
     "Edit",
+    "EditRefused",
     "FileStore",
     "Finding",
     "Forbidden",
@@ -106,8 +110,10 @@ __all__ = [
     "OpenAuthenticator",
     "OperatorError",
     "Principal",
+    "Quarantine",
     "Quarantined",
     "Record",
+    "RefusedUpdates",
     "RemoteError",
     "Restarting",
     "Role",
@@ -150,6 +156,8 @@ _MODULES: Final[dict[str, tuple[str, ...]]] = {
     "hub": ("Hub",),
     "identity": ("CallableAuthenticator", "JWTAuthenticator"),
     "limits": ("Limits",),
+    "refused.base": ("Quarantine",),
+    "refused.keeping": ("RefusedUpdates",),
     "engine": ("Change",),
     "roles": ("Grants", "Role", "Rule"),
     "room": ("Room",),

@@ -18,6 +18,7 @@ from crdtsync.errors import (
 )
 from crdtsync.gate import Clearance, Principal
 from crdtsync.protocol import permission_denied_frame, short_update
+from crdtsync.refused.base import Run
 from crdtsync.session import Event, Session
 
 if TYPE_CHECKING:
@@ -86,10 +87,12 @@ class Connection:
         "ignored",
         "link",
         "live",
+        "overhear",
         "owed",
         "owes_step_1",
         "parts",
         "principal",
+        "refused",
         "room",
         "send",
         "sent",
@@ -136,6 +139,11 @@ class Connection:
         self.asked_s = float("-inf")
         """When it was last asked for what an update of its lacked."""
         self.denials = 0
+        """Denials that it was told of."""
+        self.refused: Run | None = None
+        """What it was refused so far, where that was something."""
+        self.overhear: Callable[[bytes], None] | None = None
+        """What still takes its frames, where it was refused and waits for its end."""
         self.ignored = 0
         """Messages since the last ping that mean nothing to a server."""
         self.free = False
@@ -158,6 +166,8 @@ class Connection:
         """Take one whole binary message."""
         self.alive = True
         if self.closed:
+            if self.overhear is not None:
+                self.overhear(frame)
             return
         if self._waiting:
             self._keep(frame)
@@ -237,16 +247,25 @@ class Connection:
     def lost(self) -> None:
         """Take note that the socket is gone; idempotent."""
         self.closed = True
+        self.overhear = None
         self._backlog.clear()
         self.room.detach(self)
 
     # From the engine and the transport
 
-    def refuse(self, error: RemoteError | DocumentQuarantined) -> None:
+    def refuse(
+        self,
+        error: RemoteError | DocumentQuarantined,
+        *,
+        delay_s: float | None = None,
+        overhear: Callable[[bytes], None] | None = None,
+        when_done: Callable[[Callable[[], None]], None] | None = None,
+    ) -> None:
         """Count the error, tell the client, and close this connection with the error's code.
 
         The reason goes out as an auth message too and the close waits a moment behind it:
-        clients before y-websocket 3.1 would come back at once and never show it.
+        clients before y-websocket 3.1 would come back at once and never show it. ``delay_s`` is
+        another moment; ``overhear`` gets what comes until then, and ``when_done`` what closes.
         """
         if self.closed:
             return
@@ -254,11 +273,20 @@ class Connection:
         reason = str(error)
         self.send(permission_denied_frame(reason))
         self.closed = True
-        self._backlog.clear()
+        backlog, self._backlog = self._backlog, []
         self.room.detach(self)
+        if overhear is not None:
+            self.overhear = overhear
+            for frame in backlog:
+                overhear(frame)
+
+        def close() -> None:
+            advice = error.advice if isinstance(error, RemoteError) else ""
+            self.link.close(error.close_code, close_reason(advice + reason))
+
         self.room.engine.later(
-            self.room.limits.refusal_delay_s,
-            lambda: self.link.close(error.close_code, close_reason(reason)),
+            self.room.limits.refusal_delay_s if delay_s is None else delay_s,
+            close if when_done is None else lambda: when_done(close),
         )
 
     def close(self, code: CloseCode, reason: str) -> None:
@@ -285,8 +313,8 @@ class Connection:
 
     def deny(self, reason: str) -> None:
         """Tell the client that its edit was not taken, and go on."""
-        self.denials += 1
         if not self.blocked:
+            self.denials += 1
             self.send(permission_denied_frame(reason))
 
     def _keep(self, frame: bytes) -> None:

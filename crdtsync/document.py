@@ -111,7 +111,7 @@ class Document:
         """Whether something was too much to be held: it has to be asked for."""
         return self._held.dropped
 
-    def knows(self, found: Scan) -> bool:
+    def knows(self, found: Layout) -> bool:
         """Return whether an update brings nothing that isn't here."""
         clocks = self.clocks
         for client, _, end in found.ranges:

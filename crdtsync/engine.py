@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from crdtsync.connection import Connection
+from crdtsync.refusing import Refusals
 
 if TYPE_CHECKING:
     from crdtsync.room import Room
@@ -37,6 +38,7 @@ class Engine(Protocol):
     """What a room asks of its hub."""
 
     pressure: "Pressure"
+    refusals: Refusals
 
     def schedule_commit(self, room: "Room") -> None:
         """Commit the room's pending updates soon."""

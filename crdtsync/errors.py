@@ -7,6 +7,7 @@ Owns the exception tree, the close codes and the one table that joins them::
      |    +-- MalformedMessage        4400  the frame is not a y-protocols message
      |    +-- Unauthenticated         4401
      |    +-- Forbidden               4403
+     |    +-- EditRefused             4409  a gate refused an edit: start from a fresh document
      |    +-- MessageTooLarge         4413
      |    +-- InvalidDocumentName     4414
      |    +-- UnsupportedData         4415  a text frame
@@ -34,6 +35,7 @@ __all__ = [
     "ConfigError",
     "CrdtsyncError",
     "DocumentQuarantined",
+    "EditRefused",
     "Forbidden",
     "InvalidDocumentName",
     "InvalidUpdate",
@@ -69,6 +71,7 @@ class CloseCode(IntEnum):
     MALFORMED_MESSAGE = 4400
     UNAUTHENTICATED = 4401
     FORBIDDEN = 4403
+    EDIT_REFUSED = 4409
     MESSAGE_TOO_LARGE = 4413
     INVALID_DOCUMENT_NAME = 4414
     UNSUPPORTED_DATA = 4415
@@ -90,6 +93,8 @@ class RemoteError(CrdtsyncError):
 
     close_code: ClassVar[CloseCode] = CloseCode.MALFORMED_MESSAGE
     http_status: ClassVar[int] = 400
+    advice: ClassVar[str] = ""
+    """What a client has to do about it: the beginning of the close frame's reason."""
     kind: str = "malformed-message"
 
     def __init__(self, reason: str, *, kind: str | None = None) -> None:
@@ -116,6 +121,18 @@ class Forbidden(RemoteError):
     close_code = CloseCode.FORBIDDEN
     http_status = 403
     kind = "forbidden"
+
+
+class EditRefused(RemoteError):
+    """The client wrote what it may not, and all that it writes from now on builds on that.
+
+    Not ``Forbidden``: it may come back, with a fresh document.
+    """
+
+    close_code = CloseCode.EDIT_REFUSED
+    http_status = 409
+    advice = "start from a fresh document: "
+    kind = "edit-refused"
 
 
 class MessageTooLarge(RemoteError):

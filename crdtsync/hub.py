@@ -40,6 +40,8 @@ from crdtsync.guard import NO_GUARD, Guard, Watch, Work
 from crdtsync.housekeeping import Housekeeping
 from crdtsync.limits import Limits
 from crdtsync.protocol import check_document_name
+from crdtsync.refused.base import NO_QUARANTINE, Quarantine
+from crdtsync.refusing import Refusals
 from crdtsync.room import Room
 from crdtsync.stats import Stats
 from crdtsync.store.base import Loaded, Store
@@ -69,12 +71,13 @@ class Hub:
         clock: Clock | None = None,
         on_change: Callable[[Change], Awaitable[None]] | None = None,
         guard: Guard = NO_GUARD,
+        quarantine: Quarantine = NO_QUARANTINE,
     ) -> None:
         """Prepare a hub; ``async with`` opens the store and starts it.
 
-        ``on_change`` is awaited for each committed change, in the order of commits, after the
-        change has gone out. What it raises is logged; while it is slow, changes queue up to
-        a limit, and then commits wait for it. ``guard`` knows what an earlier process died of.
+        ``on_change`` is awaited for each committed change, in order, after it has gone out. What
+        it raises is logged; while it is slow, changes queue up to a limit, and then commits wait
+        for it. ``guard`` knows what a process died of, ``quarantine`` keeps refused updates.
         """
         self.store = store
         self.guard = guard
@@ -85,6 +88,8 @@ class Hub:
         """The open rooms by name, those that are loading included."""
         self.draining = False
         self.pressure = Pressure(self.limits.max_pending_bytes)
+        self.quarantine = quarantine
+        self.refusals = Refusals(self.limits, self.clock, self.stats, quarantine)
         self._gate = gate
         self._stack = AsyncExitStack()
         self._tasks: anyio.abc.TaskGroup | None = None
@@ -100,6 +105,7 @@ class Hub:
             await stack.enter_async_context(self.store)
             self.guard.open()
             stack.callback(self.guard.close)
+            await stack.enter_async_context(self.quarantine)
             self._tasks = await stack.enter_async_context(anyio.create_task_group())
             self._one_large = anyio.CapacityLimiter(1)
             self._tasks.start_soon(self._run_errands)

@@ -52,7 +52,7 @@ class Judge:
         self._index: PlaceIndex | None = None
         self._open: dict[Clearance, dict[int, bool]] = {}
         self._read: tuple[bytes, list[Placement]] | None = None
-        self._late: list[tuple[Connection, Deny, Scan]] = []
+        self._late: list[tuple[Connection, Deny, bytes, Scan]] = []
 
     @property
     def index(self) -> PlaceIndex | None:
@@ -197,7 +197,7 @@ class Judge:
             return True  # of the library's own
         denial = self.denial(source, piece, found)
         if denial is not None:
-            self._late.append((source, denial, found))
+            self._late.append((source, denial, piece, found))
         return denial is None
 
     def admit(self, update: bytes, found: Scan, source: "Source") -> Verdict:
@@ -208,11 +208,8 @@ class Judge:
         if verdict is Verdict.AHEAD and isinstance(source, Connection):
             room.ask(source)
         late, self._late = self._late, []
-        for author, denial, refused in late:
-            if author.closed:
-                room.stats.rejected["denied"] += 1
-            else:
-                room.deny(author, denial, refused, step_2=False)
+        for author, denial, piece, refused in late:
+            room.deny(author, denial, piece, refused)
         return verdict
 
     # The index

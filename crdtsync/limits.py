@@ -79,6 +79,22 @@ class Limits:
     """A connection that takes nothing for this long while something waits is closed with 1013."""
     refusal_delay_s: float = 0.25
     """Between telling a client why it is refused and closing, so that the reason arrives."""
+    max_refusal_delay_s: float = 20.0
+    """The same for a client that comes back with the edits that it was refused: the pause grows
+    from one time to the next, up to this."""
+    max_quarantine_author_updates: int = 2_000
+    """Refused updates of one author that are kept, those that follow one another counted as one;
+    above this and the next ones, the oldest are dropped."""
+    max_quarantine_author_bytes: int = 16 * 1024 * 1024
+    """The same, in bytes."""
+    max_quarantine_document_updates: int = 10_000
+    """Refused updates of one document that are kept."""
+    max_quarantine_document_bytes: int = 64 * 1024 * 1024
+    """The same, in bytes."""
+    max_quarantine_updates: int = 50_000
+    """Refused updates of all documents that are kept."""
+    max_quarantine_bytes: int = 256 * 1024 * 1024
+    """The same, in bytes."""
     drain_timeout_s: float = 10.0
     """How long a shutdown waits for commits and checkpoints."""
 

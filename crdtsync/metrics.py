@@ -20,6 +20,7 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from crdtsync.guard import Guard
+from crdtsync.refused.base import Quarantine, QuarantineStats
 from crdtsync.stats import Histogram, Stats
 from crdtsync.store.base import Store
 
@@ -71,6 +72,9 @@ class ObservedHub(Protocol):
     @property
     def guard(self) -> Guard: ...
 
+    @property
+    def quarantine(self) -> Quarantine: ...
+
 
 def package_version() -> str:
     """Return the installed version of crdtsync; ``0`` where it runs from a bare folder."""
@@ -115,6 +119,7 @@ class HubCollector(Collector):
         yield InfoMetricFamily("crdtsync", "What is running.", value=info)
         yield from _gauges(hub)
         yield from _traffic(hub.stats)
+        yield from _refusals(hub.stats, hub.quarantine.stats)
         yield from _work(hub.stats)
 
 
@@ -152,6 +157,21 @@ def _traffic(stats: Stats) -> Iterable[Metric]:
     yield _counter("awareness_sent", "Awareness messages sent.", stats.awareness_out)
     yield _counters("messages_ignored", "Messages not understood.", "type", stats.messages_ignored)
     yield _counters("rejected", "Connections and messages refused.", "reason", stats.rejected)
+
+
+def _refusals(stats: Stats, kept: QuarantineStats) -> Iterable[Metric]:
+    yield _counters("updates_refused", "Updates that may not enter.", "kind", stats.updates_refused)
+    yield _gauge(
+        "quarantine_entries", "Entries of the quarantine of refused updates.", kept.entries
+    )
+    yield _gauge("quarantine_bytes", "Bytes of the refused updates in it.", kept.size)
+    yield _counter("quarantine_kept", "Refused updates that were kept.", kept.kept)
+    yield _counter(
+        "quarantine_duplicates", "Refused updates that were kept already.", kept.duplicates
+    )
+    yield _counters(
+        "quarantine_dropped", "Refused updates that were dropped over a limit.", "cause", kept.lost
+    )
 
 
 def _work(stats: Stats) -> Iterable[Metric]:

@@ -12,7 +12,7 @@ from crdtsync.connection import Connection
 from crdtsync.content import RootExport, export
 from crdtsync.document import Document, Verdict
 from crdtsync.engine import Engine
-from crdtsync.errors import CloseCode, Forbidden, TooManyRequests
+from crdtsync.errors import CloseCode, TooManyRequests
 from crdtsync.fanout import Committed, Fanout
 from crdtsync.gate import ContentGate, Deny, Gate
 from crdtsync.guard import NO_WATCH, Watch
@@ -33,8 +33,6 @@ from crdtsync.structs import EMPTY_UPDATE, Scan
 
 __all__ = ["Room"]
 
-MAX_DENIALS = 3
-"""Edits of a read-only client that are answered; the next one closes its connection."""
 
 
 class Room:
@@ -246,7 +244,7 @@ class Room:
         if not connection.free:
             denial = self.judge.denial(connection, update, found)
             if denial is not None:
-                self.deny(connection, denial, found, step_2=step_2)
+                self.deny(connection, denial, update, found, step_2=step_2)
                 return
             if self.document.judge is not None:
                 self.judge.admit(update, found, connection)
@@ -265,15 +263,17 @@ class Room:
         elif self.settle(verdict, update, found, connection) is Verdict.AHEAD:
             self.ask(connection)
 
-    def deny(self, connection: Connection, denial: Deny, found: Scan, *, step_2: bool) -> None:
-        """Tell the author; one that insists is sent away. Its edits stay with it."""
-        if self.document.knows(found):
-            return
-        self.stats.rejected["denied"] += 1
-        if step_2 or self.damage or connection.denials < MAX_DENIALS:
-            connection.deny(denial.reason)
-        else:
-            connection.refuse(Forbidden(denial.reason))
+    def deny(
+        self,
+        connection: Connection,
+        denial: Deny,
+        update: bytes,
+        found: Scan,
+        *,
+        step_2: bool = False,
+    ) -> None:
+        """Refuse a connection's update: its author is told, and it is kept aside."""
+        self.engine.refusals.deny(self, connection, denial, update, found, step_2=step_2)
 
     def submit(self, update: bytes, found: Scan, source: Source) -> Verdict:
         """Admit an update and queue it for the next commit.

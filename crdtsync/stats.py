@@ -51,6 +51,7 @@ class Stats:
         "updates_held",
         "updates_in",
         "updates_out",
+        "updates_refused",
     )
 
     def __init__(self) -> None:
@@ -71,6 +72,8 @@ class Stats:
         """By message type."""
         self.rejected: Counter[str] = Counter()
         """Connections and messages refused, by the error's ``kind``."""
+        self.updates_refused: Counter[str] = Counter()
+        """Updates that did not enter, by the kind of refusal."""
         self.restarts = 0
         """How often a supervisor started the server again before this."""
         self.store_errors: Counter[str] = Counter()

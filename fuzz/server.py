@@ -18,6 +18,8 @@ from crdtsync.hub import Hub
 from crdtsync.idset import IdSet
 from crdtsync.limits import Limits, trusting
 from crdtsync.protocol import SyncStep2, SyncUpdate, decode_frame, step_1_frame
+from crdtsync.refused.base import NO_QUARANTINE
+from crdtsync.refusing import Refusals
 from crdtsync.room import Room
 from crdtsync.state_vector import encode_state_vector
 from crdtsync.stats import Stats
@@ -92,6 +94,7 @@ class Server:
         self.clock = _Clock()
         self.stats = Stats()
         self.pressure = Pressure(limits.max_pending_bytes)
+        self.refusals = Refusals(limits, self.clock, self.stats, NO_QUARANTINE)
         self.records: list[Record] = []
         self.history: list[bytes] = []
         """Every committed update in order, checkpoints or not."""

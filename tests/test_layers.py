@@ -52,6 +52,8 @@ LAYERS = {
         "identity",
         "identity.*",
         "metrics",
+        "refused",
+        "refused.*",
         "store",
         "store.*",
         "waiting",
@@ -67,6 +69,7 @@ LAYERS = {
         "housekeeping",
         "hub",
         "judge",
+        "refusing",
         "room",
     ],
     "edges": [
@@ -101,8 +104,8 @@ THIRD_PARTY = {
 }
 """What is imported beside the standard library; the edges may use everything."""
 
-NO_ADAPTERS = {"store.base", "waiting"}
-"""What the engine may use of the adapters' layer: a store's protocol, and ways to wait."""
+NO_ADAPTERS = {"refused.base", "store.base", "waiting"}
+"""What the engine may use of the adapters' layer: protocols, and ways to wait."""
 
 TIMELESS = {"anyio", "asyncio", "time", "trio"}
 """What neither bytes nor core may know: they are synchronous and are handed a clock."""

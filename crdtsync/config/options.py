@@ -358,6 +358,23 @@ OPTIONS: Final = (
         "Between telling a client why it is refused and closing it.",
     ),
     _limit(
+        "max_refusal_delay_s",
+        Duration(0, _MAX_KEEPALIVE_S),
+        "The longest that this gets for a client that comes back with the same refused edits.",
+    ),
+    _limit(
+        "max_quarantine_author_updates",
+        _COUNT,
+        "Refused updates of one author that are kept, those that follow one another as one.",
+    ),
+    _limit("max_quarantine_author_bytes", _BUFFER, "Bytes of those updates."),
+    _limit(
+        "max_quarantine_document_updates", _COUNT, "Refused updates of one document that are kept."
+    ),
+    _limit("max_quarantine_document_bytes", _BUFFER, "Bytes of those updates."),
+    _limit("max_quarantine_updates", _COUNT, "Refused updates of all documents that are kept."),
+    _limit("max_quarantine_bytes", _BUFFER, "Bytes of those updates."),
+    _limit(
         "drain_timeout_s",
         Duration(0, 3600),
         "How long a shutdown waits for commits and checkpoints.",

@@ -30,6 +30,7 @@ from crdtsync.gate import ContentGate, Gate
 from crdtsync.guard import NO_GUARD, Guard
 from crdtsync.guarding import NOTE, DocumentGuard, ending_process, guard_folder
 from crdtsync.hub import Hub
+from crdtsync.refused.keeping import RefusedUpdates
 from crdtsync.server.asgi import create_app
 from crdtsync.server.frontdoor import FrontDoor, HttpServer
 from crdtsync.store import open_store
@@ -145,6 +146,7 @@ async def serve(
             limits=config.limits,
             on_change=on_change,
             guard=_guard(folder, supervised),
+            quarantine=RefusedUpdates(folder, config.limits),
         )
         async with AsyncExitStack() as stack:
             await _enter(stack, hub, folder)

@@ -501,14 +501,16 @@ async def test_a_custom_gate_decides() -> None:
     async with Hub(TestStore(), limits=FAST, gate=gate) as hub:
         boss = await join(hub, principal=Principal(id="boss"))
         clerk = await join(hub, principal=Principal(id="clerk"))
-        clerk.say(update_frame(one(5, 0, "x", parent="private")))
-        assert clerk.denials == ["only the boss writes there"]
         clerk.say(update_frame(one(6, 0, "y", parent="text")))
         boss.say(update_frame(one(7, 0, "z", parent="private")))
         await committed(hub, 2)
         await boss.shows("y")
-        assert hub.stats.rejected["denied"] == 1
         assert clerk.link.closed is None
+        clerk.say(update_frame(one(5, 0, "x", parent="private")))
+        assert clerk.denials == ["only the boss writes there"]
+        assert hub.stats.rejected["denied"] == 1
+        code, reason = await clerk.gone()
+        assert (code, reason) == (4409, "start from a fresh document: only the boss writes there")
 
 
 async def test_a_custom_gate_decides_for_viewers_too() -> None:

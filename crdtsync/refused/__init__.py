@@ -1,0 +1,1 @@
+"""The quarantine of refused updates: a small database beside the store, ``refused.db``."""

@@ -1,0 +1,212 @@
+"""Keeping refused updates: off the event loop, in batches, bounded before and on the disk.
+
+Owns the buffer in front of the database and the task that empties it. A flood of refused updates
+costs the loop an append to a list each, and the disk no more than the limits say; what is lost
+by that is counted, and said in the log.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import anyio
+import anyio.abc
+
+from crdtsync.errors import StoreError
+from crdtsync.limits import Limits
+from crdtsync.refused import records
+from crdtsync.refused.base import Entry, Filter, Lost, QuarantineStats, RefusedUpdate
+from crdtsync.store.side import SideDatabase
+from crdtsync.waiting import Alarm
+
+__all__ = ["FILE", "RefusedUpdates"]
+
+log = logging.getLogger("crdtsync.refused")
+
+FILE: Final = "refused.db"
+"""The database's file in the guard's folder."""
+MAX_BUFFERED_UPDATES: Final = 10_000
+"""Refused updates that wait to be written; above, they are lost."""
+MAX_BUFFERED_BYTES: Final = 32 * 1024 * 1024
+"""The same, in bytes; a single one may be larger."""
+WRITE_INTERVAL_S: Final = 0.1
+"""At most one batch is written in this time."""
+RETRY_S: Final = 5.0
+"""Between two tries, where the disk takes nothing."""
+LOG_INTERVAL_S: Final = 60.0
+"""What is lost is said at most once in this time."""
+
+
+class RefusedUpdates:
+    """The quarantine in one folder; in memory where that is ``None``. Use it as ``async with``."""
+
+    def __init__(self, folder: Path | None, limits: Limits | None = None) -> None:
+        self._path = None if folder is None else folder / FILE
+        self._limits = limits or Limits()
+        self._side = SideDatabase(self._path, records.MIGRATIONS)
+        self._buffer: list[RefusedUpdate] = []
+        self._buffered_bytes = 0
+        self._waiters: list[Callable[[], None]] = []
+        self._alarm = Alarm()
+        self._writing = False
+        self._open = False
+        self._unnoted: dict[str, tuple[int, int]] = {}  # lost before it came to the database
+        self._unsaid: Counter[str] = Counter()  # lost, and not said in the log
+        self._said_s = float("-inf")
+        self._stack = AsyncExitStack()
+        self.stats = QuarantineStats()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await self._enter_database(stack)
+            tasks = await stack.enter_async_context(anyio.create_task_group())
+            tasks.start_soon(self._run)
+            stack.push_async_callback(self._end, tasks)
+            await self._count()
+            self._stack = stack.pop_all()
+        self._open = True
+        return self
+
+    async def _enter_database(self, stack: AsyncExitStack) -> None:
+        try:
+            await stack.enter_async_context(self._side)
+        except StoreError as error:
+            # Nobody's edits depend on it: the server runs, and says so.
+            log.error("refused updates are kept in memory only: %s", error)
+            self._side = SideDatabase(None, records.MIGRATIONS)
+            await stack.enter_async_context(self._side)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._stack.aclose()
+
+    async def _end(self, tasks: anyio.abc.TaskGroup) -> None:
+        self._open = False
+        tasks.cancel_scope.cancel()
+        with anyio.CancelScope(shield=True):
+            await self._write()
+        if self._buffer:
+            log.error("%d refused updates were not kept", len(self._buffer))
+        self._say()
+
+    # From the engine
+
+    def keep(self, refused: RefusedUpdate, /) -> None:
+        """Keep an update, soon; never waits and never raises."""
+        size = len(refused.update)
+        if self._buffer and (
+            len(self._buffer) >= MAX_BUFFERED_UPDATES
+            or self._buffered_bytes + size > MAX_BUFFERED_BYTES
+        ):
+            updates, total = self._unnoted.get("buffer", (0, 0))
+            self._unnoted["buffer"] = updates + 1, total + size
+            self._lose(Counter(buffer=1))
+            return
+        self._buffer.append(refused)
+        self._buffered_bytes += size
+        self._alarm.set()
+
+    def when_kept(self, call: Callable[[], None], /) -> None:
+        """Call something once all that was handed in so far is on disk, or can't be now."""
+        if self._open and (self._buffer or self._writing):
+            self._waiters.append(call)
+            self._alarm.set()
+        else:
+            call()
+
+    # Reading and dropping
+
+    async def entries(self, which: Filter, /, *, limit: int, whole: bool = False) -> list[Entry]:
+        """Return the oldest entries that are meant; ``whole`` ones come with their update."""
+        return await self._side.call(records.entries, which, limit, whole)
+
+    async def drop(self, ids: Collection[int], /) -> int:
+        """Forget entries; return how many there were."""
+        dropped = await self._side.call(records.drop, ids)
+        await self._count()
+        return dropped
+
+    async def lost(self) -> Sequence[Lost]:
+        """Return what was not kept, ever."""
+        return await self._side.call(records.lost)
+
+    # Writing
+
+    async def _run(self) -> None:
+        while True:
+            await self._alarm.wait()
+            with anyio.CancelScope(shield=True):
+                written = await self._write()
+            await anyio.sleep(WRITE_INTERVAL_S if written else RETRY_S)
+
+    async def _write(self) -> bool:
+        """Write what is buffered; return whether the disk took it."""
+        while self._buffer or self._unnoted or self._waiters:
+            waiters, self._waiters = self._waiters, []
+            batch, self._buffer = self._buffer, []
+            size, self._buffered_bytes = self._buffered_bytes, 0
+            noted, self._unnoted = self._unnoted, {}
+            self._writing = True
+            try:
+                found = [Lost(cause, *counts) for cause, counts in noted.items()]
+                written = await self._side.call(_write, batch, found, self._limits)
+                self._account(written)
+                await self._count()
+            except StoreError as error:
+                log.error("refused updates can't be kept now: %s", error)
+                for refused in batch:
+                    refused.run.entry = 0  # no such entry was made
+                self._buffer = batch + self._buffer
+                self._buffered_bytes += size
+                self._unnoted = noted | self._unnoted
+                self._alarm.set()
+                return False
+            finally:
+                self._writing = False
+                for call in waiters:
+                    call()
+        self._say()
+        return True
+
+    def _account(self, written: records.Written) -> None:
+        self.stats.kept += written.kept
+        self.stats.duplicates += written.duplicates
+        self._lose(written.lost)
+
+    def _lose(self, found: "Counter[str]") -> None:
+        for cause, updates in found.items():
+            if updates:
+                self.stats.lost[cause] += updates
+                self._unsaid[cause] += updates
+
+    def _say(self) -> None:
+        if not self._unsaid:
+            return
+        now_s = anyio.current_time()
+        if self._open and now_s - self._said_s < LOG_INTERVAL_S:
+            return
+        self._said_s = now_s
+        causes = ", ".join(f"{cause} {updates}" for cause, updates in sorted(self._unsaid.items()))
+        log.warning("refused updates were dropped over the limits of their quarantine: %s", causes)
+        self._unsaid.clear()
+
+    async def _count(self) -> None:
+        self.stats.entries, self.stats.size = await self._side.call(records.totals)
+
+
+def _write(
+    database: records.Database,
+    batch: Sequence[RefusedUpdate],
+    found: Sequence[Lost],
+    limits: Limits,
+) -> records.Written:
+    records.note_lost(database, found)
+    return records.write(database, batch, limits)

@@ -1,0 +1,174 @@
+"""What follows when an update may not enter: who is told what, what is kept, who is sent away.
+
+Owns the pace of refusals. Three cases:
+
+- The document is damaged: each edit is denied, and the connection goes on.
+- Its author may write nothing there: it is told once, and not listened to from then on.
+- A gate refuses the edit: whatever its author writes from then on builds on it. So the author is
+  told, and its connection ends with a final code. A client that comes back all the same, with the
+  same edits, waits longer each time before that.
+
+What is refused goes to the quarantine, and what still comes over a connection that is about to
+end. Nobody is sent away before what he wrote is kept.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from crdtsync.clock import Clock
+from crdtsync.errors import EditRefused, InvalidUpdate, MalformedMessage
+from crdtsync.gate import Deny, Principal
+from crdtsync.limits import Limits, trusting
+from crdtsync.protocol import SyncStep2, SyncUpdate, decode_frame
+from crdtsync.refused.base import Quarantine, RefusalKind, RefusedUpdate, Run
+from crdtsync.slicing import missing_from
+from crdtsync.stats import Stats
+from crdtsync.structs import EMPTY_UPDATE, Layout, Scan
+from crdtsync.update import scan
+
+if TYPE_CHECKING:
+    from crdtsync.connection import Connection
+    from crdtsync.document import Document
+    from crdtsync.room import Room
+
+__all__ = ["Refusals"]
+
+MAX_REMEMBERED: Final = 10_000
+"""Refused clients whose return is counted; above, the oldest is forgotten."""
+FORGET_S: Final = 120.0
+"""A client that was refused longer ago begins anew."""
+MAX_TRIMMED_BYTES: Final = 128 * 1024
+"""Of larger updates also what is known is kept: finding it would hold up others."""
+_MAX_CLIENTS: Final = 8
+
+Key = tuple[str, str, int]
+
+
+class Refusals:
+    """One hub's refusals."""
+
+    def __init__(self, limits: Limits, clock: Clock, stats: Stats, quarantine: Quarantine) -> None:
+        self._limits = limits
+        self._clock = clock
+        self._stats = stats
+        self._quarantine = quarantine
+        self._seen: OrderedDict[Key, tuple[int, float]] = OrderedDict()
+
+    def deny(
+        self,
+        room: "Room",
+        connection: "Connection",
+        denial: Deny,
+        update: bytes,
+        found: Scan,
+        *,
+        step_2: bool,
+    ) -> None:
+        """Refuse a connection's update; one that brings nothing new is no offence."""
+        if room.document.knows(found):
+            return
+        kind = _kind(room, connection.principal)
+        self._stats.rejected["denied"] += 1
+        if step_2 and len(update) <= MAX_TRIMMED_BYTES:
+            update = _news(room.document, update, self._limits)
+        run = connection.refused = connection.refused or Run()
+        principal, name = connection.principal, room.name
+        self._keep(name, principal, kind, denial.reason, update, run, step_2=step_2)
+        if kind == "gate":
+            self._send_away(connection, name, denial.reason, found, run)
+        elif kind == "damaged" or not connection.denials:
+            connection.deny(denial.reason)
+
+    def _keep(
+        self,
+        document: str,
+        principal: Principal,
+        kind: RefusalKind,
+        reason: str,
+        update: bytes,
+        run: Run,
+        *,
+        step_2: bool,
+    ) -> None:
+        self._stats.updates_refused[kind] += 1
+        self._quarantine.keep(
+            RefusedUpdate(
+                document=document,
+                author=principal.id,
+                name=principal.name,
+                kind=kind,
+                reason=reason,
+                time_ms=self._clock.time_ms(),
+                update=update,
+                run=run,
+                step_2=step_2,
+            )
+        )
+
+    def _send_away(
+        self, connection: "Connection", document: str, reason: str, found: Scan, run: Run
+    ) -> None:
+        principal = connection.principal
+
+        def overhear(frame: bytes) -> None:
+            try:
+                messages = decode_frame(frame)
+            except MalformedMessage:
+                return  # it is being sent away already
+            for message in messages:
+                if isinstance(message, SyncUpdate | SyncStep2) and message.update != EMPTY_UPDATE:
+                    step_2 = isinstance(message, SyncStep2)
+                    self._keep(
+                        document, principal, "gate", reason, message.update, run, step_2=step_2
+                    )
+
+        def when_kept(close: Callable[[], None]) -> None:
+            self._quarantine.when_kept(close)
+
+        delay_s = self._delay_s(document, principal.id, found)
+        connection.refuse(
+            EditRefused(reason), delay_s=delay_s, overhear=overhear, when_done=when_kept
+        )
+
+    def _delay_s(self, document: str, author: str, found: Scan) -> float:
+        """Return how long a refused client waits for its close: longer, the more often it comes.
+
+        Clients before y-websocket 3.1 come back at once, whatever the code is. A Yjs document
+        keeps its client id for as long as it lives: a fresh one is not held up.
+        """
+        now_s = self._clock.monotonic_s()
+        ranges = found.ranges or found.deletes
+        keys = [(document, author, client) for client, _, _ in ranges[:_MAX_CLIENTS]]
+        times: int = 0
+        for key in keys:
+            count, last_s = self._seen.pop(key, (0, now_s))
+            if now_s - last_s < FORGET_S:
+                times = max(times, count)
+        for key in keys:
+            self._seen[key] = (min(times + 1, 30), now_s)
+        while len(self._seen) > MAX_REMEMBERED:
+            self._seen.popitem(last=False)
+        first_s = self._limits.refusal_delay_s
+        longest_s = max(first_s, self._limits.max_refusal_delay_s)
+        return min(first_s * float(1 << times), longest_s)
+
+
+def _kind(room: "Room", principal: Principal) -> RefusalKind:
+    if room.damage:
+        return "damaged"
+    role = principal.role
+    reads_only = principal.read_only or (role is not None and role.reads_only)
+    return "read-only" if reads_only else "gate"
+
+
+def _news(document: "Document", update: bytes, limits: Limits) -> bytes:
+    """Return what a document lacks of an update: a step 2 repeats all deletions, at least."""
+    try:
+        found = scan(update, trusting(limits), structs=True)
+    except InvalidUpdate:
+        return update
+    found.deletes = tuple(
+        each for each in found.deletes if not document.knows(Layout((), (), (each,)))
+    )
+    return missing_from(update, found, document.clocks)
