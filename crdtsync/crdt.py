@@ -142,10 +142,20 @@ def read_roots(state: bytes, kinds: Mapping[str, str], watch: Watch = NO_WATCH) 
         sys.setrecursionlimit(limit)
 
 
+def _plain_map(value: "pycrdt.Map[Any]") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key in sorted(value.keys()):
+        try:
+            found[key] = _plain(value[key])
+        except KeyError:  # its newest item holds no value, such as a mark: Yjs's undefined
+            found[key] = None
+    return found
+
+
 def _plain(value: Any) -> Any:
     """Turn a shared type or a value into what JSON has words for."""
     if isinstance(value, pycrdt.Map):
-        return {key: _plain(value[key]) for key in sorted(value.keys())}
+        return _plain_map(value)
     if isinstance(value, pycrdt.Array):
         return [_plain(each) for each in value]
     if isinstance(value, pycrdt.Text):

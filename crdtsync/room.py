@@ -34,7 +34,6 @@ from crdtsync.structs import EMPTY_UPDATE, Scan
 __all__ = ["Room"]
 
 
-
 class Room:
     """An open document. Made by ``Hub``; read it, and edit through ``Hub.edit``."""
 
