@@ -13,6 +13,7 @@ from crdtsync.cli.config import config
 from crdtsync.cli.documents import documents
 from crdtsync.cli.output import printable
 from crdtsync.cli.serve import serve
+from crdtsync.cli.tokens import token
 from crdtsync.config.values import nearest
 from crdtsync.errors import CrdtsyncError, OperatorError
 
@@ -161,7 +162,7 @@ def cli() -> None:
     """
 
 
-for _command in (serve, documents, check, config):
+for _command in (serve, documents, token, check, config):
     cli.add_command(_command)
 
 

@@ -19,7 +19,8 @@ from crdtsync.errors import ConfigError, Forbidden, Unauthenticated
 from crdtsync.gate import Principal
 from crdtsync.identity.claims import ClaimRules
 from crdtsync.identity.fetching import check_url, fetch, shown_url
-from crdtsync.identity.keys import KeyProblem, KeySet, read_keys
+from crdtsync.identity.keyfiles import read_key_file
+from crdtsync.identity.keys import KeyProblem, read_keys
 from crdtsync.identity.sources import KeySource
 from crdtsync.identity.tokens import ALGORITHMS, read_object, read_token
 from crdtsync.roles import BUILT_IN, Role
@@ -30,7 +31,6 @@ FILE_REFRESH_S: Final = 5.0
 """A key file is looked at again when it was last read so long ago, and somebody comes."""
 UNKNOWN_KEY_PAUSE_S: Final = 10.0
 """Tokens with keys that nobody knows make a URL be asked at most once in this time."""
-MAX_KEY_FILE_BYTES: Final = 256 * 1024
 
 NOTHING: Final = Role(name="", awareness=False, history=False)
 """The role of somebody who has none; only requests that concern no document are let in with it."""
@@ -86,7 +86,7 @@ class JWTAuthenticator:
                 )
         self._clock = clock or SystemClock()
         self._max_token_bytes = max_token_bytes
-        self._roles = roles
+        self.roles = roles
         self.rules = ClaimRules(
             audience=frozenset(audience),
             issuer=frozenset(issuer),
@@ -114,7 +114,7 @@ class JWTAuthenticator:
     async def authenticate(self, request: ConnectRequest) -> Principal:
         """Return who the token is for, with its role in the document."""
         principal = self.rules.principal(await self.claims(request.token))
-        return authorised(principal, request.document, self._roles)
+        return authorised(principal, request.document, self.roles)
 
     async def claims(self, token: str) -> Mapping[str, Any]:
         """Return what a token says, if it is genuine and holds; else ``Unauthenticated``."""
@@ -153,8 +153,9 @@ class CallableAuthenticator:
         if self._awaited:
             found = self._function(request)
         else:
-            found = await anyio.to_thread.run_sync(
-                partial(self._function, request), abandon_on_cancel=True
+            # Boxed: a function that returns a coroutine is no mistake, but trio takes it for one.
+            (found,) = await anyio.to_thread.run_sync(
+                lambda: (self._function(request),), abandon_on_cancel=True
             )
         if inspect.isawaitable(found):
             found = await found
@@ -209,22 +210,3 @@ def _from_url(
         stale_s=stale_s,
         clock=clock,
     )
-
-
-def read_key_file(path: Path, algorithms: Sequence[str] | None = None) -> KeySet:
-    """Read a key file. Raises ``KeyProblem``."""
-    return read_keys(key_file_bytes(path), algorithms=algorithms)
-
-
-def key_file_bytes(path: Path) -> bytes:
-    """Return what a key file holds. Raises ``KeyProblem``."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_KEY_FILE_BYTES + 1)
-    except (OSError, ValueError) as error:
-        raise KeyProblem(
-            f"the file can't be read: {getattr(error, 'strerror', None) or 'no such file'}"
-        ) from None
-    if len(data) > MAX_KEY_FILE_BYTES:
-        raise KeyProblem(f"the file is over {MAX_KEY_FILE_BYTES} bytes")
-    return data

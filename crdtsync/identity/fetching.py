@@ -98,6 +98,7 @@ def fetch(url: str) -> bytes:
     try:
         with opener.open(request, timeout=FETCH_TIMEOUT_S) as answer:
             data: bytes = answer.read(MAX_SET_BYTES + 1)
+            missing = answer.length  # http.client leaves an early end to its caller
     except HTTPError as error:
         with error:
             raise KeyProblem(f"the server answers with {error.code}") from None
@@ -107,6 +108,8 @@ def fetch(url: str) -> bytes:
         raise KeyProblem(f"the answer breaks off: {_reason(error)}") from None
     if len(data) > MAX_SET_BYTES:
         raise KeyProblem(f"the answer is over {MAX_SET_BYTES} bytes")
+    if missing:
+        raise KeyProblem("the answer breaks off")
     return data
 
 

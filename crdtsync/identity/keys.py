@@ -25,7 +25,15 @@ from jwt.algorithms import ECAlgorithm, HMACAlgorithm, OKPAlgorithm, RSAAlgorith
 
 from crdtsync.identity.tokens import ALGORITHMS, Token
 
-__all__ = ["MAX_KEYS", "Key", "KeyProblem", "KeySet", "read_keys", "read_signing_key"]
+__all__ = [
+    "MAX_KEYS",
+    "Key",
+    "KeyProblem",
+    "KeySet",
+    "read_keys",
+    "read_signing_key",
+    "usual_algorithm",
+]
 
 MAX_KEYS: Final = 100
 """Keys of one set."""
@@ -153,6 +161,11 @@ def read_signing_key(data: bytes) -> tuple[Any, str, str | None]:
     return material, kind, kid
 
 
+def usual_algorithm(material: Any) -> str:
+    """Return what a key signs with where nobody says anything else."""
+    return _USUAL[_kind(material)]
+
+
 def _key(
     material: Any,
     algorithms: Collection[str] | None,
@@ -166,14 +179,15 @@ def _key(
     else:
         allowed = {named} & set(algorithms) if named else set(algorithms)
     allowed = {name for name in allowed if ALGORITHMS.get(name) == kind}
-    if kind == "secret":
-        allowed = {name for name in allowed if len(material) * 8 >= int(name[2:])}
-        if not allowed and len(material) < 64:
-            raise KeyProblem(
-                f"a shared secret of {len(material)} bytes is too short: HS256 takes 32 at least"
-            )
     if not allowed:
         raise KeyProblem(f"{_named(kind)} does not fit the algorithms")
+    if kind == "secret":
+        shortest = min(int(name[2:]) // 8 for name in allowed)
+        if len(material) < shortest:
+            raise KeyProblem(
+                f"a shared secret of {len(material)} bytes is too short: it takes {shortest}"
+            )
+        allowed = {name for name in allowed if len(material) * 8 >= int(name[2:])}
     return Key(kid, kind, frozenset(allowed), material)
 
 

@@ -168,7 +168,7 @@ def test_second_server(tmp_path: Path, store: str) -> None:
 @pytest.mark.parametrize(
     ("args", "text"),
     [
-        (("--host", "192.0.2.1"), "can't listen on 192.0.2.1"),
+        (("--host", "192.0.2.1", "--allow-anonymous"), "can't listen on 192.0.2.1"),
         (("--store", "sqllite:x.db"), "Did you mean sqlite:x.db"),
         (("--store", "sqlite:a-file/x.db"), "Create the folder a-file first"),
         (("--certfile", "gone.pem"), "certfile: can't read gone.pem"),

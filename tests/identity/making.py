@@ -32,22 +32,32 @@ CLAIMS: Mapping[str, Any] = {
 
 
 @cache
+def _key(kind: str, number: int) -> Any:
+    match kind:
+        case "RSA":
+            return rsa.generate_private_key(65537, 2048)
+        case "Ed25519":
+            return ed25519.Ed25519PrivateKey.generate()
+    curves = {"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1(), "P-521": ec.SECP521R1()}
+    return ec.generate_private_key(curves[kind])
+
+
 def rsa_key(number: int = 0) -> rsa.RSAPrivateKey:
     """Return one of some RSA keys."""
-    return rsa.generate_private_key(65537, 2048)
+    key: rsa.RSAPrivateKey = _key("RSA", number)
+    return key
 
 
-@cache
 def ec_key(curve: str = "P-256", number: int = 0) -> ec.EllipticCurvePrivateKey:
     """Return one of some keys on a curve."""
-    curves = {"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1(), "P-521": ec.SECP521R1()}
-    return ec.generate_private_key(curves[curve])
+    key: ec.EllipticCurvePrivateKey = _key(curve, number)
+    return key
 
 
-@cache
 def ed_key(number: int = 0) -> ed25519.Ed25519PrivateKey:
     """Return one of some Ed25519 keys."""
-    return ed25519.Ed25519PrivateKey.generate()
+    key: ed25519.Ed25519PrivateKey = _key("Ed25519", number)
+    return key
 
 
 def private_pem(key: Any) -> bytes:
