@@ -27,6 +27,7 @@ __all__ = [
     "Slices",
     "borders_of",
     "causal_order",
+    "content_offset",
     "cut_struct",
     "join_updates",
     "missing_from",
@@ -345,7 +346,7 @@ def cut_struct(data: bytes, struct: Struct, offset: int) -> bytes:
     left = struct.length - offset
     if struct.kind in (GC, SKIP):
         return bytes((struct.kind,)) + write_var_uint(left)
-    position = _content_offset(data, struct)
+    position = content_offset(data, struct)
     out = bytes((data[struct.start] | HAS_ORIGIN,))
     out += write_var_uint(struct.client) + write_var_uint(struct.clock + offset - 1)
     if struct.right is not None:
@@ -365,7 +366,7 @@ def cut_struct(data: bytes, struct: Struct, offset: int) -> bytes:
     return out + write_var_uint(left) + data[position : struct.end]
 
 
-def _content_offset(data: bytes, struct: Struct) -> int:
+def content_offset(data: bytes, struct: Struct) -> int:
     """Return where a struct's content begins."""
     position = struct.start + 1
     for _ in range((struct.origin is not None) + (struct.right is not None)):

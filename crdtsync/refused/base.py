@@ -143,8 +143,8 @@ class Quarantine(Protocol):
         """Return the oldest entries that are meant; ``whole`` ones come with their update."""
         ...
 
-    async def drop(self, ids: Collection[int], /) -> int:
-        """Forget entries; return how many there were."""
+    async def drop(self, found: Collection[Entry], /) -> int:
+        """Forget entries; return how many went. One that has grown since stays."""
         ...
 
     async def lost(self) -> Sequence[Lost]:
@@ -180,7 +180,7 @@ class NoQuarantine:
         """Return none."""
         return []
 
-    async def drop(self, ids: Collection[int], /) -> int:
+    async def drop(self, found: Collection[Entry], /) -> int:
         """Find none."""
         return 0
 

@@ -37,6 +37,8 @@ WRITE_INTERVAL_S: Final = 0.1
 """At most one batch is written in this time."""
 RETRY_S: Final = 5.0
 """Between two tries, where the disk takes nothing."""
+COUNT_INTERVAL_S: Final = 10.0
+"""How often it is counted what other processes have left of it."""
 LOG_INTERVAL_S: Final = 60.0
 """What is lost is said at most once in this time."""
 
@@ -44,7 +46,11 @@ LOG_INTERVAL_S: Final = 60.0
 class RefusedUpdates:
     """The quarantine in one folder; in memory where that is ``None``. Use it as ``async with``."""
 
-    def __init__(self, folder: Path | None, limits: Limits | None = None) -> None:
+    def __init__(
+        self, folder: Path | None, limits: Limits | None = None, *, insist: bool = False
+    ) -> None:
+        """With ``insist``, entering raises ``StoreError`` where the file can't be opened."""
+        self._insist = insist
         self._path = None if folder is None else folder / FILE
         self._limits = limits or Limits()
         self._side = SideDatabase(self._path, records.MIGRATIONS)
@@ -75,6 +81,8 @@ class RefusedUpdates:
         try:
             await stack.enter_async_context(self._side)
         except StoreError as error:
+            if self._insist:
+                raise
             # Nobody's edits depend on it: the server runs, and says so.
             log.error("refused updates are kept in memory only: %s", error)
             self._side = SideDatabase(None, records.MIGRATIONS)
@@ -128,9 +136,9 @@ class RefusedUpdates:
         """Return the oldest entries that are meant; ``whole`` ones come with their update."""
         return await self._side.call(records.entries, which, limit, whole)
 
-    async def drop(self, ids: Collection[int], /) -> int:
-        """Forget entries; return how many there were."""
-        dropped = await self._side.call(records.drop, ids)
+    async def drop(self, found: Collection[Entry], /) -> int:
+        """Forget entries; return how many went. One that has grown since stays."""
+        dropped = await self._side.call(records.drop, found)
         await self._count()
         return dropped
 
@@ -142,9 +150,10 @@ class RefusedUpdates:
 
     async def _run(self) -> None:
         while True:
-            await self._alarm.wait()
+            with anyio.move_on_after(COUNT_INTERVAL_S) as waiting:
+                await self._alarm.wait()
             with anyio.CancelScope(shield=True):
-                written = await self._write()
+                written = await (self._recount() if waiting.cancelled_caught else self._write())
             await anyio.sleep(WRITE_INTERVAL_S if written else RETRY_S)
 
     async def _write(self) -> bool:
@@ -197,6 +206,14 @@ class RefusedUpdates:
         causes = ", ".join(f"{cause} {updates}" for cause, updates in sorted(self._unsaid.items()))
         log.warning("refused updates were dropped over the limits of their quarantine: %s", causes)
         self._unsaid.clear()
+
+    async def _recount(self) -> bool:
+        """Count what others have dropped."""
+        try:
+            await self._count()
+        except StoreError as error:
+            log.warning("the quarantine of refused updates can't be read: %s", error)
+        return True
 
     async def _count(self) -> None:
         self.stats.entries, self.stats.size = await self._side.call(records.totals)

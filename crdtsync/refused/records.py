@@ -156,7 +156,7 @@ def _is_kept(database: Database, refused: RefusedUpdate, found: Scan, limits: Li
             repeated.append(number)
     if kept.covers(found.ranges) and deleted.covers(found.deletes):
         return True
-    drop(database, repeated)
+    _delete(database, repeated)
     return False
 
 
@@ -247,7 +247,7 @@ def _bound(database: Database, cause: str, name: str, most: int, most_bytes: int
         gone.append(number)
         count, size = count - 1, size - each
         updates, lost_bytes = updates + inside, lost_bytes + each
-    drop(database, gone)
+    _delete(database, gone)
     _count_lost(database, cause, updates, lost_bytes)
     return updates
 
@@ -304,11 +304,15 @@ def _entry(row: Sequence[Any]) -> Entry:
     )
 
 
-def drop(database: Database, ids: Collection[int]) -> int:
-    """Forget entries; return how many there were."""
-    return sum(
-        database.execute("DELETE FROM refused WHERE id = ?", (number,)).rowcount for number in ids
-    )
+def drop(database: Database, found: Collection[Entry]) -> int:
+    """Forget entries; return how many went. One that has grown since stays."""
+    one = "DELETE FROM refused WHERE id = ? AND updates = ?"
+    return sum(database.execute(one, (each.id, each.updates)).rowcount for each in found)
+
+
+def _delete(database: Database, ids: Iterable[int]) -> None:
+    for number in ids:
+        database.execute("DELETE FROM refused WHERE id = ?", (number,))
 
 
 def lost(database: Database) -> list[Lost]:

@@ -23,6 +23,7 @@ from crdtsync.server.openapi import describe
 from crdtsync.server.page import Page
 from crdtsync.server.problems import exception_handlers
 from crdtsync.server.rest import API, QUARANTINED, Rest
+from crdtsync.server.rest_quarantine import RestQuarantine
 from crdtsync.server.websocket import serve_document
 
 __all__ = ["create_app"]
@@ -99,6 +100,7 @@ def create_app(
         routes.append(Route(QUARANTINED, documents.quarantined))
         one = f"{QUARANTINED}/{{name:document}}"
         routes.append(Route(one, documents.one_quarantined, methods=["GET", "DELETE"]))
+        routes += RestQuarantine(hub, authenticator).routes
     if metrics:
         routes.append(Route("/metrics", _metrics(hub)))
     if page:

@@ -26,6 +26,10 @@ PATHS = {
     "/api/v1/documents/{name}": ["", "?format=json", "?format=text", "?format=update", "?root=x"],
     "/api/v1/quarantined": [""],
     "/api/v1/quarantined/{name}": ["", "?format=update", "?format=json"],
+    "/api/v1/quarantine": ["", "?limit=1", "?limit=0"],
+    "/api/v1/quarantine/apply": [],
+    "/api/v1/quarantine/{id}": ["", "?format=update", "?format=x"],
+    "/api/v1/quarantine/{id}/apply": [],
 }
 
 
@@ -58,13 +62,14 @@ async def test_references_resolve(description: dict[str, Any]) -> None:
 
 async def test_operations_are_named(description: dict[str, Any]) -> None:
     """Each operation has its own id, a summary, and path parameters for its path."""
-    operations = [path["get"] for path in description["paths"].values()]
+    operations = [each for path in description["paths"].values() for each in path.values()]
     assert len({operation["operationId"] for operation in operations}) == len(operations)
     for path, item in description["paths"].items():
-        operation = item["get"]
-        assert operation["summary"]
-        names = [each["name"] for each in operation.get("parameters", []) if each["in"] == "path"]
-        assert names == (["name"] if "{name}" in path else [])
+        for operation in item.values():
+            assert operation["summary"]
+            parameters = operation.get("parameters", [])
+            names = [each["name"] for each in parameters if each["in"] == "path"]
+            assert names == [name for name in ("name", "id") if f"{{{name}}}" in path]
 
 
 async def test_the_mount_is_the_server(hub: Hub) -> None:
@@ -83,7 +88,7 @@ async def test_responses_match(
 ) -> None:
     """Each answer's status, media type and body are what the description promises."""
     name = "bad" if "quarantined" in path else "a"
-    response = await http.get(path.replace("{name}", name) + query)
+    response = await http.get(path.replace("{name}", name).replace("{id}", "1") + query)
     promised = description["paths"][path]["get"]["responses"][str(response.status_code)]
     media_type = response.headers["content-type"].partition(";")[0]
     schema = promised["content"][media_type]["schema"]

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,8 @@ async def test_a_restart_keeps_it(tmp_path: Path) -> None:
     async with RefusedUpdates(tmp_path / "guard") as quarantine:
         assert quarantine.stats.entries == 1
         (first,) = await quarantine.entries(EVERYTHING, limit=10)
-        assert await quarantine.drop([first.id, 77]) == 1
+        assert await quarantine.drop([replace(first, updates=7), replace(first, id=77)]) == 0
+        assert await quarantine.drop([first]) == 1
         assert quarantine.stats.entries == 0
         quarantine.keep(refused(one(1, 0, "x", parent="private")))
         (second,) = await kept(quarantine)
