@@ -195,13 +195,17 @@ class ThreadedStore:
         self, *, prefix: str = "", after: str = "", limit: int = 1000
     ) -> list[DocumentInfo]:
         """List documents by name (code point order), from the first name behind ``after``."""
-        if limit <= 0:
-            return []
-        names = await self._call(self._reader, "list", self._backend.names, prefix, after, limit)
         infos: list[DocumentInfo] = []
-        for start in range(0, len(names), INFO_SLICE):
-            slice_ = names[start : start + INFO_SLICE]
-            infos += await self._call(self._reader, "list", self._infos, slice_)
+        while (wanted := limit - len(infos)) > 0:
+            names = await self._call(
+                self._reader, "list", self._backend.names, prefix, after, wanted
+            )
+            for start in range(0, len(names), INFO_SLICE):
+                slice_ = names[start : start + INFO_SLICE]
+                infos += await self._call(self._reader, "list", self._infos, slice_)
+            if len(names) < wanted:
+                break
+            after = names[-1]  # one that was deleted meanwhile does not end the list
         return infos
 
     async def delete(self, document: str) -> bool:

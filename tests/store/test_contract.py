@@ -177,6 +177,21 @@ async def test_names_of_all_kinds(make: Maker) -> None:
         assert await store.documents() == []
 
 
+async def test_a_list_goes_on_behind_what_is_deleted_meanwhile(make_durable: Maker) -> None:
+    """A name that is gone when its metadata is read makes a page no shorter."""
+    async with make_durable() as store:
+        await store.append([rec(name, 1) for name in "acd"])
+        backend = store._backend  # type: ignore[attr-defined]
+        names = backend.names
+
+        def and_one_more(prefix: str, after: str, limit: int) -> list[str]:
+            return sorted([*names(prefix, after, limit), *(["b"] if after < "b" else [])])[:limit]
+
+        backend.names = and_one_more
+        assert [info.name for info in await store.documents(limit=2)] == ["a", "c"]
+        assert [info.name for info in await store.documents(limit=9)] == ["a", "c", "d"]
+
+
 async def test_a_store_stays_in_its_place(make_durable: Maker) -> None:
     """No name makes a file outside of the store."""
     inside = make_durable.folder / "inside"
