@@ -366,7 +366,11 @@ class Hub:
             async with self.open(document) as room:
                 await self._committer.flush()
                 self.rooms.pop(document, None)
-        return await self.store.delete(document)
+        deleted = await self.store.delete(document)
+        late = self.rooms.get(document)
+        if late is not None:  # opened meanwhile, on what is gone now
+            self.abandon(late, "the document was deleted")
+        return deleted
 
     # The end
 

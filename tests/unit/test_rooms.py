@@ -7,6 +7,7 @@ import pytest
 
 from crdtsync.clock import ManualClock
 from crdtsync.errors import (
+    CloseCode,
     InvalidDocumentName,
     InvalidUpdate,
     Restarting,
@@ -481,6 +482,32 @@ async def test_delete_waits_for_what_is_on_its_way() -> None:
         await until(lambda: "doc" not in hub.rooms or late.link.closed)
         await settle()
         assert (await store.load("doc")).records == ()
+
+
+async def test_who_comes_while_a_document_is_deleted() -> None:
+    """Who still finds what is being deleted is sent back, to the document that there is then."""
+
+    class Slow(TestStore):
+        async def delete(self, document: str) -> bool:
+            self.deleting.set()
+            await self.go_on.wait()
+            return await super().delete(document)
+
+        deleting, go_on = anyio.Event(), anyio.Event()
+
+    store = Slow()
+    async with Hub(store, limits=FAST) as hub, anyio.create_task_group() as tasks:
+        await hub.edit("doc", one(1, 0, "old"))
+        tasks.start_soon(hub.delete, "doc")
+        await store.deleting.wait()
+        early = await join(hub)
+        assert str(early.text) == "old"
+        store.go_on.set()
+        code, reason = await early.gone()
+        assert (code, reason) == (CloseCode.TRY_AGAIN_LATER, "the document was deleted")
+        later = await join(hub)
+        assert str(later.text) == ""
+        assert await hub.edit("doc", one(1, 0, "new")) == 1
 
 
 # Gates
