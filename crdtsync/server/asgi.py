@@ -4,7 +4,7 @@ A WebSocket always means a document, whatever its path; plain HTTP never does. S
 may be called ``metrics`` or ``health/live`` and gets in nobody's way.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 from crdtsync.auth import Authenticator, OpenAuthenticator
 from crdtsync.hub import Hub
 from crdtsync.metrics import Metrics, package_version
+from crdtsync.roles import BUILT_IN, Role
 from crdtsync.server.health import MAX_LOOP_LAG_S, Health
 from crdtsync.server.openapi import describe
 from crdtsync.server.page import Page
@@ -76,6 +77,7 @@ def create_app(
     metrics: bool = True,
     page: bool = True,
     rest: bool = True,
+    roles: Mapping[str, Role] = BUILT_IN,
     max_loop_lag_s: float = MAX_LOOP_LAG_S,
 ) -> Starlette:
     """Return the ASGI application that serves this hub.
@@ -83,7 +85,8 @@ def create_app(
     With ``lifespan`` the application enters and exits the hub itself. Mounted in another
     application, whose mounts get no lifespan events, pass ``lifespan=False`` and hold
     ``async with hub:`` in the outer application's lifespan. ``metrics``, ``page`` and
-    ``rest`` leave those routes out; ``max_loop_lag_s`` is where ``/health/ready`` says no.
+    ``rest`` leave those routes out; ``roles`` are those that a principal's grants may name;
+    ``max_loop_lag_s`` is where ``/health/ready`` says no.
     """
     authenticator = authenticator or OpenAuthenticator()
     health = Health(hub, max_loop_lag_s=max_loop_lag_s)
@@ -94,9 +97,10 @@ def create_app(
         Route(f"{API}/openapi.json", _openapi(metrics=metrics, rest=rest)),
     ]
     if rest:
-        documents = Rest(hub, authenticator)
+        documents = Rest(hub, authenticator, roles=roles)
         routes.append(Route(f"{API}/documents", documents.documents))
-        routes.append(Route(f"{API}/documents/{{name:document}}", documents.document))
+        one = f"{API}/documents/{{name:document}}"
+        routes.append(Route(one, documents.document, methods=["GET", "DELETE"]))
         routes.append(Route(QUARANTINED, documents.quarantined))
         one = f"{QUARANTINED}/{{name:document}}"
         routes.append(Route(one, documents.one_quarantined, methods=["GET", "DELETE"]))

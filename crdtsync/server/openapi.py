@@ -21,7 +21,8 @@ from crdtsync.server.openapi_parts import (
     ref,
 )
 from crdtsync.server.openapi_quarantine import QUARANTINE_PATHS, QUARANTINE_SCHEMAS
-from crdtsync.server.rest import API, DEFAULT_PAGE, FORMATS, MAX_PAGE, QUARANTINED
+from crdtsync.server.representations import FORMATS
+from crdtsync.server.rest import API, DEFAULT_PAGE, MAX_PAGE, QUARANTINED
 
 __all__ = ["Json", "describe"]
 

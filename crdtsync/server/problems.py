@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.types import ExceptionHandler
 
 from crdtsync.errors import CrdtsyncError, RemoteError, StoreDamaged, StoreError, Unavailable
+from crdtsync.server.request import scope_request
 
 __all__ = ["PROBLEM_MEDIA_TYPE", "RETRY_AFTER_S", "Problem", "exception_handlers", "problem"]
 
@@ -23,6 +24,7 @@ logger = logging.getLogger("crdtsync.http")
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 2
 """What a 503 suggests; about as long as a y-websocket client waits."""
+_CHALLENGES: Final = {401: "invalid_token", 403: "insufficient_scope"}
 
 
 class Problem(Exception):
@@ -103,8 +105,14 @@ async def _from_http_exception(request: Request, error: Exception) -> Response:
 
 async def _from_remote_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RemoteError)
-    headers = {"WWW-Authenticate": "Bearer"} if error.http_status == 401 else None
+    wrong = _CHALLENGES.get(error.http_status)
+    headers = None if wrong is None else {"WWW-Authenticate": _challenge(request, wrong)}
     return problem(error.http_status, str(error), code=error.kind, headers=headers)
+
+
+def _challenge(request: Request, wrong: str) -> str:
+    """Name the scheme, and what is wrong with a token where there is one (RFC 6750, 3)."""
+    return f'Bearer error="{wrong}"' if scope_request(request.scope, "").token else "Bearer"
 
 
 async def _from_unavailable(request: Request, error: Exception) -> Response:

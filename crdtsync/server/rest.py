@@ -1,38 +1,49 @@
-"""Documents over HTTP, to read: the list, and each one as metadata, JSON, text or an update.
+"""Documents over HTTP: the list, each one as metadata, JSON, text or an update, and its end.
 
 Quarantined ones can be listed, had as stored, and released.
 
-Owns the URLs below ``/api/v1``, the choice of a representation and conditional requests.
-What a document holds comes from its room, so that a reader sees what clients see.
+Owns the URLs of documents below ``/api/v1``, and conditional requests.
+What a document holds comes from its room, so that a reader sees what clients see. Who asks is
+let in, or refused, before anybody looks whether there is such a document.
 """
 
 import base64
-import hashlib
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 import anyio.to_thread
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from crdtsync.auth import Authenticator
-from crdtsync.content import RootExport
 from crdtsync.documents import join_stored
-from crdtsync.errors import DocumentQuarantined, Forbidden
+from crdtsync.errors import DocumentQuarantined
 from crdtsync.gate import Principal
 from crdtsync.guard import Quarantined
 from crdtsync.hub import Hub
 from crdtsync.protocol import document_name
+from crdtsync.roles import BUILT_IN, Role
 from crdtsync.room import Room
 from crdtsync.server.admission import admit
+from crdtsync.server.permits import Cursors, Place, Sight, require_admin
 from crdtsync.server.problems import Problem
+from crdtsync.server.representations import (
+    MEDIA_TYPES,
+    Format,
+    as_json,
+    as_text,
+    etag,
+    format_of,
+    matches,
+)
 from crdtsync.server.request import encoded_path, scope_request, strip_prefix
 from crdtsync.store.base import DocumentInfo
 
-__all__ = ["API", "DEFAULT_PAGE", "MAX_PAGE", "QUARANTINED", "Format", "Rest"]
+__all__ = ["API", "DEFAULT_PAGE", "MAX_PAGE", "QUARANTINED", "Rest"]
 
 API: Final = "/api/v1"
 DOCUMENTS: Final = f"{API}/documents"
@@ -42,55 +53,76 @@ DEFAULT_PAGE = 100
 MAX_PAGE = 1000
 """The most that ``limit`` may ask for."""
 
-Format = Literal["metadata", "json", "text", "update"]
-FORMATS: Final[dict[str, Format]] = {
-    "metadata": "metadata",
-    "json": "json",
-    "text": "text",
-    "update": "update",
-}
-MEDIA_TYPES: Final[dict[Format, str]] = {
-    "metadata": "application/json",
-    "json": "application/json",
-    "text": "text/plain",
-    "update": "application/octet-stream",
-}
+_PRIVATE: Final = {"Cache-Control": "private, no-store", "Vary": "Accept, Authorization"}
 
 
 class Rest:
     """The document routes of one hub."""
 
-    def __init__(self, hub: Hub, authenticator: Authenticator) -> None:
+    def __init__(
+        self, hub: Hub, authenticator: Authenticator, *, roles: Mapping[str, Role] = BUILT_IN
+    ) -> None:
+        """Prepare them; ``roles`` are those that grants may name."""
         self._hub = hub
         self._authenticator = authenticator
+        self._roles = roles
+        self._cursors = Cursors()
 
     async def documents(self, request: Request) -> Response:
-        """List documents by name, a page at a time."""
-        await self._authenticate(request, "")
+        """List the documents that one may see by name, a page at a time."""
+        principal = await self._authenticate(request, "")
         query = request.query_params
-        prefix, after = query.get("prefix", ""), query.get("after", "")
-        limit = _limit(query.get("limit"))
-        found = await self._hub.store.documents(prefix=prefix, after=after, limit=limit + 1)
-        page, more = found[:limit], len(found) > limit
+        prefix, limit = query.get("prefix", ""), _limit(query.get("limit"))
+        page, further = await self._page(principal, prefix, self._place(query), limit)
         base = request.scope.get("root_path", "")
         body: dict[str, Any] = {
             "documents": [self._entry(info, base) for info in page],
             "next": None,
         }
-        headers = {"Cache-Control": "private, no-cache"}
-        if more:
-            fields = {"prefix": prefix, "after": page[-1].name, "limit": str(limit)}
-            if not prefix:
-                del fields["prefix"]
+        headers = _PRIVATE | {"Cache-Control": "private, no-cache"}
+        if further is not None:
+            fields = {"prefix": prefix} if prefix else {}
+            if page and further == Place(page[-1].name):
+                fields["after"] = further.after
+            else:
+                fields["cursor"] = self._cursors.write(further)
+            fields["limit"] = str(limit)
             body["next"] = f"{quote(base)}{DOCUMENTS}?{urlencode(fields)}"
             headers["Link"] = f'<{body["next"]}>; rel="next"'
         return JSONResponse(body, headers=headers)
 
+    def _place(self, query: QueryParams) -> Place:
+        cursor = query.get("cursor")
+        place = Place(query.get("after", "")) if cursor is None else self._cursors.read(cursor)
+        if place is None:
+            raise Problem(
+                400,
+                "The cursor is not this server's, or older than it: begin again.",
+                code="invalid-parameter",
+            )
+        return place
+
+    async def _page(
+        self, principal: Principal, prefix: str, place: Place, limit: int
+    ) -> tuple[list[DocumentInfo], Place | None]:
+        store = self._hub.store
+        if principal.grants is not None:
+            sight = Sight(principal.grants, self._roles)
+            return await sight.search(store, prefix=prefix, place=place, limit=limit)
+        found = await store.documents(prefix=prefix, after=place.after, limit=limit + 1)
+        page = found[:limit]
+        return page, Place(page[-1].name) if len(found) > limit else None
+
     async def document(self, request: Request) -> Response:
-        """Answer with one representation of one document, or 304 where the client has it."""
+        """Answer with one representation of one document (304 where one has it), or delete it."""
         name = self._name(request)
-        await self._authenticate(request, name)
-        shape = _format(request)
+        principal = await self._authenticate(request, name)
+        if request.method == "DELETE":
+            require_admin(principal)
+            if not await self._hub.delete(name):
+                raise _unknown_document()
+            return Response(status_code=204)
+        shape = format_of(request)
         root = request.query_params.get("root")
         if root is not None and shape not in ("json", "text"):
             raise Problem(
@@ -98,12 +130,12 @@ class Rest:
             )
         info = await self._hub.store.info(name)
         if info is None:
-            raise Problem(404, "There is no document of this name.", code="unknown-document")
+            raise _unknown_document()
         record = self._hub.guard.quarantined(name)
         if record is not None and shape == "metadata":
             entry = self._entry(info, request.scope.get("root_path", ""))
             entry |= {"state_vector": None, "damage": None}
-            return JSONResponse(entry, headers={"Cache-Control": "private, no-cache"})
+            return JSONResponse(entry, headers=_PRIVATE | {"Cache-Control": "private, no-cache"})
         async with self._hub.open(name) as room:
             return self._represent(request, room, info, shape, root)
 
@@ -113,12 +145,12 @@ class Rest:
         connections = self._connections(info.name)
         vector = room.state_vector()
         headers = {
-            "ETag": _etag(room.sequence, vector, shape, root, connections),
+            "ETag": etag(room.sequence, vector, shape, root, connections),
             "Vary": "Accept, Authorization",
             "X-Content-Type-Options": "nosniff",
             "Cache-Control": "private, no-cache",
         }
-        if _matches(request.headers.get("if-none-match", ""), headers["ETag"]):
+        if matches(request.headers.get("if-none-match", ""), headers["ETag"]):
             return Response(status_code=304, headers=headers)
         media_type = MEDIA_TYPES[shape]
         match shape:
@@ -129,11 +161,11 @@ class Rest:
                 entry["damage"] = room.damage or None
                 return JSONResponse(entry, headers=headers)
             case "json":
-                value = _json(room.export(), root)
+                value = as_json(room.export(), root)
                 text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
                 return Response(text, media_type=media_type, headers=headers)
             case "text":
-                text = _text(room.export(), root)
+                text = as_text(room.export(), root)
                 return Response(text, media_type=media_type, headers=headers)
             case "update":
                 headers["Content-Disposition"] = "attachment"
@@ -142,31 +174,38 @@ class Rest:
     # Quarantined documents
 
     async def quarantined(self, request: Request) -> Response:
-        """List what the server died over, by name."""
-        await self._authenticate(request, "")
-        found = [_quarantined(record) for record in self._hub.guard.listed()]
-        return JSONResponse({"documents": found}, headers={"Cache-Control": "no-store"})
+        """List what the server died over, by name, as far as one may see it."""
+        principal = await self._authenticate(request, "")
+        records = self._hub.guard.listed()
+        if principal.grants is not None:
+            sight = Sight(principal.grants, self._roles)
+            records = [record for record in records if sight.sees(record.document)]
+        found = [_quarantined(record) for record in records]
+        return JSONResponse({"documents": found}, headers=_PRIVATE)
 
     async def one_quarantined(self, request: Request) -> Response:
         """Answer with one record, with the stored update, or release the document."""
         name = self._name(request, QUARANTINED)
         principal = await self._authenticate(request, name)
+        if request.method == "DELETE":
+            require_admin(principal)
         record = self._hub.guard.quarantined(name)
         if record is None:
             raise Problem(404, "No document of this name is quarantined.", code="not-quarantined")
         if request.method == "DELETE":
-            if principal.read_only:
-                raise Forbidden("you may read here, and not release")
             self._hub.guard.release(name)
             return Response(status_code=204)
-        shape = _format(request)
+        shape = format_of(request)
         if shape == "metadata":
-            return JSONResponse(_quarantined(record), headers={"Cache-Control": "no-store"})
+            return JSONResponse(_quarantined(record), headers=_PRIVATE)
         if shape != "update":
             raise DocumentQuarantined(record.reason)
         loaded = await self._hub.store.load(name)
         exported = await anyio.to_thread.run_sync(join_stored, name, loaded, self._hub.limits)
-        headers = {"Content-Disposition": "attachment", "X-Content-Type-Options": "nosniff"}
+        headers = _PRIVATE | {
+            "Content-Disposition": "attachment",
+            "X-Content-Type-Options": "nosniff",
+        }
         return Response(exported.data, media_type=MEDIA_TYPES["update"], headers=headers)
 
     def _entry(self, info: DocumentInfo, base: str) -> dict[str, Any]:
@@ -198,42 +237,6 @@ def _limit(text: str | None) -> int:
     raise Problem(400, f"limit is a number from 1 to {MAX_PAGE}.", code="invalid-parameter")
 
 
-def _format(request: Request) -> Format:
-    """Return what ``?format=`` names, or else what ``Accept`` prefers; metadata by default."""
-    named = request.query_params.get("format")
-    if named is not None:
-        if named in FORMATS:
-            return FORMATS[named]
-        raise Problem(400, f"format is one of {', '.join(FORMATS)}.", code="invalid-parameter")
-    best: tuple[float, Format] | None = None
-    for media_range, quality in _accepted(request.headers.get("accept", "*/*")):
-        for shape in ("metadata", "text", "update"):
-            kind = MEDIA_TYPES[shape]
-            fits = media_range in ("*/*", kind, kind.partition("/")[0] + "/*")
-            if fits and quality > 0 and (best is None or quality > best[0]):
-                best = (quality, shape)
-    if best is None:
-        offered = "application/json, text/plain and application/octet-stream"
-        raise Problem(406, f"A document is had as {offered}.", code="not-acceptable")
-    return best[1]
-
-
-def _accepted(header: str) -> list[tuple[str, float]]:
-    """Read an ``Accept`` header (RFC 9110, 12.5.1); a quality that is no number counts as 1."""
-    ranges: list[tuple[str, float]] = []
-    for part in header.split(","):
-        media_range, *parameters = (piece.strip().lower() for piece in part.split(";"))
-        quality = 1.0
-        for parameter in parameters:
-            if parameter.startswith("q="):
-                try:
-                    quality = float(parameter[2:])
-                except ValueError:
-                    pass
-        ranges.append((media_range, quality))
-    return ranges
-
-
 def _entry(info: DocumentInfo, base: str, connections: int) -> dict[str, Any]:
     return {
         "name": info.name,
@@ -263,43 +266,5 @@ def _iso(time_ms: int) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _etag(sequence: int, vector: bytes, shape: Format, root: str | None, connections: int) -> str:
-    """Name a representation: the sequence covers deletions, which no state vector shows."""
-    shown = connections if shape == "metadata" else 0
-    what = json.dumps([sequence, shape, root, shown]).encode()
-    return f'"{hashlib.sha256(what + vector).hexdigest()[:32]}"'
-
-
-def _matches(if_none_match: str, etag: str) -> bool:
-    tags = (tag.strip().removeprefix("W/") for tag in if_none_match.split(","))
-    return any(tag in ("*", etag) for tag in tags)
-
-
-def _json(roots: Mapping[str, RootExport], root: str | None) -> dict[str, Any]:
-    if root is not None and root not in roots:
-        raise _unknown_root()
-    return {name: content.value for name, content in roots.items() if root in (None, name)}
-
-
-def _text(roots: Mapping[str, RootExport], root: str | None) -> str:
-    if root is None:
-        texts = [name for name, content in roots.items() if content.kind == "text"]
-        if len(texts) != 1:
-            raise Problem(
-                406,
-                f"The document has {len(texts)} roots that are text; name one with root.",
-                code="not-acceptable",
-            )
-        root = texts[0]
-    if root not in roots:
-        raise _unknown_root()
-    content = roots[root]
-    if content.kind != "text":
-        raise Problem(
-            406, f"That root is no text but {content.kind}: read it as json.", code="not-acceptable"
-        )
-    return str(content.value)
-
-
-def _unknown_root() -> Problem:
-    return Problem(404, "The document has no root of this name.", code="unknown-root")
+def _unknown_document() -> Problem:
+    return Problem(404, "There is no document of this name.", code="unknown-document")

@@ -7,6 +7,7 @@ from crdtsync.errors import Forbidden, Unauthenticated, Unavailable
 from crdtsync.gate import Principal
 from crdtsync.guard import MAX_DEATHS, Work
 from crdtsync.hub import Hub
+from crdtsync.roles import ADMIN, READ
 from crdtsync.server.asgi import create_app
 
 from .conftest import asgi_client, is_problem, sample
@@ -86,11 +87,11 @@ async def test_quarantined_documents_are_asked_for(hub: Hub, path: str) -> None:
 
 
 async def test_who_may_only_read_releases_nothing(hub: Hub) -> None:
-    """Releasing is for who may write."""
+    """Releasing is for who administers."""
 
     class Viewers:
         async def authenticate(self, request: ConnectRequest) -> Principal:
-            return Principal(id="viewer", read_only=request.token != "editor")
+            return Principal(id="viewer", role=ADMIN if request.token == "admin" else READ)
 
     for _ in range(MAX_DEATHS):
         hub.guard.suspect("d", Work.INTEGRATING, 11)
@@ -98,6 +99,6 @@ async def test_who_may_only_read_releases_nothing(hub: Hub) -> None:
     async with asgi_client(app) as client:
         is_problem(await client.delete("/api/v1/quarantined/d"), 403, "forbidden")
         assert hub.guard.quarantined("d") is not None
-        answer = await client.delete("/api/v1/quarantined/d", params={"token": "editor"})
+        answer = await client.delete("/api/v1/quarantined/d", params={"token": "admin"})
         assert answer.status_code == 204
     assert hub.guard.quarantined("d") is None

@@ -130,7 +130,7 @@ def test_released_beside_the_server(tmp_path: Path) -> None:
 
 
 def test_over_http(tmp_path: Path) -> None:
-    """Metadata says so, content is 423, the stored update can be had, DELETE releases."""
+    """Metadata says so, content is 423, the stored update can be had; it shows when released."""
     with deadly(tmp_path, "sqlite") as (process, url):
         whole = write(f"{url}/a/b", "deadly")
         kill_twice(process, f"{url}/a/b")
@@ -151,8 +151,16 @@ def test_over_http(tmp_path: Path) -> None:
             assert http.get(one, params={"format": "json"}).status_code == 423
             update = http.get(one, params={"format": "update"}).content
             assert pycrdt.get_state(update) == pycrdt.get_state(whole)
-            assert http.delete(one).status_code == 204
-            assert http.delete(one).json()["code"] == "not-quarantined"
+            assert http.delete(one).json()["code"] == "forbidden"  # nobody administers here
+            run(
+                "documents",
+                "release",
+                "a/b",
+                "--store",
+                store_url("sqlite", tmp_path),
+                cwd=tmp_path,
+            )
+            assert http.get(one).json()["code"] == "not-quarantined"
             assert http.get("/api/v1/documents").json()["documents"][0]["quarantined"] is None
 
 

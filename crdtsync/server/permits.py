@@ -1,0 +1,144 @@
+"""What a principal may do over HTTP: see a document in a list, administer one.
+
+Owns these decisions, and the search for the documents that somebody may see: bounded work for a
+page, whatever there is that it may not see. Whether one document may be read is decided where
+its request is let in: the authenticator refuses before anybody has looked whether there is one.
+"""
+
+import json
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from cryptography.fernet import Fernet, InvalidToken
+
+from crdtsync.errors import Forbidden
+from crdtsync.gate import Principal
+from crdtsync.roles import Grants, Role
+from crdtsync.store.base import DocumentInfo, Store
+
+__all__ = ["MAX_LOOKS", "Cursors", "Place", "Sight", "require_admin"]
+
+MAX_LOOKS: Final = 5_000
+"""Names that are looked at for one page of the list."""
+BATCH: Final = 500
+"""Names that the store is asked for at once."""
+_CALL_COST: Final = 10
+"""Looks that asking the store counts as."""
+_PATTERNS_PER_LOOK: Final = 20
+"""Patterns that a name is compared with in the time that a look takes otherwise."""
+_PADDED_BYTES: Final = 512
+"""A cursor's length tells no name's."""
+
+
+def require_admin(principal: Principal) -> None:
+    """Raise ``Forbidden`` unless the principal administers what it asks for."""
+    if principal.role is None or not principal.role.admin:
+        raise Forbidden("this takes a role that administers")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How far a search has come: behind ``after``, not before the range ``start``."""
+
+    after: str = ""
+    start: str = ""
+
+
+class Cursors:
+    """Places as text that says nothing: a search may end at a name that one may not see."""
+
+    def __init__(self) -> None:
+        self._cipher = Fernet(Fernet.generate_key())
+
+    def write(self, place: Place) -> str:
+        """Return a place as text, for as long as this server lives."""
+        plain = json.dumps([place.after, place.start]).encode()
+        return self._cipher.encrypt(
+            plain.ljust(-(-len(plain) // _PADDED_BYTES) * _PADDED_BYTES)
+        ).decode()
+
+    def read(self, text: str) -> Place | None:
+        """Return the place; ``None`` where the text is none that was written here."""
+        try:
+            after, start = json.loads(self._cipher.decrypt(text.encode()))
+        except (InvalidToken, UnicodeEncodeError):
+            return None
+        return Place(after, start)
+
+
+class Sight:
+    """The documents that somebody's grants let it see.
+
+    The patterns say where in the list to look: what stands before a pattern's first ``*`` is
+    sought in the store's index, and only names that begin so are looked at, one by one.
+    """
+
+    def __init__(self, grants: Grants, roles: Mapping[str, Role]) -> None:
+        self._roles = roles
+        self._exact = {each: role for each, role in grants.patterns.items() if "*" not in each}
+        self._wild = Grants({p: role for p, role in grants.patterns.items() if "*" in p})
+        self._cost = 1 + len(self._wild.patterns) // _PATTERNS_PER_LOOK
+        cover: list[str] = []
+        for start in sorted(
+            p.partition("*")[0] for p, role in self._wild.patterns.items() if role in roles
+        ):
+            if not cover or not start.startswith(cover[-1]):
+                cover.append(start)
+        self._cover = cover
+        self._alone = sorted(
+            name for name, role in self._exact.items() if role in roles and not self._covers(name)
+        )
+
+    def _covers(self, name: str) -> bool:
+        at = bisect_right(self._cover, name)
+        return at > 0 and name.startswith(self._cover[at - 1])
+
+    def sees(self, name: str) -> bool:
+        """Whether a document may be seen: the grants give a role in it, and one that exists."""
+        role = self._exact.get(name) or self._wild.role_name(name)
+        return role in self._roles
+
+    async def search(
+        self, store: Store, *, prefix: str, place: Place, limit: int
+    ) -> tuple[list[DocumentInfo], Place | None]:
+        """Return up to ``limit`` documents from a place on, and the place to go on from.
+
+        ``None`` for a place: there are no more. Where the search ends because the page is full,
+        the place is its last name; where it has looked long enough, any name.
+        """
+        found: list[DocumentInfo] = []
+        looks, after = MAX_LOOKS, place.after
+        for start, whole in self._ranges(prefix):
+            if start < place.start or (start < after and not after.startswith(start)):
+                continue  # all names of this range are behind us
+            more = True
+            while more:
+                if looks <= 0:
+                    return found, Place(after, start)
+                if whole:
+                    info = await store.info(start) if start > after else None
+                    batch, more = [] if info is None else [info], False
+                else:
+                    size = min(BATCH, limit + 1)
+                    batch = await store.documents(prefix=start, after=after, limit=size)
+                    more = len(batch) == size
+                looks -= _CALL_COST + len(batch) * self._cost
+                for info in batch:
+                    if self.sees(info.name):
+                        if len(found) == limit:
+                            return found, Place(found[-1].name)
+                        found.append(info)
+                    after = info.name
+        return found, None
+
+    def _ranges(self, prefix: str) -> Iterator[tuple[str, bool]]:
+        """Yield where to look, in order: what names begin with, or (``True``) a whole name."""
+        ranges = (
+            [(prefix, False)]
+            if self._covers(prefix)
+            else [(start, False) for start in self._cover if start.startswith(prefix)]
+        )
+        ranges += [(name, True) for name in self._alone if name.startswith(prefix)]
+        yield from sorted(ranges)
