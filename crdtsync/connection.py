@@ -17,9 +17,9 @@ from crdtsync.errors import (
     close_reason,
 )
 from crdtsync.gate import Clearance, Principal
-from crdtsync.protocol import permission_denied_frame, short_update
+from crdtsync.protocol import permission_denied_frame, short_update, token_refused_frame
 from crdtsync.refused.base import Run
-from crdtsync.session import Event, Session
+from crdtsync.session import Event, Ignored, Session, TokenReceived
 
 if TYPE_CHECKING:
     from crdtsync.room import Room
@@ -93,6 +93,7 @@ class Connection:
         "parts",
         "principal",
         "refused",
+        "renew",
         "room",
         "send",
         "sent",
@@ -152,6 +153,8 @@ class Connection:
         """Whether its awareness counts for nothing."""
         self.clearance: Clearance | None = None
         """What its role lets it write: for the room's judge."""
+        self.renew: Callable[[str], None] | None = None
+        """What takes a fresh token; ``None``: it can't have one."""
         self._backlog: list[bytes] = []
         self._backlog_bytes = 0
         self._reading_paused = False
@@ -192,9 +195,20 @@ class Connection:
 
     def _take(self, events: list[Event]) -> None:
         for event in events:
-            self.room.handle(self, event)
+            if type(event) is TokenReceived:
+                self._take_token(event.token)
+            else:
+                self.room.handle(self, event)
             if self.closed:  # by what it just did
                 break
+
+    def _take_token(self, token: str) -> None:
+        if self.renew is not None:
+            self.renew(token)
+            return
+        if not self.blocked:
+            self.send(token_refused_frame("this connection has no token to renew"))
+        self.room.handle(self, Ignored("token"))
 
     def read(self, frame: bytes) -> list[Event] | RemoteError:
         """Read a large frame, on any thread; ``was_read`` takes what this returns."""
@@ -328,6 +342,12 @@ class Connection:
         self.live = True
         self.room.judge.regard(self)
         self._take_backlog()
+
+    def become(self, principal: Principal) -> None:
+        """Speak for a principal from now on: the same one, in another role or for longer."""
+        self.principal = principal
+        if self.live:
+            self.room.judge.reconsider(self)
 
     def _take_backlog(self) -> None:
         self._waiting = False

@@ -44,6 +44,9 @@ class Principal:
     grants: Grants | None = None
     """Which role it has in which documents: for requests that concern none. ``None``: it may
     see all of them."""
+    issued_s: float | None = None
+    """When that proof was made, in seconds since 1970; ``None``: it doesn't say. A revocation
+    concerns what was made before it, and what doesn't say."""
     share: str = ""
     """The id of the share link that it came by; empty for any other way."""
     attributes: dict[str, Any] = field(default_factory=dict)

@@ -20,6 +20,7 @@ import anyio
 import anyio.abc
 import anyio.to_thread
 
+from crdtsync.access.sessions import Sessions
 from crdtsync.batch import Editor
 from crdtsync.clock import Clock, SystemClock
 from crdtsync.committer import Committer
@@ -95,6 +96,7 @@ class Hub:
         self._tasks: anyio.abc.TaskGroup | None = None
         self._committer = Committer(self, on_change)
         self.housekeeping = Housekeeping(self)
+        self.sessions = Sessions(self)
         self._errands: list[Errand] = []
         self._errand = Alarm()
         self._one_large: anyio.CapacityLimiter
@@ -112,6 +114,7 @@ class Hub:
             self._tasks.start_soon(self._committer.run)
             self._tasks.start_soon(self.housekeeping.run)
             self._tasks.start_soon(self.housekeeping.run_awareness)
+            self._tasks.start_soon(self.sessions.run)
             self._stack = stack.pop_all()
         return self
 
@@ -200,16 +203,18 @@ class Hub:
         """Let a client into a document; it may send at once, and hears once the room is loaded.
 
         Raises ``InvalidDocumentName``, ``Unavailable`` where there are too many, ``Restarting``
-        while the hub shuts down, ``DocumentQuarantined``.
+        while the hub shuts down, ``DocumentQuarantined``, and where the session was revoked.
         """
         self._check(document)
         if self.connections >= self.limits.max_connections:
             # Not a final code: there may be room again in a moment.
             raise Unavailable("the server has too many connections")
+        self.sessions.check(document, principal)
         room = self._room(document)
         connection = Connection(link, room, principal, acknowledge=acknowledge)
         self.stats.connections_total += 1
         room.attach(connection)
+        self.sessions.opened(connection)
         return connection
 
     def _check(self, document: str) -> None:

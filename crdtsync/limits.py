@@ -59,6 +59,15 @@ class Limits:
     awareness_bytes_per_s: int = 128 * 1024 * 1024
     """Presence sent to all connections of one document together, each frame counted with 8 KiB
     on top; where there is more, its frames go out less often."""
+    max_token_bytes: int = 16 * 1024
+    """A token that a client hands in on an open connection."""
+    token_refreshes_per_minute: int = 10
+    """Tokens of one connection that are looked at in a minute; the others are refused."""
+    share_failures_per_minute: int = 30
+    """Wrong share links and passwords in a minute, of one link and of one address; above, no
+    more are looked at."""
+    max_shares: int = 1_000
+    """Share links of one document that can be joined by."""
     max_connections: int = 100_000
     """Connections of the whole server."""
     commit_interval_s: float = 0.0025

@@ -10,10 +10,14 @@ clients up to y-websocket 3.1 ignore all but the first::
     0 1 bytes    sync step 2: an update               2 0 string   permission denied: the reason
     0 2 bytes    update                               3            query awareness
 
+Two are crdtsync's own, and mean nothing to other servers and clients::
+
+    100 string   from a client: a fresh token         101 0 seconds, 101 1 string   its answer
+
 Source: y-protocols, ``sync.js``, ``auth.js``; y-websocket, ``y-websocket.js``.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -38,6 +42,7 @@ __all__ = [
     "SyncStep1",
     "SyncStep2",
     "SyncUpdate",
+    "TokenMessage",
     "UnknownMessage",
     "awareness_frame",
     "check_document_name",
@@ -47,6 +52,9 @@ __all__ = [
     "short_update",
     "step_1_frame",
     "step_2_frame",
+    "token_accepted_frame",
+    "token_frame",
+    "token_refused_frame",
     "update_frame",
 ]
 
@@ -54,6 +62,8 @@ SYNC: Final = 0
 AWARENESS: Final = 1
 AUTH: Final = 2
 QUERY: Final = 3
+TOKEN: Final = 100
+TOKEN_RESULT: Final = 101
 
 STEP_1: Final = 0
 STEP_2: Final = 1
@@ -109,6 +119,13 @@ class AuthMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenMessage:
+    """A fresh token for the connection that it comes on."""
+
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class UnknownMessage:
     """A message type this version doesn't know; the rest of its frame can't be read."""
 
@@ -122,6 +139,7 @@ Message = (
     | AwarenessMessage
     | QueryAwareness
     | AuthMessage
+    | TokenMessage
     | UnknownMessage
 )
 
@@ -165,6 +183,9 @@ def decode_frame(frame: bytes) -> list[Message]:
                     raise MalformedMessage("the auth message is of an unknown kind")
                 reason, position = read_var_string(frame, position)
                 messages.append(AuthMessage(reason))
+            elif kind == TOKEN:
+                token, position = read_var_string(frame, position)
+                messages.append(TokenMessage(token))
             else:
                 messages.append(UnknownMessage(kind))
                 break
@@ -210,6 +231,21 @@ def awareness_frame(payload: bytes) -> bytes:
 def permission_denied_frame(reason: str) -> bytes:
     """Write the auth message that tells a client why it is refused."""
     return b"\x02\x00" + write_var_string(reason)
+
+
+def token_frame(token: str) -> bytes:
+    """Write a client's message that hands in a fresh token."""
+    return bytes((TOKEN,)) + write_var_string(token)
+
+
+def token_accepted_frame(left_s: int) -> bytes:
+    """Write the answer to a token that is taken: it ends in so many seconds; 0: never."""
+    return bytes((TOKEN_RESULT, 0)) + write_var_uint(left_s)
+
+
+def token_refused_frame(reason: str) -> bytes:
+    """Write the answer to a token that is not taken: the old one stays."""
+    return bytes((TOKEN_RESULT, 1)) + write_var_string(reason)
 
 
 def document_name(raw_path: str | bytes, *, max_bytes: int = 512) -> str:

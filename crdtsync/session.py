@@ -4,9 +4,10 @@ Owns the reading of frames: each becomes typed events for the room, or one typed
 remembers only what the protocol makes it remember.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from crdtsync.awareness import Entry, read_entries, read_single
+from crdtsync.errors import MessageTooLarge
 from crdtsync.keystroke import Typist
 from crdtsync.limits import Limits
 from crdtsync.protocol import (
@@ -16,6 +17,7 @@ from crdtsync.protocol import (
     SyncStep1,
     SyncStep2,
     SyncUpdate,
+    TokenMessage,
     UnknownMessage,
     decode_frame,
 )
@@ -30,6 +32,7 @@ __all__ = [
     "Ignored",
     "Session",
     "StateRequested",
+    "TokenReceived",
     "UpdateReceived",
 ]
 
@@ -73,7 +76,21 @@ class Ignored:
     kind: str
 
 
-Event = UpdateReceived | StateRequested | AwarenessReceived | AwarenessRequested | Ignored
+@dataclass(frozen=True, slots=True)
+class TokenReceived:
+    """The client hands in a fresh token."""
+
+    token: str = field(repr=False)
+
+
+Event = (
+    UpdateReceived
+    | StateRequested
+    | AwarenessReceived
+    | AwarenessRequested
+    | TokenReceived
+    | Ignored
+)
 
 
 class Session:
@@ -130,6 +147,12 @@ class Session:
                     events.append(AwarenessRequested())
                 case AuthMessage():
                     events.append(Ignored("auth"))
+                case TokenMessage(token):
+                    if len(token) > self._limits.max_token_bytes:
+                        raise MessageTooLarge(
+                            f"a token is over {self._limits.max_token_bytes} bytes"
+                        )
+                    events.append(TokenReceived(token))
                 case UnknownMessage():
                     events.append(Ignored("unknown"))
         return events

@@ -44,6 +44,15 @@ LAYERS = {
         "structure",
     ],
     "adapters": [
+        "access",
+        "access.authenticator",
+        "access.links",
+        "access.passwords",
+        "access.ranks",
+        "access.revocations",
+        "access.shares",
+        "access.tables",
+        "access.throttle",
         "auth",
         "config",
         "config.*",
@@ -59,6 +68,7 @@ LAYERS = {
         "waiting",
     ],
     "engine": [
+        "access.sessions",
         "batch",
         "committer",
         "connection",
@@ -75,6 +85,7 @@ LAYERS = {
     "edges": [
         "",
         "__main__",
+        "access.service",
         "cli",
         "cli.*",
         "client",

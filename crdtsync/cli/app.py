@@ -12,7 +12,9 @@ from crdtsync.cli.check import check
 from crdtsync.cli.config import config
 from crdtsync.cli.documents import documents
 from crdtsync.cli.output import printable
+from crdtsync.cli.revoke import revoke
 from crdtsync.cli.serve import serve
+from crdtsync.cli.shares import shares
 from crdtsync.cli.tokens import token
 from crdtsync.config.values import nearest
 from crdtsync.errors import CrdtsyncError, OperatorError
@@ -162,7 +164,7 @@ def cli() -> None:
     """
 
 
-for _command in (serve, documents, token, check, config):
+for _command in (serve, documents, shares, revoke, token, check, config):
     cli.add_command(_command)
 
 

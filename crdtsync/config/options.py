@@ -313,6 +313,22 @@ OPTIONS: Final = (
         _BUFFER,
         "Presence sent to all connections of one document together; above, less often.",
     ),
+    _limit(
+        "max_token_bytes",
+        Integer(256, 1_000_000),
+        "A token that a client hands in on an open connection.",
+    ),
+    _limit(
+        "token_refreshes_per_minute",
+        _COUNT,
+        "Tokens of one connection that are looked at in a minute.",
+    ),
+    _limit(
+        "share_failures_per_minute",
+        _COUNT,
+        "Wrong share links and passwords in a minute, of one link and of one address.",
+    ),
+    _limit("max_shares", _COUNT, "Share links of one document that can be joined by."),
     _limit("max_connections", _COUNT, "Connections of the whole server."),
     _limit(
         "commit_interval_s",

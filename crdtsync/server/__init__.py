@@ -8,6 +8,8 @@ import os
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from crdtsync.access.service import Access
+from crdtsync.auth import OpenAuthenticator
 from crdtsync.config import load
 from crdtsync.errors import OperatorError
 from crdtsync.guarding import guard_of
@@ -48,7 +50,9 @@ class ConfiguredApp:
 def _configured() -> ASGIApp:
     config = load(env=os.environ).config
     store = open_store(config.store, durability=config.durability)
-    return create_app(Hub(store, limits=config.limits, guard=guard_of(config.store)))
+    hub = Hub(store, limits=config.limits, guard=guard_of(config.store))
+    access = Access(hub)
+    return create_app(hub, authenticator=access.wrap(OpenAuthenticator()), access=access)
 
 
 app = ConfiguredApp()

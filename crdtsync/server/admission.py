@@ -2,6 +2,8 @@
 
 import logging
 import traceback
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Final
 from urllib.parse import quote, quote_plus
 
@@ -11,7 +13,7 @@ from crdtsync.auth import Authenticator, ConnectRequest
 from crdtsync.errors import CloseCode, CrdtsyncError, RemoteError, Unauthenticated, Unavailable
 from crdtsync.gate import Principal
 
-__all__ = ["AUTHENTICATION_TIMEOUT_S", "admit", "refusal"]
+__all__ = ["AUTHENTICATION_TIMEOUT_S", "admit", "readmission", "refusal"]
 
 log = logging.getLogger("crdtsync.websocket")
 
@@ -19,6 +21,7 @@ AUTHENTICATION_TIMEOUT_S: Final = 30.0
 """How long an authenticator may take."""
 MIN_SECRET_CHARACTERS: Final = 4
 """What is shorter is no token, and stands in any text."""
+_TOKEN_HEADERS: Final = frozenset(("authorization", "sec-websocket-protocol"))
 
 
 async def admit(authenticator: Authenticator, request: ConnectRequest) -> Principal:
@@ -61,6 +64,22 @@ def _without(token: str, text: str) -> str:
             if len(spelling) >= MIN_SECRET_CHARACTERS:
                 text = text.replace(spelling, "[token]")
     return text
+
+
+def readmission(
+    authenticator: Authenticator, request: ConnectRequest
+) -> Callable[[str], Awaitable[Principal]]:
+    """Return what asks the authenticator again, with a fresh token in the first one's place.
+
+    Of the request nothing is kept that may hold the first token.
+    """
+    headers = {name: value for name, value in request.headers.items() if name not in _TOKEN_HEADERS}
+    kept = replace(request, token="", headers=headers)
+
+    async def readmit(token: str) -> Principal:
+        return await admit(authenticator, replace(kept, token=token))
+
+    return readmit
 
 
 def refusal(error: CrdtsyncError) -> tuple[CloseCode, str, str]:

@@ -5,7 +5,7 @@ may be called ``metrics`` or ``health/live`` and gets in nobody's way.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.convertors import Convertor, register_url_convertor
@@ -15,15 +15,18 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Match, NoMatchFound, Route
 from starlette.types import Receive, Scope, Send
 
+from crdtsync.access.service import Access
 from crdtsync.auth import Authenticator, OpenAuthenticator
 from crdtsync.hub import Hub
 from crdtsync.metrics import Metrics, package_version
 from crdtsync.roles import BUILT_IN, Role
+from crdtsync.server import openapi_access
 from crdtsync.server.health import MAX_LOOP_LAG_S, Health
 from crdtsync.server.openapi import describe
 from crdtsync.server.page import Page
 from crdtsync.server.problems import exception_handlers
 from crdtsync.server.rest import API, QUARANTINED, Rest
+from crdtsync.server.rest_access import access_routes
 from crdtsync.server.rest_quarantine import RestQuarantine
 from crdtsync.server.websocket import serve_document
 
@@ -73,6 +76,7 @@ def create_app(
     hub: Hub,
     *,
     authenticator: Authenticator | None = None,
+    access: Access | None = None,
     lifespan: bool = True,
     metrics: bool = True,
     page: bool = True,
@@ -84,9 +88,11 @@ def create_app(
 
     With ``lifespan`` the application enters and exits the hub itself. Mounted in another
     application, whose mounts get no lifespan events, pass ``lifespan=False`` and hold
-    ``async with hub:`` in the outer application's lifespan. ``metrics``, ``page`` and
-    ``rest`` leave those routes out; ``roles`` are those that a principal's grants may name;
-    ``max_loop_lag_s`` is where ``/health/ready`` says no.
+    ``async with hub:`` in the outer application's lifespan. ``access`` adds the routes of share
+    links and revocations, and is entered behind the hub; ``authenticator`` is then what its
+    ``wrap`` returned. ``metrics``, ``page`` and ``rest`` leave those routes out; ``roles`` are
+    those that a principal's grants may name; ``max_loop_lag_s`` is where ``/health/ready`` says
+    no.
     """
     authenticator = authenticator or OpenAuthenticator()
     health = Health(hub, max_loop_lag_s=max_loop_lag_s)
@@ -94,7 +100,9 @@ def create_app(
         DocumentRoute(hub, authenticator),
         Route("/health/live", health.live),
         Route("/health/ready", health.ready),
-        Route(f"{API}/openapi.json", _openapi(metrics=metrics, rest=rest)),
+        Route(
+            f"{API}/openapi.json", _openapi(metrics=metrics, rest=rest, access=access is not None)
+        ),
     ]
     if rest:
         documents = Rest(hub, authenticator, roles=roles)
@@ -105,6 +113,8 @@ def create_app(
         one = f"{QUARANTINED}/{{name:document}}"
         routes.append(Route(one, documents.one_quarantined, methods=["GET", "DELETE"]))
         routes += RestQuarantine(hub, authenticator).routes
+        if access is not None:
+            routes.extend(access_routes(hub, access, authenticator))
     if metrics:
         routes.append(Route("/metrics", _metrics(hub)))
     if page:
@@ -112,7 +122,10 @@ def create_app(
 
     @asynccontextmanager
     async def run(app: Starlette) -> AsyncIterator[None]:
-        async with hub:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(hub)
+            if access is not None:
+                await stack.enter_async_context(access)
             yield
 
     return Starlette(
@@ -133,11 +146,17 @@ def _metrics(hub: Hub) -> Endpoint:
     return metrics
 
 
-def _openapi(*, metrics: bool, rest: bool) -> Endpoint:
+def _openapi(*, metrics: bool, rest: bool, access: bool) -> Endpoint:
     async def openapi(request: Request) -> Response:
         root_path = request.scope.get("root_path", "")
         return JSONResponse(
-            describe(version=package_version(), root_path=root_path, metrics=metrics, rest=rest)
+            describe(
+                version=package_version(),
+                root_path=root_path,
+                metrics=metrics,
+                rest=rest,
+                more=[openapi_access.PARTS] if access and rest else [],
+            )
         )
 
     return openapi

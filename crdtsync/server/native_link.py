@@ -28,7 +28,7 @@ from crdtsync.errors import (
     close_reason,
 )
 from crdtsync.protocol import document_name, permission_denied_frame
-from crdtsync.server.admission import admit, refusal
+from crdtsync.server.admission import admit, readmission, refusal
 from crdtsync.server.native_send import sender
 from crdtsync.server.request import connect_request
 
@@ -303,6 +303,7 @@ class NativeLink(WSListener):
             connection = hub.connect(
                 _Sink(self), name, principal, acknowledge=asked.params.get("ack") == "1"
             )
+            hub.sessions.renewable(connection, readmission(self._server.authenticator, asked))
         except CrdtsyncError as error:
             await self._refuse(error)
             return

@@ -5,6 +5,7 @@ with the routes and with what they answer. WebSockets are outside OpenAPI; the d
 text says how to open one.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from crdtsync.server.openapi_parts import (
@@ -32,28 +33,43 @@ _ABOUT: Final = (
 )
 
 
-def describe(*, version: str, root_path: str = "", metrics: bool = True, rest: bool = True) -> Json:
-    """Return the description of an application that is mounted at ``root_path``."""
+def describe(
+    *,
+    version: str,
+    root_path: str = "",
+    metrics: bool = True,
+    rest: bool = True,
+    more: Iterable[tuple[Json, Json]] = (),
+) -> Json:
+    """Return the description of an application that is mounted at ``root_path``.
+
+    ``more`` is what optional routes add, each as paths and schemas.
+    """
     paths: Json = {
         "/health/live": {"get": _LIVE},
         "/health/ready": {"get": _READY},
         f"{API}/openapi.json": {"get": _OPENAPI},
     }
+    schemas = dict(_SCHEMAS)
     if rest:
         paths[f"{API}/documents"] = {"get": _DOCUMENTS}
         paths[f"{API}/documents/{{name}}"] = {"get": _DOCUMENT}
         paths[QUARANTINED] = {"get": _QUARANTINED}
         paths[f"{QUARANTINED}/{{name}}"] = {"get": _QUARANTINED_ONE, "delete": _RELEASE}
         paths |= QUARANTINE_PATHS
+        schemas |= QUARANTINE_SCHEMAS
     if metrics:
         paths["/metrics"] = {"get": _METRICS}
+    for its_paths, its_schemas in more:
+        paths |= its_paths
+        schemas |= its_schemas
     return {
         "openapi": "3.1.0",
         "info": {"title": "crdtsync", "version": version, "description": _ABOUT},
         "servers": [{"url": root_path or "/"}],
         "paths": paths,
         "components": {
-            "schemas": _SCHEMAS | (QUARANTINE_SCHEMAS if rest else {}),
+            "schemas": schemas,
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "token": {"type": "apiKey", "in": "query", "name": "token"},

@@ -22,6 +22,7 @@ from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config as HypercornConfig
 from hypercorn.typing import ASGIFramework
 
+from crdtsync.access.service import Access
 from crdtsync.auth import Authenticator, OpenAuthenticator
 from crdtsync.config import Config
 from crdtsync.engine import Change
@@ -154,10 +155,12 @@ async def serve(
                 hub.stats.restarts = supervised.restarts
                 _end_with(supervised, stop)
                 stack.callback(supervised.channel.close)
+            access = await stack.enter_async_context(Access(hub))
             await _serve_hub(
                 config,
                 hub,
-                authenticator,
+                access,
+                access.wrap(authenticator),
                 sockets,
                 tls,
                 started,
@@ -221,6 +224,7 @@ def _end_with(supervised: Supervised, stop: asyncio.Event) -> None:
 async def _serve_hub(
     config: Config,
     hub: Hub,
+    access: Access,
     authenticator: Authenticator,
     sockets: list[socket.socket],
     tls: ssl.SSLContext | None,
@@ -229,7 +233,7 @@ async def _serve_hub(
     supervised: Supervised | None,
 ) -> None:
     loop = asyncio.get_running_loop()
-    app = create_app(hub, authenticator=authenticator, lifespan=False)
+    app = create_app(hub, authenticator=authenticator, access=access, lifespan=False)
     http = HttpServer(ASGIWrapper(cast(ASGIFramework, app)), _hypercorn(config))
     native, notes = _native(config, hub, authenticator)
     make = native.adopt if native is not None else None

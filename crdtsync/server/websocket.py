@@ -28,7 +28,7 @@ from crdtsync.errors import (
 )
 from crdtsync.hub import Hub
 from crdtsync.protocol import QUERY_AWARENESS, document_name, permission_denied_frame
-from crdtsync.server.admission import admit, refusal
+from crdtsync.server.admission import admit, readmission, refusal
 from crdtsync.server.request import encoded_path, scope_request, select_subprotocol
 
 __all__ = [
@@ -226,7 +226,9 @@ async def _connect(
     name = document_name(encoded_path(scope), max_bytes=hub.limits.max_document_name_bytes)
     request = scope_request(scope, name)
     principal = await admit(authenticator, request)
-    return hub.connect(link, name, principal, acknowledge=request.params.get("ack") == "1")
+    connection = hub.connect(link, name, principal, acknowledge=request.params.get("ack") == "1")
+    hub.sessions.renewable(connection, readmission(authenticator, request))
+    return connection
 
 
 async def _refuse(receive: Receive, send: Send, hub: Hub, error: CrdtsyncError) -> None:

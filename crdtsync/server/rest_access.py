@@ -1,0 +1,294 @@
+"""Share links and revocations over HTTP: for who may manage a document's links, and for admins.
+
+Owns these routes, the reading of their bodies, and who may use them. A link's token is in one
+answer only, that to its making.
+"""
+
+import json
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from crdtsync.access.links import Share, Visitor
+from crdtsync.access.revocations import RevocationError
+from crdtsync.access.service import Access
+from crdtsync.access.shares import ShareError
+from crdtsync.access.tables import Revocation
+from crdtsync.auth import Authenticator
+from crdtsync.errors import Forbidden
+from crdtsync.gate import Principal
+from crdtsync.hub import Hub
+from crdtsync.protocol import check_document_name
+from crdtsync.roles import ADMIN, READ, Grants, Role
+from crdtsync.server.admission import admit
+from crdtsync.server.problems import Problem
+from crdtsync.server.request import scope_request
+from crdtsync.server.rest import API, DEFAULT_PAGE, MAX_PAGE
+
+__all__ = ["MAX_BODY_BYTES", "REVOCATIONS", "SHARES", "access_routes"]
+
+SHARES: Final = f"{API}/shares"
+REVOCATIONS: Final = f"{API}/revocations"
+MAX_BODY_BYTES: Final = 64 * 1024
+_NO_STORE: Final = {"Cache-Control": "no-store"}
+_BAD: Final = "invalid-parameter"
+
+
+def access_routes(hub: Hub, access: Access, authenticator: Authenticator) -> list[Route]:
+    """Return the routes."""
+    rest = _AccessRest(hub, access, authenticator)
+    return [
+        Route(SHARES, rest.shares, methods=["GET", "POST"]),
+        Route(f"{SHARES}/{{id}}", rest.share, methods=["GET", "DELETE"]),
+        Route(REVOCATIONS, rest.revocations, methods=["GET", "POST", "DELETE"]),
+    ]
+
+
+class _AccessRest:
+    def __init__(self, hub: Hub, access: Access, authenticator: Authenticator) -> None:
+        self._hub = hub
+        self._access = access
+        self._authenticator = authenticator
+
+    # Share links
+
+    async def shares(self, request: Request) -> Response:
+        """List the links of a document, or of all; or make one."""
+        if request.method == "POST":
+            return await self._create(request)
+        query = request.query_params
+        document = query.get("document")
+        if document is None:
+            await self._admin(request)
+        else:
+            self._check_name(document)
+            await self._owner(request, document)
+        limit, after = _limit(query.get("limit")), query.get("after", "")
+        found = await self._access.shares.listed(document, after=after, limit=limit + 1)
+        page, following = found[:limit], None
+        if len(found) > limit:
+            fields = {"after": page[-1].id, "limit": str(limit)}
+            if document is not None:
+                fields["document"] = document
+            base = quote(request.scope.get("root_path", ""))
+            following = f"{base}{SHARES}?{urlencode(fields)}"
+        present = self._access.visitors_of(page)
+        body = {"shares": [self._entry(each, present[each.id]) for each in page], "next": following}
+        return JSONResponse(body, headers=_NO_STORE)
+
+    async def _create(self, request: Request) -> Response:
+        fields = _Fields(await _body(request))
+        document = fields.text("document", required=True)
+        self._check_name(document)
+        principal, own = await self._owner(request, document)
+        role, label = fields.text("role", required=True), fields.text("label")
+        password, max_uses = fields.text("password"), fields.number("max_uses")
+        expires_ms = fields.time_ms("expires")
+        fields.end()
+        try:
+            made = await self._access.shares.create(
+                document,
+                role,
+                owner=principal.id,
+                own_role=own,
+                label=label,
+                password=password,
+                expires_ms=expires_ms,
+                max_uses=max_uses,
+            )
+        except ShareError as error:
+            raise Problem(422, f"{str(error).capitalize()}.", code="invalid-share") from None
+        path = f"/{quote(document, safe='')}?{urlencode({'token': made.token})}"
+        body = self._entry(made.share, []) | {"token": made.token, "path": path}
+        location = f"{quote(request.scope.get('root_path', ''))}{SHARES}/{made.share.id}"
+        return JSONResponse(body, status_code=201, headers=_NO_STORE | {"Location": location})
+
+    async def share(self, request: Request) -> Response:
+        """Answer with one link and who is there by it, or revoke it."""
+        share = await self._access.shares.find(request.path_params["id"])
+        if share is None:
+            await self._authenticate(request, "")
+            raise Problem(404, "There is no share link of this id.", code="unknown-share")
+        await self._owner(request, share.document)
+        if request.method == "DELETE":
+            await self._access.revoke_share(share.id)
+            return Response(status_code=204)
+        entry = self._entry(share, self._access.visitors(share.id))
+        return JSONResponse(entry, headers=_NO_STORE)
+
+    def _entry(self, share: Share, visitors: list[Visitor]) -> dict[str, Any]:
+        return {
+            "id": share.id,
+            "document": share.document,
+            "role": share.role,
+            "label": share.label,
+            "owner": share.owner,
+            "password": share.password,
+            "created": _iso(share.created_ms),
+            "expires": None if share.expires_ms is None else _iso(share.expires_ms),
+            "max_uses": share.max_uses,
+            "uses": share.uses,
+            "revoked": None if share.revoked_ms is None else _iso(share.revoked_ms),
+            "state": share.state(self._hub.clock.time_ms()),
+            "visitors": [
+                {
+                    "principal": each.principal,
+                    "name": each.name,
+                    "since": _iso(each.since_ms),
+                    "connections": each.connections,
+                }
+                for each in visitors
+            ],
+        }
+
+    # Revocations
+
+    async def revocations(self, request: Request) -> Response:
+        """List who is revoked, revoke somebody, or undo that."""
+        await self._admin(request)
+        if request.method == "POST":
+            return await self._revoke(request)
+        if request.method == "DELETE":
+            if not await self._access.revocations.undo(request.query_params.get("principal", "")):
+                raise Problem(404, "Nobody of this id is revoked.", code="not-revoked")
+            return Response(status_code=204)
+        await self._access.revocations.load()
+        found = [_revocation(each) for each in self._access.revocations.listed()]
+        return JSONResponse({"revocations": found}, headers=_NO_STORE)
+
+    async def _revoke(self, request: Request) -> Response:
+        fields = _Fields(await _body(request))
+        principal = fields.text("principal", required=True)
+        before_ms, until_ms = fields.time_ms("before"), fields.time_ms("until")
+        links = fields.flag("links")
+        fields.end()
+        try:
+            made, closed = await self._access.revoke(
+                principal, before_ms=before_ms, until_ms=until_ms, links=links
+            )
+        except RevocationError as error:
+            raise Problem(422, f"{str(error).capitalize()}.", code="invalid-revocation") from None
+        body = _revocation(made) | {"closed": closed}
+        return JSONResponse(body, status_code=201, headers=_NO_STORE)
+
+    # Who may
+
+    def _check_name(self, document: str) -> None:
+        check_document_name(document, max_bytes=self._hub.limits.max_document_name_bytes)
+
+    async def _authenticate(self, request: Request, document: str) -> Principal:
+        return await admit(self._authenticator, scope_request(request.scope, document))
+
+    async def _owner(self, request: Request, document: str) -> tuple[Principal, Role]:
+        """Return who may manage a document's links, and what else it may do there."""
+        principal = await self._authenticate(request, document)
+        role = self._role(principal)
+        if not role.shares or principal.share:
+            raise Forbidden("you may not manage the share links of this document")
+        return principal, role
+
+    async def _admin(self, request: Request) -> None:
+        principal = await self._authenticate(request, "")
+        if not self._role(principal).admin or principal.share:
+            raise Forbidden("this is for administrators")
+
+    def _role(self, principal: Principal) -> Role:
+        """Return what somebody may do; without roles, everything but for a reader."""
+        if principal.role is not None:
+            return principal.role
+        grants: Grants | None = getattr(principal, "grants", None)
+        if grants is not None:  # for no document in particular: what "*" grants
+            return grants.role("", self._access.roles) or READ
+        return READ if principal.read_only else ADMIN
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return DEFAULT_PAGE
+    if text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_PAGE:
+        return int(text)
+    raise Problem(400, f"limit is a number from 1 to {MAX_PAGE}.", code=_BAD)
+
+
+def _iso(time_ms: int) -> str:
+    moment = datetime.fromtimestamp(time_ms / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _revocation(revocation: Revocation) -> dict[str, Any]:
+    return {
+        "principal": revocation.principal,
+        "before": _iso(revocation.before_ms),
+        "until": None if revocation.until_ms is None else _iso(revocation.until_ms),
+        "created": _iso(revocation.created_ms),
+    }
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    """Read a JSON object of bounded size."""
+    raw = bytearray()
+    async for chunk in request.stream():
+        raw += chunk
+        if len(raw) > MAX_BODY_BYTES:
+            raise Problem(413, f"The body is over {MAX_BODY_BYTES} bytes.", code="body-too-large")
+    try:
+        value = json.loads(raw)
+    except (ValueError, RecursionError):
+        raise Problem(400, "The body is no JSON.", code="invalid-body") from None
+    if not isinstance(value, dict):
+        raise Problem(400, "The body is no JSON object.", code="invalid-body")
+    return value
+
+
+class _Fields:
+    """Reads the members of a body, each once; what is left over is a mistake."""
+
+    def __init__(self, body: dict[str, Any]) -> None:
+        self._body = body
+
+    def text(self, name: str, *, required: bool = False) -> str:
+        value = self._body.pop(name, None)
+        if value is None and not required:
+            return ""
+        if not isinstance(value, str) or (required and not value):
+            raise Problem(400, f"{name} is a text.", code=_BAD)
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise Problem(400, f"{name} is no text of Unicode.", code=_BAD) from None
+        return value
+
+    def number(self, name: str) -> int | None:
+        value = self._body.pop(name, None)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise Problem(400, f"{name} is a whole number.", code=_BAD)
+        return value
+
+    def flag(self, name: str) -> bool:
+        value = self._body.pop(name, False)
+        if not isinstance(value, bool):
+            raise Problem(400, f"{name} is true or false.", code=_BAD)
+        return value
+
+    def time_ms(self, name: str) -> int | None:
+        value = self._body.pop(name, None)
+        if value is None:
+            return None
+        try:
+            moment = datetime.fromisoformat(value)
+            if moment.tzinfo is None:
+                raise ValueError
+            return int(moment.timestamp() * 1000)
+        except (TypeError, ValueError, OverflowError):
+            example = "2030-01-31T12:00:00Z"
+            raise Problem(400, f"{name} is a time such as {example}.", code=_BAD) from None
+
+    def end(self) -> None:
+        if self._body:
+            raise Problem(400, "The body has members that mean nothing here.", code=_BAD)
