@@ -14,7 +14,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 import anyio
 import anyio.abc
@@ -25,7 +25,6 @@ from crdtsync.batch import Editor
 from crdtsync.clock import Clock, SystemClock
 from crdtsync.committer import Committer
 from crdtsync.connection import Connection, Link
-from crdtsync.document import Document
 from crdtsync.engine import Change, Pressure
 from crdtsync.errors import (
     CloseCode,
@@ -37,25 +36,22 @@ from crdtsync.errors import (
     Unavailable,
 )
 from crdtsync.gate import ContentGate, Gate, Principal
-from crdtsync.guard import NO_GUARD, Guard, Watch, Work
+from crdtsync.guard import NO_GUARD, Guard
 from crdtsync.housekeeping import Housekeeping
 from crdtsync.limits import Limits
+from crdtsync.loading import LOAD_HERE_BYTES, Loader, size_of
 from crdtsync.protocol import check_document_name
 from crdtsync.refused.base import NO_QUARANTINE, Quarantine
 from crdtsync.refusing import Refusals
 from crdtsync.room import Room
 from crdtsync.stats import Stats
-from crdtsync.store.base import Loaded, Store
-from crdtsync.structs import EMPTY_UPDATE
+from crdtsync.store.base import Store
 from crdtsync.update import scan
 from crdtsync.waiting import Alarm
 
 __all__ = ["Hub"]
 
 log = logging.getLogger("crdtsync")
-
-LOAD_HERE_BYTES: Final = 256 * 1024
-"""A larger document is put together in a thread: some 20 ms a megabyte, or a multiple of it."""
 
 Errand = Callable[[], Coroutine[object, object, None]]
 
@@ -246,11 +242,12 @@ class Hub:
     async def _load(self, room: Room) -> None:
         try:
             loaded = await self.store.load(room.name)
-            if _size(loaded) <= LOAD_HERE_BYTES:
-                document, sequence, problem = self._replay(loaded, room.watch)
+            loader = Loader(self.limits, room.watch, self.clock)
+            if size_of(loaded) <= LOAD_HERE_BYTES:
+                document, sequence, problem = loader.build(loaded)
             else:
                 document, sequence, problem = await anyio.to_thread.run_sync(
-                    self._replay, loaded, room.watch, limiter=self._one_large
+                    loader.build, loaded, limiter=self._one_large
                 )
         except StoreError as error:
             self.stats.store_errors["load"] += 1
@@ -265,40 +262,6 @@ class Hub:
         room.opened(document, sequence)
         for event in self._waiting.pop(room.name, ()):
             event.set()
-
-    def _replay(self, loaded: Loaded, watch: Watch) -> tuple[Document, int, str]:
-        """Build the document from what the store holds; the third value says what is wrong."""
-        watch.enter(Work.LOADING)
-        try:
-            return self._rebuild(loaded, watch)
-        finally:
-            watch.leave()
-
-    def _rebuild(self, loaded: Loaded, watch: Watch) -> tuple[Document, int, str]:
-        problem = ""
-        if loaded.damage is not None:
-            damage = loaded.damage
-            problem = _read_only(f"sequence {damage.sequence}: {damage.problem}")
-        checkpoint = loaded.checkpoint
-        sequence = checkpoint.sequence if checkpoint else 0
-        try:
-            state = checkpoint.state if checkpoint else EMPTY_UPDATE
-            document = Document(self.limits, state=state, watch=watch, clock=self.clock)
-        except InvalidUpdate as error:
-            return (
-                Document(self.limits, watch=watch, clock=self.clock),
-                0,
-                _read_only(f"checkpoint {sequence}: {error}"),
-            )
-        for record in loaded.records:
-            try:
-                document.replay(record.update)
-            except InvalidUpdate as error:
-                return document, sequence, _read_only(f"sequence {record.sequence}: {error}")
-            sequence = record.sequence
-        if _size(loaded) > LOAD_HERE_BYTES:
-            document.diff(b"\x00")  # for the first to ask
-        return document, sequence, problem
 
     def abandon(self, room: Room, reason: str) -> None:
         """Close a room as it is: its clients come back, and it is loaded afresh for them."""
@@ -395,15 +358,3 @@ class Hub:
             log.warning("not everything was checkpointed in time; the log has it all")
         for room in list(self.rooms.values()):
             room.close_connections(CloseCode.SERVICE_RESTART, "the server is restarting")
-
-
-def _size(loaded: Loaded) -> int:
-    state = loaded.checkpoint.state if loaded.checkpoint else b""
-    return len(state) + sum(len(record.update) for record in loaded.records)
-
-
-def _read_only(problem: str) -> str:
-    return (
-        f"the document is damaged ({problem}) and read-only: "
-        "run 'crdtsync check --repair' with the server stopped"
-    )

@@ -14,9 +14,9 @@ from crdtsync.engine import Pressure
 from crdtsync.errors import InvalidUpdate
 from crdtsync.gate import Principal
 from crdtsync.guard import NO_WATCH
-from crdtsync.hub import Hub
 from crdtsync.idset import IdSet
 from crdtsync.limits import Limits, trusting
+from crdtsync.loading import Loader
 from crdtsync.protocol import SyncStep2, SyncUpdate, decode_frame, step_1_frame
 from crdtsync.refused.base import NO_QUARANTINE
 from crdtsync.refusing import Refusals
@@ -24,7 +24,6 @@ from crdtsync.room import Room
 from crdtsync.state_vector import encode_state_vector
 from crdtsync.stats import Stats
 from crdtsync.store.base import Checkpoint, Loaded, Record
-from crdtsync.store.memory import MemoryStore
 from crdtsync.store.order import admit_checkpoint, extend
 from crdtsync.structs import EMPTY_UPDATE
 from crdtsync.update import scan
@@ -104,7 +103,6 @@ class Server:
         self._dirty = False
         self._stirred = False
         self._later: list[Callable[[], None]] = []
-        self._hub = Hub(MemoryStore(), limits=limits)
         self.room = self._load()
         self.reader = Link()
         self.reader.connection = Connection(
@@ -257,7 +255,7 @@ class Server:
 
     def _load(self) -> Room:
         loaded = Loaded(self.saved, tuple(self.records))
-        document, sequence, problem = self._hub._replay(loaded, NO_WATCH)
+        document, sequence, problem = Loader(self.limits, NO_WATCH, self.clock).build(loaded)
         if problem:
             raise Broken(f"what was stored can't be loaded: {problem}")
         room = Room(

@@ -79,6 +79,7 @@ LAYERS = {
         "housekeeping",
         "hub",
         "judge",
+        "loading",
         "refusing",
         "room",
     ],

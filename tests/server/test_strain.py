@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from crdtsync.connection import READ_HERE_BYTES, Connection
-from crdtsync.hub import LOAD_HERE_BYTES, Hub
 from crdtsync.limits import Limits
+from crdtsync.loading import LOAD_HERE_BYTES, Loader
 from crdtsync.server import native_send
 from crdtsync.server.native import MAX_READ_BYTES
+from crdtsync.store.base import Loaded
 from crdtsync.store.memory import MemoryStore
 from tests.native.kit import BINARY, Server, encode, typed, wait_until
 
@@ -123,19 +124,19 @@ def test_a_large_document_is_loaded_beside_the_loop(
     """While a large document is put together others are served."""
     stop = Stop()
     size = LOAD_HERE_BYTES + 1
-    replay = Hub._replay
+    build = Loader.build
 
-    def held(self: Hub, loaded: Any, watch: Any) -> Any:
+    def held(self: Loader, loaded: Loaded) -> Any:
         if loaded.records or loaded.checkpoint:
             stop()
-        return replay(self, loaded, watch)
+        return build(self, loaded)
 
     store = MemoryStore()
     with Server(loop, store=store) as server, server.synced("/large") as writer:
         writer.send(typed(1, 0, "x" * size))
         writer.sync()
         wait_until(lambda: server.text("large") != "", "it is stored")
-    monkeypatch.setattr(Hub, "_replay", held)
+    monkeypatch.setattr(Loader, "build", held)
     with Server(loop, store=store) as server, server.peer("/large") as reader:
         assert stop.reached.wait(TIMEOUT_S)
         with server.synced("/small") as other:

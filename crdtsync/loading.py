@@ -1,0 +1,78 @@
+"""From what a store holds to a document: the checkpoint, then the log.
+
+Owns what is made of damage: everything before it is served, read-only. Synchronous: the hub
+builds a large document on a thread.
+"""
+
+from typing import Final
+
+from crdtsync.clock import Clock
+from crdtsync.document import Document
+from crdtsync.errors import InvalidUpdate
+from crdtsync.guard import Watch, Work
+from crdtsync.limits import Limits
+from crdtsync.store.base import Loaded
+from crdtsync.structs import EMPTY_UPDATE
+
+__all__ = ["LOAD_HERE_BYTES", "Loader", "size_of"]
+
+LOAD_HERE_BYTES: Final = 256 * 1024
+"""A larger document is put together in a thread: some 20 ms a megabyte, or a multiple of it."""
+
+Built = tuple[Document, int, str]
+"""A document, its sequence, and what is wrong with it (empty: nothing)."""
+
+
+class Loader:
+    """Builds one document."""
+
+    def __init__(self, limits: Limits, watch: Watch, clock: Clock) -> None:
+        self._limits = limits
+        self._watch = watch
+        self._clock = clock
+
+    def build(self, loaded: Loaded) -> Built:
+        """Build the document from what the store holds."""
+        self._watch.enter(Work.LOADING)
+        try:
+            return self._build(loaded)
+        finally:
+            self._watch.leave()
+
+    def _build(self, loaded: Loaded) -> Built:
+        problem = ""
+        if loaded.damage is not None:
+            damage = loaded.damage
+            problem = _read_only(f"sequence {damage.sequence}: {damage.problem}")
+        checkpoint = loaded.checkpoint
+        sequence = checkpoint.sequence if checkpoint else 0
+        try:
+            document = self._document(checkpoint.state if checkpoint else EMPTY_UPDATE)
+        except InvalidUpdate as error:
+            problem = _read_only(f"checkpoint {sequence}: {error}")
+            return self._document(EMPTY_UPDATE), 0, problem
+        for record in loaded.records:
+            try:
+                document.replay(record.update)
+            except InvalidUpdate as error:
+                return document, sequence, _read_only(f"sequence {record.sequence}: {error}")
+            sequence = record.sequence
+        if size_of(loaded) > LOAD_HERE_BYTES:
+            document.diff(b"\x00")  # for the first to ask
+        return document, sequence, problem
+
+    def _document(self, state: bytes) -> Document:
+        return Document(self._limits, state=state, watch=self._watch, clock=self._clock)
+
+
+def size_of(loaded: Loaded) -> int:
+    """Return the bytes of the updates that a store has handed over."""
+    state = loaded.checkpoint.state if loaded.checkpoint else b""
+    return len(state) + sum(len(record.update) for record in loaded.records)
+
+
+def _read_only(problem: str) -> str:
+    return (
+        f"the document is damaged ({problem}) and read-only: "
+        "run 'crdtsync check --repair' with the server stopped"
+    )
