@@ -78,7 +78,7 @@ class Document:
         self.ready: list[tuple[bytes, Scan, object]] = []
         """For ``take_ready``."""
         self.judge: Judging | None = None
-        """While there is one, updates have to come by ``admit_in_full``."""
+        """Told of each update but those that ``admit`` lets in by its short way."""
         self._state_vector: bytes | None = None
         if state != EMPTY_UPDATE:
             self._note(self._scan_stored(state), state)
@@ -153,10 +153,6 @@ class Document:
                 if end <= clocks.get(client, 0):
                     changed = self.deleted.insert(client, start, end)
                     return Verdict.NEW if changed else Verdict.KNOWN
-        return self.admit_in_full(update, found, source)
-
-    def admit_in_full(self, update: bytes, found: Scan, source: object = None) -> Verdict:
-        """Do what ``admit`` does, without its short way for people who type."""
         if self.knows(found):
             return Verdict.KNOWN
         if self._overlaps(found) or not self._fits(found):

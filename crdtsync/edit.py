@@ -15,7 +15,7 @@ from crdtsync.places import COLLECTED, UNKNOWN, Place, PlaceIndex, Placement
 from crdtsync.slicing import causal_order, new_part
 from crdtsync.structs import SKIP, Scan, Struct
 
-__all__ = ["Act", "Edit", "Touch", "index_structs", "read_edit"]
+__all__ = ["Act", "Edit", "Touch", "index_update", "read_edit"]
 
 
 class Act(StrEnum):
@@ -108,14 +108,18 @@ _Sums = dict[tuple[Place, Act], list[int]]
 """By place and act: length, bytes, whether something is replaced."""
 
 
-def index_structs(structs: list[Struct], index: PlaceIndex, clocks: Mapping[int, int]) -> bool:
-    """Put what is new into the index; return whether all of it had a place there."""
-    for struct in causal_order(_new(structs, clocks), clocks):
+def index_update(found: Scan, index: PlaceIndex) -> bool:
+    """Put what is new to the index into it; return whether all of it had a place there.
+
+    ``found`` has to come with structs.
+    """
+    clocks = index.clocks(found)
+    for struct in causal_order(_new(found.structs or [], clocks), clocks):
         number, _ = index.find(struct, index)
         end = struct.clock + struct.length
         if not index.put(Placement(struct.client, struct.clock, end, number)):
             return False
-    return True
+    return all(index.end(client) >= end for client, _, end in found.ranges)
 
 
 def _new(structs: list[Struct], clocks: Mapping[int, int]) -> list[Struct]:
@@ -132,12 +136,11 @@ def read_edit(
     update: bytes,
     found: Scan,
     index: PlaceIndex,
-    clocks: Mapping[int, int],
     deleted: IdSet,
 ) -> tuple[Edit, list[Placement]]:
     """Read what is new in an update; return it with the places of all that fits.
 
-    ``found`` has to come with structs; ``clocks`` and ``deleted`` are the document's.
+    ``found`` has to come with structs; ``deleted`` are the document's.
     """
     fresh = _Fresh(index)
     placements: list[Placement] = []
@@ -145,6 +148,7 @@ def read_edit(
     held: dict[int, int] = {}  # by slot: a value of the update's own
     waits = False
     size = 0
+    clocks = index.clocks(found)
     new = _new(found.structs or [], clocks)
     fitting = causal_order(new, clocks)
     for struct in fitting:

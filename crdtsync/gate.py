@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from crdtsync.edit import Act, Edit, Touch
-from crdtsync.places import Place
+from crdtsync.places import COLLECTED, Place, PlaceIndex
 from crdtsync.roles import EVERYTHING, Grants, Role, Rule
 from crdtsync.structs import Scan
 
@@ -88,7 +88,16 @@ class ContentGate(Protocol):
 class Clearance:
     """What one principal's role lets it write, made ready to be asked for each update."""
 
-    __slots__ = ("_own", "_rules", "nothing", "principal", "values")
+    __slots__ = (
+        "_own",
+        "_rules",
+        "everything",
+        "index",
+        "nothing",
+        "opened",
+        "principal",
+        "values",
+    )
 
     def __init__(self, principal: Principal) -> None:
         role = principal.role
@@ -100,8 +109,28 @@ class Clearance:
             self._rules.setdefault(rule.root, []).append(rule)
         self.nothing = not rules
         """Whether it may write nowhere."""
+        self.everything = role is None or role.writes_all
+        """Whether its updates need no look for what they do where."""
         self.values = any(rule.append_only for rule in rules)
         """Whether it takes to know which keys have a value."""
+        self.index: PlaceIndex | None = None
+        """Whose places are ``opened``."""
+        self.opened: set[int] = set()
+        """The numbers of places where it may do anything, as far as they were asked for."""
+
+    def use(self, index: PlaceIndex) -> None:
+        """Go by the places of an index."""
+        if self.index is not index:
+            self.index = index
+            self.opened = set()
+
+    def open_place(self, number: int) -> bool:
+        """Return whether anything may be done in a place of the index; remember where it may."""
+        place = self.index.name(number) if self.index is not None and number > COLLECTED else None
+        if place is None or not self.opens(place):
+            return False
+        self.opened.add(number)
+        return True
 
     def check(self, edit: Edit) -> Decision:
         """Decide on an edit: every place that it touches has to be allowed."""

@@ -34,7 +34,7 @@ class Judging(Protocol):
         ...
 
     def note(self, update: bytes, found: Scan) -> None:
-        """Take note of an update that is let in; the document's clocks are those before it."""
+        """Take note of an update that is let in; the document's clocks are not yet behind it."""
         ...
 
 

@@ -11,17 +11,16 @@ about content, the index of the document's places. Invariants:
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final, cast
 
 from crdtsync.connection import Connection
-from crdtsync.edit import index_structs, read_edit
-from crdtsync.encoding import read_var_uint
+from crdtsync.edit import index_update, read_edit
 from crdtsync.gate import READ_ONLY, Clearance, ContentGate, Decision, Deny, Gate, Principal
 from crdtsync.held import Verdict
 from crdtsync.limits import trusting
-from crdtsync.places import UNKNOWN, PlaceIndex, Placement
-from crdtsync.structs import GC, HAS_ORIGIN, HAS_RIGHT, Scan
+from crdtsync.places import PlaceIndex, Placement
+from crdtsync.structs import Scan
 from crdtsync.update import scan
 
 if TYPE_CHECKING:
@@ -32,14 +31,13 @@ __all__ = ["Judge"]
 
 log = logging.getLogger("crdtsync")
 
-MAX_PLAIN_DELETES: Final = 4
 _FAILED: Final = Deny("the server can't decide on this edit")
 
 
 class Judge:
     """Decides on the updates of one room."""
 
-    __slots__ = ("_check", "_content", "_index", "_late", "_open", "_read", "_room")
+    __slots__ = ("_by_default", "_check", "_content", "_index", "_late", "_noted", "_read", "_room")
 
     def __init__(self, room: "Room", gate: Gate | ContentGate | None) -> None:
         self._room = room
@@ -49,9 +47,10 @@ class Judge:
             self._content = cast(ContentGate, gate)
         else:
             self._check = gate
+        self._by_default = gate is None
         self._index: PlaceIndex | None = None
-        self._open: dict[Clearance, dict[int, bool]] = {}
-        self._read: tuple[bytes, list[Placement]] | None = None
+        self._read: tuple[bytes, Iterable[Placement]] | None = None
+        self._noted = False
         self._late: list[tuple[Connection, Deny, bytes, Scan]] = []
 
     @property
@@ -81,7 +80,6 @@ class Judge:
         if not any(self._by_content(each.principal) for each in room.connections):
             room.document.judge = None
             self._index = self._read = None
-            self._open.clear()
             for each in room.connections:
                 self.regard(each)
 
@@ -108,39 +106,39 @@ class Judge:
 
     def denial(self, connection: Connection, update: bytes, found: Scan) -> Deny | None:
         """Return why a connection's update may not enter; ``None`` where it may."""
-        room = self._room
+        room, principal = self._room, connection.principal
+        clearance = connection.clearance
+        if clearance is None or clearance.principal is not principal:
+            clearance = connection.clearance = Clearance(principal)
+        elif self._index is not None and self._is_plain(clearance, update, found):
+            return None
         if room.damage:
             return Deny(room.damage)
-        principal = connection.principal
-        role = principal.role
-        by_default = self._check is None and self._content is None
-        if (principal.read_only and by_default) or (role is not None and role.reads_only):
+        if clearance.nothing or (principal.read_only and self._by_default):
             return Deny(READ_ONLY)
         if self._check is not None:
             decision = self._ask(self._check.check, principal, room.name, update, found)
             if isinstance(decision, Deny):
                 return decision
-        if not self._by_content(principal) or room.document.knows(found):
+        if (clearance.everything and self._content is None) or room.document.knows(found):
             return None
-        clearance = connection.clearance
-        if clearance is None or clearance.principal is not principal:
-            clearance = connection.clearance = Clearance(principal)
         return self._by_place(clearance, update, found)
 
     def _by_place(self, clearance: Clearance, update: bytes, found: Scan) -> Deny | None:
         room, content = self._room, self._content
         document = room.document
         index = self._index
-        if index is None or (clearance.values or content is not None) > index.values:
-            index = self._make_index(values=clearance.values or content is not None)
+        values = clearance.values or content is not None
+        if index is None or (values and not index.values):
+            index = self._make_index(values=values)
             if index is None:
                 return _FAILED
-        if content is None and self._is_plain(index, clearance, update, found):
-            return None
+        if self._by_default:
+            clearance.use(index)
         if found.structs is None:
             found = scan(update, room.limits, structs=True)
         mark = index.mark()
-        edit, placements = read_edit(update, found, index, document.clocks, document.deleted)
+        edit, placements = read_edit(update, found, index, document.deleted)
         decision = clearance.check(edit)
         if content is not None and not isinstance(decision, Deny):
             decision = self._ask(content.check_edit, clearance.principal, room.name, edit)
@@ -161,31 +159,25 @@ class Judge:
             log.exception("the gate failed to decide on an edit of document %r", self._room.name)
             return _FAILED
 
-    def _is_plain(
-        self, index: PlaceIndex, clearance: Clearance, update: bytes, found: Scan
-    ) -> bool:
+    def _is_plain(self, clearance: Clearance, update: bytes, found: Scan) -> bool:
         """Return whether an update stays in places that its sender may do anything in.
 
         Recognises what people do most, typing and deleting; anything else gets a closer look.
         """
-        if len(found.deletes) > MAX_PLAIN_DELETES:
+        index = self._index
+        if index is None or clearance.index is not index:
             return False
-        numbers = [index.over(*each) for each in found.deletes]
         if found.ranges:
-            placement = _place_item(index, update, found)
+            placement = index.place_item(update, found)
             if placement is None:
                 return False
-            numbers.append(placement.number)
-            self._read = (update, [placement])
-        opened = self._open.setdefault(clearance, {})
-        for number in numbers:
-            if number == UNKNOWN:
+            number = placement.number
+            if number not in clearance.opened and not clearance.open_place(number):
                 return False
-            may = opened.get(number)
-            if may is None:
-                place = index.name(number)
-                may = opened[number] = place is None or clearance.opens(place)
-            if not may:
+            self._read = (update, (placement,))
+        for client, start, end in found.deletes:
+            number = index.over(client, start, end)
+            if number not in clearance.opened and not clearance.open_place(number):
                 return False
         return True
 
@@ -203,7 +195,10 @@ class Judge:
     def admit(self, update: bytes, found: Scan, source: "Source") -> Verdict:
         """Let an update in past the index; tell whose parts had to wait and were then refused."""
         room = self._room
-        verdict = room.document.admit_in_full(update, found, source)
+        self._noted = False
+        verdict = room.document.admit(update, found, source)
+        if verdict is Verdict.NEW and not self._noted:
+            self.note(update, found)
         verdict = room.settle(verdict, update, found, source)
         if verdict is Verdict.AHEAD and isinstance(source, Connection):
             room.ask(source)
@@ -216,21 +211,21 @@ class Judge:
 
     def note(self, update: bytes, found: Scan) -> None:
         """Put the items of an update that is let in into the index."""
+        self._noted = True
         index = self._index
-        if index is None:
+        if index is None or not found.ranges:
             return
         read, self._read = self._read, None
         if read is not None and read[0] is update:
             fits = all(map(index.put, read[1]))
         else:
-            placement = _place_item(index, update, found)
+            placement = index.place_item(update, found)
             if placement is not None:
                 fits = index.put(placement)
             else:
-                limits = trusting(self._room.limits)
                 if found.structs is None:
-                    found = scan(update, limits, structs=True)
-                fits = index_structs(found.structs or [], index, self._room.document.clocks)
+                    found = scan(update, trusting(self._room.limits), structs=True)
+                fits = index_update(found, index)
         if not fits:  # it is made anew for the next who asks
             log.error("the places of document %r don't follow one another", self._room.name)
             self._index = None
@@ -241,13 +236,8 @@ class Judge:
         document = room.document
         index = PlaceIndex(values=values or (self._index is not None and self._index.values))
         limits = trusting(room.limits)
-        clocks: dict[int, int] = {}
         for update in (document.state(), *room.uncommitted_updates()):
-            found = scan(update, limits, structs=True)
-            index_structs(found.structs or [], index, clocks)
-            for client, _, end in found.ranges:
-                clocks[client] = max(end, clocks.get(client, 0))
-        self._open.clear()
+            index_update(scan(update, limits, structs=True), index)
         self._read = None
         if any(index.end(client) != clock for client, clock in document.clocks.items()):
             log.error("the places of document %r can't be told", room.name)
@@ -257,30 +247,3 @@ class Judge:
         for each in room.connections:
             each.free = False
         return index
-
-
-def _place_item(index: PlaceIndex, update: bytes, found: Scan) -> Placement | None:
-    """Return the place of an update's only item, where it stands beside others; else ``None``."""
-    ranges = found.ranges
-    if len(ranges) != 1 or found.skips or found.parents or found.keys or found.roots:
-        return None
-    client, start, end = ranges[0]
-    first, _, count = found.bodies[0]
-    if count != 1 or start != index.end(client):
-        return None
-    if found.structs is not None:
-        struct = found.structs[0]
-        if struct.kind == GC:
-            return None
-        number, other = index.find(struct, index)
-    else:
-        neighbours, position = [], first + 1
-        for flag in (HAS_ORIGIN, HAS_RIGHT):
-            if update[first] & flag:
-                neighbour, position = read_var_uint(update, position)
-                clock, position = read_var_uint(update, position)
-                neighbours.append(index.at(neighbour, clock))
-        if not neighbours:
-            return None
-        number, other = neighbours[0], neighbours[-1]
-    return None if number != other or number == UNKNOWN else Placement(client, start, end, number)

@@ -16,7 +16,8 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple, Protocol
 
-from crdtsync.structs import GC, Id, Struct
+from crdtsync.encoding import read_var_uint
+from crdtsync.structs import GC, HAS_ORIGIN, HAS_RIGHT, Id, Scan, Struct
 
 __all__ = ["COLLECTED", "UNKNOWN", "At", "Place", "PlaceIndex", "Placement"]
 
@@ -115,6 +116,58 @@ class PlaceIndex:
         if runs is None or clock >= runs.end:
             return UNKNOWN
         return runs.numbers[bisect_right(runs.starts, clock) - 1]
+
+    def clocks(self, found: Scan) -> dict[int, int]:
+        """Return the next clocks of all clients that an update has to do with."""
+        clocks = {client: self.end(client) for client, _, _ in found.ranges}
+        for client in found.needs:
+            clocks[client] = self.end(client)
+        return clocks
+
+    def place_item(self, update: bytes, found: Scan) -> Placement | None:
+        """Return the place of an update's only item, where that is easily told; else ``None``.
+
+        So it is with what people type: one item that stands beside others. 1 us.
+        """
+        ranges = found.ranges
+        if len(ranges) != 1 or found.parents or found.keys or found.roots or found.skips:
+            return None
+        client, start, end = ranges[0]
+        first, _, count = found.bodies[0]
+        runs = self._clients.get(client)
+        if count != 1 or start != (0 if runs is None else runs.end):
+            return None
+        origin: Id | None = None
+        right: Id | None = None
+        if found.structs is not None:
+            struct = found.structs[0]
+            origin, right = struct.origin, struct.right
+        else:
+            info = update[first]
+            position = first + 1
+            if info & HAS_ORIGIN:
+                other, position = read_var_uint(update, position)
+                clock, position = read_var_uint(update, position)
+                origin = (other, clock)
+            if info & HAS_RIGHT:
+                other, position = read_var_uint(update, position)
+                clock, position = read_var_uint(update, position)
+                right = (other, clock)
+        number = UNKNOWN
+        if origin is not None:
+            if runs is not None and origin[1] == start - 1 and origin[0] == client:
+                number = runs.numbers[-1]
+            else:
+                number = self.at(*origin)
+            if number <= COLLECTED:
+                return None
+        if right is not None:
+            behind = self.at(*right)
+            if number == UNKNOWN:
+                number = behind
+            elif number != behind:
+                return None
+        return Placement(client, start, end, number) if number > COLLECTED else None
 
     def over(self, client: int, start: int, end: int) -> int:
         """Return the number of the one place of a range, ``UNKNOWN`` where there are several."""

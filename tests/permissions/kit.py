@@ -1,6 +1,6 @@
 """A room without a hub, clients that speak frames with it, and what a document shows by place."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pycrdt
@@ -25,8 +25,7 @@ from crdtsync.roles import Role, Rule
 from crdtsync.room import Room
 from crdtsync.stats import Stats
 from crdtsync.structs import EMPTY_UPDATE
-from crdtsync.update import scan
-from tests.properties.edits import content
+from tests.properties.edits import ROOTS, content
 
 __all__ = ["LIMITS", "Peer", "Server", "by_place", "differing", "merged", "restricted", "role"]
 
@@ -44,10 +43,10 @@ def restricted(*rules: Rule, who: str = "me", **options: Any) -> Principal:
     return Principal(id=who, role=role(*rules, **options))
 
 
-def by_place(doc: "pycrdt.Doc[Any]") -> Shown:
+def by_place(doc: "pycrdt.Doc[Any]", roots: Mapping[str, type[Any]] = ROOTS) -> Shown:
     """Return what a user sees of a document: of a map root each key, of others the whole."""
     shown: Shown = {}
-    for name, value in content(doc).items():
+    for name, value in content(doc, roots).items():
         if isinstance(value, dict):
             shown |= {(name, key): each for key, each in value.items()}
         else:
@@ -106,9 +105,9 @@ class Server:
         doc.apply_update(self.room.state())
         return doc
 
-    def shows(self) -> Shown:
+    def shows(self, roots: Mapping[str, type[Any]] = ROOTS) -> Shown:
         """Return what is stored, by place."""
-        return by_place(self.doc)
+        return by_place(self.doc, roots)
 
     # The engine, as far as the room asks for it
 
@@ -206,13 +205,3 @@ class Peer:
         """The reasons that it was told."""
         messages = [message for frame in self.frames for message in decode_frame(frame)]
         return [message.reason for message in messages if isinstance(message, AuthMessage)]
-
-
-def ids_of(updates: Iterable[bytes]) -> set[tuple[int, int]]:
-    """Return every id that updates bring."""
-    return {
-        (client, clock)
-        for update in updates
-        for client, start, end in scan(update, LIMITS).ranges
-        for clock in range(start, end)
-    }

@@ -1,6 +1,6 @@
 """Edits of every kind that a Yjs client makes, from a few bytes; and what a document holds."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pycrdt
@@ -172,9 +172,9 @@ _CHANGES: dict[Any, Callable[[Any, Dice], str]] = {
 }
 
 
-def content(doc: pycrdt.Doc[Any]) -> dict[str, Any]:
+def content(doc: pycrdt.Doc[Any], roots: Mapping[str, type[Any]] = ROOTS) -> dict[str, Any]:
     """Return everything that a user of the document sees: values, formats, attributes."""
-    return {name: _plain(doc.get(name, type=kind)) for name, kind in ROOTS.items()}
+    return {name: _plain(doc.get(name, type=kind)) for name, kind in roots.items()}
 
 
 def _plain(value: Any) -> Any:
