@@ -27,7 +27,17 @@ from crdtsync.stats import Stats
 from crdtsync.structs import EMPTY_UPDATE
 from tests.properties.edits import ROOTS, content
 
-__all__ = ["LIMITS", "Peer", "Server", "by_place", "differing", "merged", "restricted", "role"]
+__all__ = [
+    "LIMITS",
+    "Peer",
+    "Server",
+    "by_place",
+    "differing",
+    "merged",
+    "plainly",
+    "restricted",
+    "role",
+]
 
 LIMITS = Limits(refusal_delay_s=0.0)
 Shown = dict[tuple[str, str | None], Any]
@@ -54,13 +64,22 @@ def by_place(doc: "pycrdt.Doc[Any]", roots: Mapping[str, type[Any]] = ROOTS) -> 
     return shown
 
 
+def plainly(value: Any) -> str:
+    """Return a value as text, whatever the order of its keys."""
+    if isinstance(value, dict):
+        return str(sorted((key, plainly(each)) for key, each in value.items()))
+    if isinstance(value, list | tuple):
+        return str([plainly(each) for each in value])
+    return repr(value)
+
+
 def differing(one: Mapping[Any, Any], other: Mapping[Any, Any]) -> set[tuple[str, str | None]]:
     """Return the places that show something else."""
     missing = object()
     return {
         place
         for place in {*one, *other}
-        if repr(one.get(place, missing)) != repr(other.get(place, missing))
+        if plainly(one.get(place, missing)) != plainly(other.get(place, missing))
     }
 
 
@@ -82,6 +101,7 @@ class Server:
         self.pressure = Pressure(limits.max_pending_bytes)
         self.stats = Stats()
         self.clock = ManualClock()
+        self.peers = 0
         self.room = Room(
             "doc", engine=self, gate=gate, limits=limits, stats=self.stats, clock=self.clock
         )
@@ -134,7 +154,8 @@ class Peer:
         self.server = server
         self.frames: list[bytes] = []
         self.closed: tuple[int, str] | None = None
-        self.doc: pycrdt.Doc[Any] = pycrdt.Doc()
+        server.peers += 1
+        self.doc: pycrdt.Doc[Any] = pycrdt.Doc(client_id=1000 + server.peers)
         self.connection = Connection(self, server.room, principal, acknowledge=False)
         server.room.attach(self.connection)
 
