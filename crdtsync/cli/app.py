@@ -12,6 +12,7 @@ from crdtsync.cli.check import check
 from crdtsync.cli.config import config
 from crdtsync.cli.documents import documents
 from crdtsync.cli.output import printable
+from crdtsync.cli.refused import quarantine
 from crdtsync.cli.revoke import revoke
 from crdtsync.cli.serve import serve
 from crdtsync.cli.shares import shares
@@ -164,7 +165,7 @@ def cli() -> None:
     """
 
 
-for _command in (serve, documents, shares, revoke, token, check, config):
+for _command in (serve, documents, quarantine, shares, revoke, token, check, config):
     cli.add_command(_command)
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from crdtsync.documents import DocumentDetails, Exported, ExportFormat, Imported, RootDetails
     from crdtsync.store.base import Damage, DocumentInfo, Store
 
-__all__ = ["documents"]
+__all__ = ["confirmed", "documents", "write_output"]
 
 
 @click.group()
@@ -190,12 +190,7 @@ def export(
         )
 
     exported = with_store(resolved.config, work)
-    if output == "-":
-        sys.stdout.buffer.write(exported.data)
-        sys.stdout.buffer.flush()
-    else:
-        _write(Path(output), exported.data)
-        note(f"Wrote {human_bytes(len(exported.data))} to {output}")
+    write_output(output, exported.data)
     _warn(exported.damage)
     return 0 if exported.damage is None else 1
 
@@ -250,7 +245,7 @@ def delete(resolved: Resolved, *, name: str, yes: bool) -> int:
         size = human_bytes(info.checkpoint_bytes + info.log_bytes)
         updates, last = counted(info.sequence, "update"), human_time(info.updated_ms)
         what = f"document {name}: {updates}, {size}, last {last}"
-        if not yes and not _confirmed(f"Delete {what}? [y/N] "):
+        if not yes and not confirmed(f"Delete {what}? [y/N] "):
             return False
         await library.delete_document(store, name)
         note(f"Deleted {what}.")
@@ -262,12 +257,23 @@ def delete(resolved: Resolved, *, name: str, yes: bool) -> int:
     return 1
 
 
-def _confirmed(question: str) -> bool:
+def write_output(output: str, data: bytes) -> None:
+    """Write to a file and say so, or to stdout where that is ``-``."""
+    if output == "-":
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    else:
+        _write(Path(output), data)
+        note(f"Wrote {human_bytes(len(data))} to {output}")
+
+
+def confirmed(question: str) -> bool:
+    """Ask on stderr; return whether the answer on stdin is yes."""
     click.echo(printable(question), nl=False, err=True)
     answer = sys.stdin.readline()
     if not answer:
         click.echo(err=True)
-        raise OperatorError("nobody answers on stdin", hint="Say --yes to delete without asking")
+        raise OperatorError("nobody answers on stdin", hint="Say --yes to do it without asking")
     return answer.strip().lower() in ("y", "yes")
 
 
