@@ -60,6 +60,7 @@ class RefusedUpdates:
         self._alarm = Alarm()
         self._writing = False
         self._open = False
+        self._failing = False
         self._unnoted: dict[str, tuple[int, int]] = {}  # lost before it came to the database
         self._unsaid: Counter[str] = Counter()  # lost, and not said in the log
         self._said_s = float("-inf")
@@ -124,7 +125,7 @@ class RefusedUpdates:
 
     def when_kept(self, call: Callable[[], None], /) -> None:
         """Call something once all that was handed in so far is on disk, or can't be now."""
-        if self._open and (self._buffer or self._writing):
+        if self._open and not self._failing and (self._buffer or self._writing):
             self._waiters.append(call)
             self._alarm.set()
         else:
@@ -134,6 +135,9 @@ class RefusedUpdates:
 
     async def entries(self, which: Filter, /, *, limit: int, whole: bool = False) -> list[Entry]:
         """Return the oldest entries that are meant; ``whole`` ones come with their update."""
+        written = anyio.Event()
+        self.when_kept(written.set)
+        await written.wait()
         return await self._side.call(records.entries, which, limit, whole)
 
     async def drop(self, found: Collection[Entry], /) -> int:
@@ -167,10 +171,12 @@ class RefusedUpdates:
             try:
                 found = [Lost(cause, *counts) for cause, counts in noted.items()]
                 written = await self._side.call(_write, batch, found, self._limits)
+                self._failing = False
                 self._account(written)
                 await self._count()
             except StoreError as error:
                 log.error("refused updates can't be kept now: %s", error)
+                self._failing = True
                 for refused in batch:
                     refused.run.entry = 0  # no such entry was made
                 self._buffer = batch + self._buffer

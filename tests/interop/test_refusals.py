@@ -1,7 +1,10 @@
 """What clients do when the server says no."""
 
+import time
 from collections.abc import Iterator
+from typing import Any
 
+import httpx
 import pytest
 
 from .harness import HERE, VERSIONS, Clients, Server
@@ -78,6 +81,89 @@ def test_a_reader_follows_but_does_not_edit(
     another = clients.open(version, guarded.url, room, params={"token": "bob"})
     another.wait(synced=True, text="for all to read. The end")
     assert writer.read()["text"] == "for all to read. The end"
+
+
+@every_version
+def test_a_reader_that_types_on_stays(
+    version: str, clients: Clients, guarded: Server, room: str
+) -> None:
+    """A read-only client is told once, not listened to, and stays connected and present."""
+    writer = clients.open(version, guarded.url, room, params={"token": "ann"})
+    reader = clients.open(
+        version, guarded.url, room, params={"token": "reader"}, state={"name": "reader"}
+    )
+    writer.wait(synced=True)
+    reader.wait(synced=True)
+    for _ in range(20):
+        reader.insert("x")
+    writer.insert("news")
+    seen = reader.wait(contains=["news"])
+    assert seen["frames"]["auth"] == 1
+    assert seen["connected"]
+    assert seen["events"]["connecting"] == 1
+    writer.wait(peers=["reader"])
+    assert "x" not in writer.read()["text"]
+    kept = refused_updates(guarded, room)
+    assert [(each["author"], each["kind"]) for each in kept] == [("reader", "read-only")]
+    assert sum(each["updates"] for each in kept) == 20
+
+
+COMING_BACK = [version for version in VERSIONS if version != "3.1"]
+"""Clients that come back after any close code, with all that they have."""
+
+
+@every_version
+def test_a_refused_writer_is_told_and_sent_away(
+    version: str, clients: Clients, guarded: Server, room: str
+) -> None:
+    """Every version shows the reason; those that know final codes stop, with code and reason."""
+    writer = clients.open(version, guarded.url, room, params={"token": "ann"}, text="fine")
+    reader = clients.open(version, guarded.url, room, params={"token": "reader"})
+    writer.wait(synced=True)
+    reader.wait(synced=True, text="fine")
+    writer.set("key", "mine")
+    seen = writer.wait(warning="the map is not yours", events={"connection-close": 1})
+    if version not in COMING_BACK:
+        seen = writer.wait(events={"closed": 1})
+        reason = "start from a fresh document: the map is not yours"
+        assert seen["closed"] == {"code": 4409, "reason": reason}
+        assert seen["events"]["connecting"] == 1
+    (kept,) = refused_updates(guarded, room)
+    assert (kept["author"], kept["reason"]) == ("ann", "the map is not yours")
+    assert reader.read()["map"] == {}
+    writer.destroy()
+
+    # The recipe: a fresh document, and a fresh provider on it.
+    again = clients.open(version, guarded.url, room, params={"token": "ann"})
+    again.wait(synced=True, text="fine", map={})
+    again.insert(" again")
+    reader.wait(text="fine again")
+
+
+@pytest.mark.parametrize("version", COMING_BACK)
+def test_who_comes_back_with_refused_edits_is_no_storm(
+    version: str, clients: Clients, guarded: Server, room: str
+) -> None:
+    """Older clients return after any code: each time they wait longer, and leave one entry."""
+    writer = clients.open(version, guarded.url, room, params={"token": "ann"})
+    writer.wait(synced=True)
+    started = time.monotonic()
+    writer.set("key", "mine")
+    seen = writer.wait(events={"connection-close": 4}, timeout_s=30)
+    waited = time.monotonic() - started
+    assert seen["close"]["code"] == 4409
+    assert waited > 0.25 + 0.5 + 1 + 2
+    assert seen["frames"]["auth"] == 4
+    kept = refused_updates(guarded, room)
+    assert [each["updates"] for each in kept] == [1]
+
+
+def refused_updates(server: Server, room: str) -> list[dict[str, Any]]:
+    """Return what the quarantine has of a document."""
+    url = f"{server.http}/api/v1/quarantine"
+    parameters = {"document": room, "token": "root"}
+    response = httpx.get(url, params=parameters, trust_env=False)
+    return list(response.raise_for_status().json()["entries"])
 
 
 @every_version
