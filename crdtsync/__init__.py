@@ -7,6 +7,7 @@ The public names, each from the module that owns it. They are looked up on first
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from crdtsync.access.service import Access
     from crdtsync.auth import Authenticator, ConnectRequest, OpenAuthenticator
     from crdtsync.clock import Clock, ManualClock, SystemClock
     from crdtsync.config import Config
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "Access",
     "Act",
     "Allow",
     "Authenticator",
@@ -144,6 +146,7 @@ __all__ = [
 ]
 
 _MODULES: Final[dict[str, tuple[str, ...]]] = {
+    "access.service": ("Access",),
     "auth": ("Authenticator", "ConnectRequest", "OpenAuthenticator"),
     "clock": ("Clock", "ManualClock", "SystemClock"),
     "config": ("Config",),

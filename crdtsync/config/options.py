@@ -315,7 +315,7 @@ OPTIONS: Final = (
     ),
     _limit(
         "max_token_bytes",
-        Integer(256, 1_000_000),
+        Size(256, _MIB),
         "A token that a client hands in on an open connection.",
     ),
     _limit(

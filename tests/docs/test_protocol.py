@@ -30,6 +30,7 @@ from crdtsync.protocol import (
     SyncStep1,
     SyncStep2,
     SyncUpdate,
+    TokenMessage,
     awareness_frame,
     decode_frame,
     document_name,
@@ -84,6 +85,7 @@ def test_whole_messages() -> None:
         "update": SyncUpdate,
         "awareness": AwarenessMessage,
         "query awareness": QueryAwareness,
+        "token": TokenMessage,
     }
     for written, meaning in frames.items():
         (message,) = decode_frame(bytes.fromhex(written))

@@ -10,10 +10,14 @@ import pytest
 from crdtsync.limits import Limits
 
 TESTS = Path(__file__).parent.parent
-SUITES = ["unit", "native", "server"]
+SUITES = ["unit", "native", "server", "access"]
 
 ELSEWHERE = {
     "max_message_bytes": "native",  # whole messages are the transports' to measure
+    "max_token_bytes": "access",
+    "token_refreshes_per_minute": "access",
+    "share_failures_per_minute": "access",
+    "max_shares": "access",
 }
 """Limits that are reached in another suite, by the name of its folder."""
 
