@@ -1,0 +1,280 @@
+"""Share links and revocations over HTTP: who may, what comes back, and that it is as described."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from starlette.routing import Route
+
+from crdtsync.access.service import Access
+from crdtsync.auth import ConnectRequest
+from crdtsync.clock import ManualClock
+from crdtsync.errors import Forbidden, Unauthenticated
+from crdtsync.gate import Principal
+from crdtsync.hub import Hub
+from crdtsync.roles import BUILT_IN, Role, Rule
+from crdtsync.server.asgi import create_app
+from crdtsync.server.rest_access import MAX_BODY_BYTES
+from tests.server.conftest import asgi_client, is_problem
+from tests.server.test_openapi import _references, _violations
+from tests.unit.engine import Client
+
+pytestmark = pytest.mark.anyio
+
+SHARES = "/api/v1/shares"
+REVOCATIONS = "/api/v1/revocations"
+OWNER = Role(name="owner", write=(Rule(root="chat"),), shares=True)
+
+
+class Accounts:
+    """The token is the id, and the role's name."""
+
+    async def authenticate(self, request: ConnectRequest) -> Principal:
+        if request.document.startswith("closed"):
+            raise Forbidden("this document is not yours")
+        match request.token:
+            case "":
+                raise Unauthenticated("sign in first")
+            case "owner":
+                return Principal(id="owner", role=OWNER)
+            case "reader":
+                return Principal(id="reader", read_only=True)
+            case "anybody":
+                return Principal(id="anybody")
+        return Principal(id=request.token, role=BUILT_IN[request.token])
+
+
+@pytest.fixture
+async def http(hub: Hub, access: Access) -> AsyncIterator[httpx.AsyncClient]:
+    app = create_app(hub, authenticator=access.wrap(Accounts()), access=access, lifespan=False)
+    async with asgi_client(app) as client:
+        yield client
+
+
+def as_(token: str) -> dict[str, Any]:
+    return {"headers": {"Authorization": f"Bearer {token}"}}
+
+
+async def make(http: httpx.AsyncClient, token: str = "admin", **fields: Any) -> dict[str, Any]:
+    body = {"document": "a/b", "role": "read"} | fields
+    response = await http.post(SHARES, json=body, **as_(token))
+    assert response.status_code == 201, response.text
+    assert response.headers["cache-control"] == "no-store"
+    return dict(response.json())
+
+
+async def test_the_life_of_a_link(
+    http: httpx.AsyncClient, hub: Hub, access: Access, clock: ManualClock
+) -> None:
+    """It is made, lets a visitor in, is listed with him, and revoked, which sends him away."""
+    made = await make(
+        http, label="for Bob", expires="2030-01-31T12:00:00+01:00", max_uses=3, password="pass"
+    )
+    assert made["path"] == f"/a%2Fb?token={made['token']}"
+    assert (made["owner"], made["label"], made["state"]) == ("admin", "for Bob", "open")
+    assert made["expires"] == "2030-01-31T11:00:00.000Z"
+    assert made["password"] is True
+    request = ConnectRequest(
+        document="a/b", token=made["token"], params={"password": "pass", "name": "Bob"}
+    )
+    guest = Client(hub, "a/b", principal=await access.wrap(Accounts()).authenticate(request))
+    url = f"{SHARES}/{made['id']}"
+    found = (await http.get(url, **as_("admin"))).json()
+    (visitor,) = found["visitors"]
+    assert (visitor["name"], visitor["connections"]) == ("Bob", 1)
+    assert found["uses"] == 1
+    assert "token" not in found
+    listed = (await http.get(SHARES, params={"document": "a/b"}, **as_("admin"))).json()
+    assert listed == {"shares": [found], "next": None}
+    assert (await http.delete(url, **as_("admin"))).status_code == 204
+    assert guest.connection.closed
+    assert (await http.get(url, **as_("admin"))).json()["state"] == "revoked"
+    assert (await http.delete(url, **as_("admin"))).status_code == 204
+
+
+@pytest.mark.parametrize(
+    ("token", "status", "code"),
+    [
+        ("", 401, "unauthenticated"),
+        ("read", 403, "forbidden"),
+        ("write", 403, "forbidden"),
+        ("reader", 403, "forbidden"),
+    ],
+)
+async def test_who_may_not(http: httpx.AsyncClient, token: str, status: int, code: str) -> None:
+    """Without the right to manage links, or to administer, every route says no."""
+    made = await make(http)
+    options = as_(token) if token else {}
+    for method, url, body in (
+        ("GET", f"{SHARES}?document=a/b", None),
+        ("GET", SHARES, None),
+        ("POST", SHARES, {"document": "a/b", "role": "read"}),
+        ("GET", f"{SHARES}/{made['id']}", None),
+        ("DELETE", f"{SHARES}/{made['id']}", None),
+        ("GET", REVOCATIONS, None),
+        ("POST", REVOCATIONS, {"principal": "ann"}),
+        ("DELETE", f"{REVOCATIONS}?principal=ann", None),
+    ):
+        is_problem(await http.request(method, url, json=body, **options), status, code)
+    assert (await http.get(f"{SHARES}/{made['id']}", **as_("admin"))).json()["state"] == "open"
+    assert (await http.get(REVOCATIONS, **as_("admin"))).json() == {"revocations": []}
+
+
+async def test_an_owner_is_no_administrator(http: httpx.AsyncClient) -> None:
+    """Who manages a document's links sees these, not all, and gives no more than its own role."""
+    made = await make(http, "owner")
+    assert made["owner"] == "owner"
+    assert (await http.get(f"{SHARES}?document=a/b", **as_("owner"))).status_code == 200
+    assert (await http.get(f"{SHARES}/{made['id']}", **as_("owner"))).status_code == 200
+    is_problem(await http.get(SHARES, **as_("owner")), 403, "forbidden")
+    is_problem(await http.get(REVOCATIONS, **as_("owner")), 403, "forbidden")
+    is_problem(await http.post(REVOCATIONS, json={}, **as_("owner")), 403, "forbidden")
+    for role in ("write", "comment"):
+        body = {"document": "a/b", "role": role}
+        is_problem(await http.post(SHARES, json=body, **as_("owner")), 403, "forbidden")
+    closed = {"document": "closed/x", "role": "read"}
+    is_problem(await http.post(SHARES, json=closed, **as_("owner")), 403, "forbidden")
+
+
+async def test_a_visitor_manages_nothing(http: httpx.AsyncClient, access: Access) -> None:
+    """A link's own token opens none of these routes, even if its role could."""
+    made = await make(http, role="write")
+    is_problem(await http.get(f"{SHARES}?document=a/b", **as_(made["token"])), 403, "forbidden")
+    is_problem(await http.get(REVOCATIONS, **as_(made["token"])), 403, "forbidden")
+
+
+async def test_without_roles(http: httpx.AsyncClient) -> None:
+    """An authenticator that gives no roles lets everybody manage who isn't read-only."""
+    made = await make(http, "anybody", role="write")
+    assert (await http.get(SHARES, **as_("anybody"))).status_code == 200
+    assert (await http.delete(f"{SHARES}/{made['id']}", **as_("anybody"))).status_code == 204
+
+
+async def test_pages(http: httpx.AsyncClient) -> None:
+    """A long list comes in pages, each once and in order."""
+    ids = sorted([(await make(http))["id"] for _ in range(5)])
+    await make(http, document="other")
+    found: list[str] = []
+    url = f"{SHARES}?document=a/b&limit=2"
+    while url:
+        page = (await http.get(url, **as_("admin"))).json()
+        found += [each["id"] for each in page["shares"]]
+        url = page["next"]
+    assert found == ids
+    is_problem(await http.get(f"{SHARES}?limit=0", **as_("admin")), 400, "invalid-parameter")
+    everything = (await http.get(SHARES, **as_("admin"))).json()["shares"]
+    assert len(everything) == 6
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b"", 400, "invalid-body"),
+        (b"[]", 400, "invalid-body"),
+        (b"{", 400, "invalid-body"),
+        (b"[" * 100_000, 413, "body-too-large"),
+        (b"[" * 60_000, 400, "invalid-body"),
+        (b'{"document": "a"}', 400, "invalid-parameter"),
+        (b'{"role": "read"}', 400, "invalid-parameter"),
+        (b'{"document": "", "role": "read"}', 400, "invalid-parameter"),
+        (b'{"document": "\\ud800", "role": "read"}', 400, "invalid-parameter"),
+        (b'{"document": "a\\u0000", "role": "read"}', 400, "invalid-document-name"),
+        (b'{"document": 1, "role": "read"}', 400, "invalid-parameter"),
+        (b'{"document": "a", "role": "read", "x": 1}', 400, "invalid-parameter"),
+        (b'{"document": "a", "role": "read", "max_uses": true}', 400, "invalid-parameter"),
+        (b'{"document": "a", "role": "read", "max_uses": 0}', 422, "invalid-share"),
+        (b'{"document": "a", "role": "read", "max_uses": 1e400}', 400, "invalid-parameter"),
+        (b'{"document": "a", "role": "read", "expires": "soon"}', 400, "invalid-parameter"),
+        (b'{"document": "a", "role": "read", "expires": 5}', 400, "invalid-parameter"),
+        (b'{"document": "a", "role": "read", "expires": "2030-01-01"}', 400, "invalid-parameter"),
+        (
+            b'{"document": "a", "role": "read", "expires": "2001-01-01T00:00Z"}',
+            422,
+            "invalid-share",
+        ),
+        (b'{"document": "a", "role": "admin"}', 422, "invalid-share"),
+        (b'{"document": "a", "role": "none"}', 422, "invalid-share"),
+    ],
+)
+async def test_bodies_that_are_wrong(
+    http: httpx.AsyncClient, body: bytes, status: int, code: str
+) -> None:
+    """Each is refused as a problem, and makes nothing."""
+    is_problem(await http.post(SHARES, content=body, **as_("admin")), status, code)
+    assert (await http.get(SHARES, **as_("admin"))).json()["shares"] == []
+
+
+async def test_the_largest_body(http: httpx.AsyncClient) -> None:
+    """A body at the limit is read."""
+    body = json.dumps({"document": "a", "role": "read"}).encode().ljust(MAX_BODY_BYTES)
+    assert (await http.post(SHARES, content=body, **as_("admin"))).status_code == 201
+    is_problem(await http.post(SHARES, content=body + b" ", **as_("admin")), 413, "body-too-large")
+
+
+async def test_revocations(http: httpx.AsyncClient, hub: Hub, access: Access) -> None:
+    """Somebody is revoked, which closes its connections, listed, and reinstated."""
+    client = Client(hub, principal=Principal(id="an n/ü"))
+    body = {"principal": "an n/ü", "until": "2999-01-01T00:00:00Z"}
+    response = await http.post(REVOCATIONS, json=body, **as_("admin"))
+    assert response.status_code == 201
+    made = response.json()
+    assert made.pop("closed") == 1
+    assert client.connection.closed
+    assert (await http.get(REVOCATIONS, **as_("admin"))).json() == {"revocations": [made]}
+    assert (made["principal"], made["until"]) == ("an n/ü", "2999-01-01T00:00:00.000Z")
+    url = f"{REVOCATIONS}?principal=an%20n%2F%C3%BC"
+    assert (await http.delete(url, **as_("admin"))).status_code == 204
+    is_problem(await http.delete(url, **as_("admin")), 404, "not-revoked")
+    is_problem(await http.delete(REVOCATIONS, **as_("admin")), 404, "not-revoked")
+    past = {"principal": "ann", "until": "2001-01-01T00:00:00Z"}
+    is_problem(await http.post(REVOCATIONS, json=past, **as_("admin")), 422, "invalid-revocation")
+
+
+async def test_an_unknown_link(http: httpx.AsyncClient) -> None:
+    """There is none of this id, for who may ask."""
+    is_problem(await http.get(f"{SHARES}/0", **as_("admin")), 404, "unknown-share")
+    is_problem(await http.get(f"{SHARES}/0"), 401, "unauthenticated")
+
+
+async def test_the_description(hub: Hub, access: Access) -> None:
+    """OpenAPI has every route and method, its references resolve, and answers are as it says."""
+    app = create_app(hub, access=access, lifespan=False)
+    async with asgi_client(app) as client:
+        description = (await client.get("/api/v1/openapi.json")).json()
+        routes = {
+            (route.path.replace(":document", ""), method.lower())
+            for route in app.routes
+            if isinstance(route, Route)
+            for method in (route.methods or {"GET"}) - {"HEAD"}
+        }
+        described = {
+            (path, method) for path, item in description["paths"].items() for method in item
+        }
+        assert described == routes - {("/", "get")}
+        schemas = description["components"]["schemas"]
+        used = {ref.removeprefix("#/components/schemas/") for ref in _references(description)}
+        assert used == set(schemas)
+        names = [
+            op["operationId"] for item in description["paths"].values() for op in item.values()
+        ]
+        assert len(set(names)) == len(names)
+
+        body = {"document": "d", "role": "read", "expires": "2999-01-01T00:00:00Z"}
+        made = await client.post(SHARES, json=body)
+        one = f"{SHARES}/{made.json()['id']}"
+        for path, response in (
+            (SHARES, made),
+            (SHARES, await client.get(SHARES)),
+            (SHARES, await client.post(SHARES, json={})),
+            (f"{SHARES}/{{id}}", await client.get(one)),
+            (f"{SHARES}/{{id}}", await client.get(f"{SHARES}/x")),
+            (REVOCATIONS, await client.post(REVOCATIONS, json={"principal": "ann"})),
+            (REVOCATIONS, await client.get(REVOCATIONS)),
+            (REVOCATIONS, await client.delete(f"{REVOCATIONS}?principal=x")),
+        ):
+            operation = description["paths"][path][response.request.method.lower()]
+            promised = operation["responses"][str(response.status_code)]["content"]
+            schema = promised[response.headers["content-type"]]["schema"]
+            assert list(_violations(response.json(), schema, description)) == []
