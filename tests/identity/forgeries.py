@@ -221,6 +221,7 @@ def _made() -> Iterator[tuple[str, Callable[[], str]]]:
     yield "two dots", lambda: ".."
     yield "spaces", lambda: f" {hs()}"
     yield "a line break inside", lambda: hs().replace(".", ".\n", 1)
+    yield "another spelling of the last character", lambda: _respelled(hs())
     yield "padding", lambda: hs().replace(".", "=.", 1)
     yield "standard base64", lambda: hs().replace(".", "+/.", 1)
     yield "not ASCII", lambda: hs() + "\u00e9"
@@ -327,6 +328,12 @@ def _made() -> Iterator[tuple[str, Callable[[], str]]]:
     yield "a role in capitals", lambda: hs(documents={"team/*": "WRITE"})
     yield "a role claim that nobody asked for", lambda: hs(documents=..., role="admin")
     yield "a pattern that only looks like one", lambda: hs(documents={".*": "write"})
+
+
+def _respelled(token: str) -> str:
+    """Change bits of the last character that mean nothing (32 bytes fill 42 2/3 characters)."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    return token[:-1] + alphabet[alphabet.index(token[-1]) ^ 1]
 
 
 def _exchanged(token: str, at: int, new: str) -> str:
