@@ -6,6 +6,7 @@ may be called ``metrics`` or ``health/live`` and gets in nobody's way.
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.convertors import Convertor, register_url_convertor
@@ -20,12 +21,12 @@ from crdtsync.auth import Authenticator, OpenAuthenticator
 from crdtsync.hub import Hub
 from crdtsync.metrics import Metrics, package_version
 from crdtsync.roles import BUILT_IN, Role
-from crdtsync.server import openapi_access
+from crdtsync.server import openapi_access, openapi_quarantine
 from crdtsync.server.health import MAX_LOOP_LAG_S, Health
-from crdtsync.server.openapi import describe
+from crdtsync.server.openapi import Json, describe
 from crdtsync.server.page import Page
 from crdtsync.server.problems import exception_handlers
-from crdtsync.server.rest import API, QUARANTINED, Rest
+from crdtsync.server.rest import API, DOCUMENTS, QUARANTINED, Rest
 from crdtsync.server.rest_access import access_routes
 from crdtsync.server.rest_quarantine import RestQuarantine
 from crdtsync.server.websocket import serve_document
@@ -96,18 +97,26 @@ def create_app(
     """
     authenticator = authenticator or OpenAuthenticator()
     health = Health(hub, max_loop_lag_s=max_loop_lag_s)
+    described = partial(
+        describe,
+        version=package_version(),
+        metrics=metrics,
+        page=page,
+        rest=rest,
+        authenticated=not isinstance(authenticator, OpenAuthenticator),
+        max_name_bytes=hub.limits.max_document_name_bytes,
+        more=[openapi_quarantine.PARTS, *([openapi_access.PARTS] if access is not None else [])],
+    )
     routes: list[BaseRoute] = [
         DocumentRoute(hub, authenticator),
         Route("/health/live", health.live),
         Route("/health/ready", health.ready),
-        Route(
-            f"{API}/openapi.json", _openapi(metrics=metrics, rest=rest, access=access is not None)
-        ),
+        Route(f"{API}/openapi.json", _description(described)),
     ]
     if rest:
         documents = Rest(hub, authenticator, roles=roles)
-        routes.append(Route(f"{API}/documents", documents.documents))
-        one = f"{API}/documents/{{name:document}}"
+        routes.append(Route(DOCUMENTS, documents.documents))
+        one = f"{DOCUMENTS}/{{name:document}}"
         routes.append(Route(one, documents.document, methods=["GET", "DELETE"]))
         routes.append(Route(QUARANTINED, documents.quarantined))
         one = f"{QUARANTINED}/{{name:document}}"
@@ -146,17 +155,8 @@ def _metrics(hub: Hub) -> Endpoint:
     return metrics
 
 
-def _openapi(*, metrics: bool, rest: bool, access: bool) -> Endpoint:
+def _description(described: Callable[..., Json]) -> Endpoint:
     async def openapi(request: Request) -> Response:
-        root_path = request.scope.get("root_path", "")
-        return JSONResponse(
-            describe(
-                version=package_version(),
-                root_path=root_path,
-                metrics=metrics,
-                rest=rest,
-                more=[openapi_access.PARTS] if access and rest else [],
-            )
-        )
+        return JSONResponse(described(root_path=request.scope.get("root_path", "")))
 
     return openapi

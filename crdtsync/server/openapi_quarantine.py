@@ -16,7 +16,7 @@ from crdtsync.server.openapi_parts import (
 )
 from crdtsync.server.rest_quarantine import MAX_PAGE, PAGE, REFUSED
 
-__all__ = ["QUARANTINE_PATHS", "QUARANTINE_SCHEMAS"]
+__all__ = ["PARTS"]
 
 _ENTRY: Final[Json] = {
     "id": {"type": "integer", "minimum": 1},
@@ -33,7 +33,7 @@ _ENTRY: Final[Json] = {
 }
 _RANGE: Final[Json] = object_({"client": COUNT, "start": COUNT, "end": COUNT})
 
-QUARANTINE_SCHEMAS: Final[Json] = {
+_SCHEMAS: Final[Json] = {
     "RefusedEntry": object_(_ENTRY),
     "RefusedEntryContent": object_(
         _ENTRY
@@ -91,7 +91,7 @@ _APPLIED: Final[Json] = {
     "200": body("What was applied, and what not.", "application/json", ref("RefusedApplied"))
 }
 
-QUARANTINE_PATHS: Final[Json] = {
+_PATHS: Final[Json] = {
     REFUSED: {
         "get": {
             "operationId": "refusedUpdates",
@@ -183,3 +183,6 @@ QUARANTINE_PATHS: Final[Json] = {
         }
     },
 }
+
+PARTS: Final = (_PATHS, _SCHEMAS)
+"""Paths and schemas, as ``openapi.describe`` takes them."""

@@ -43,7 +43,7 @@ from crdtsync.server.representations import (
 from crdtsync.server.request import encoded_path, scope_request, strip_prefix
 from crdtsync.store.base import DocumentInfo
 
-__all__ = ["API", "DEFAULT_PAGE", "MAX_PAGE", "QUARANTINED", "Rest"]
+__all__ = ["API", "DEFAULT_PAGE", "DOCUMENTS", "MAX_PAGE", "QUARANTINED", "Rest"]
 
 API: Final = "/api/v1"
 DOCUMENTS: Final = f"{API}/documents"
@@ -96,9 +96,7 @@ class Rest:
         place = Place(query.get("after", "")) if cursor is None else self._cursors.read(cursor)
         if place is None:
             raise Problem(
-                400,
-                "The cursor is not this server's, or older than it: begin again.",
-                code="invalid-parameter",
+                404, "The cursor is not this server's, or older than it.", code="unknown-cursor"
             )
         return place
 

@@ -50,7 +50,7 @@ async def test_json(hub: Hub, http: httpx.AsyncClient) -> None:
 def test_every_problem_code_is_documented() -> None:
     """Each ``code`` in the sources is in the documentation's table."""
     folder = Path(__file__).parents[2] / "crdtsync" / "server"
-    sources = "".join((folder / name).read_text("utf-8") for name in ("rest.py", "health.py"))
-    sources += (folder / "problems.py").read_text("utf-8").replace('"http-error"', "")
+    sources = "".join(path.read_text("utf-8") for path in folder.glob("*.py"))
+    sources = sources.replace('"http-error"', "")
     for code in set(re.findall(r'code(?:, detail)? ?= ?"([a-z-]+)"', sources)):
         assert f"`{code}`" in DOCS, code

@@ -1,28 +1,36 @@
 """The description of the HTTP routes: complete, resolvable, and true of what they answer."""
 
+import re
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from starlette.applications import Starlette
 from starlette.routing import Route
 
+import crdtsync.server
+from crdtsync.auth import ConnectRequest
+from crdtsync.errors import CrdtsyncError, Unauthenticated
 from crdtsync.gate import Principal
 from crdtsync.guard import MAX_DEATHS, Work
 from crdtsync.hub import Hub
 from crdtsync.server.asgi import create_app
+from crdtsync.server.openapi import describe
 
-from .conftest import sample
+from .conftest import asgi_client, sample
 
 pytestmark = pytest.mark.anyio
 
 PATHS = {
+    "/": [""],
     "/health/live": ["", "?x=1"],
     "/health/ready": [""],
     "/metrics": [""],
     "/api/v1/openapi.json": [""],
-    "/api/v1/documents": ["", "?limit=1", "?limit=0"],
+    "/api/v1/documents": ["", "?limit=1", "?limit=0", "?cursor=x"],
     "/api/v1/documents/{name}": ["", "?format=json", "?format=text", "?format=update", "?root=x"],
     "/api/v1/quarantined": [""],
     "/api/v1/quarantined/{name}": ["", "?format=update", "?format=json"],
@@ -46,38 +54,122 @@ async def description(hub: Hub, http: httpx.AsyncClient) -> dict[str, Any]:
 
 
 async def test_it_has_every_route(hub: Hub, description: dict[str, Any]) -> None:
-    """The description has the application's routes and no others; the page is for people."""
-    routes = create_app(hub, lifespan=False).routes
-    paths = {route.path.replace(":document", "") for route in routes if isinstance(route, Route)}
-    assert set(description["paths"]) == paths - {"/"}
+    """The description has the application's routes with their methods, and no others."""
+    described = {
+        (path, method.upper()) for path, item in description["paths"].items() for method in item
+    }
+    assert described == routes_of(create_app(hub, lifespan=False))
     assert set(description["paths"]) == set(PATHS)
 
 
+def routes_of(app: Starlette) -> set[tuple[str, str]]:
+    """Return the paths of an application as OpenAPI writes them, each with its methods."""
+    return {
+        (re.sub(r"\{(\w+):\w+\}", r"{\1}", route.path), method)
+        for route in app.routes
+        if isinstance(route, Route)
+        for method in (route.methods or ())
+        if method != "HEAD"  # is GET without a body; the description's text says so
+    }
+
+
+@pytest.mark.parametrize("left_out", ["metrics", "page", "rest"])
+async def test_what_is_left_out_is_not_described(hub: Hub, left_out: str) -> None:
+    """The description is of this application, not of all that there could be."""
+    app = create_app(hub, lifespan=False, **{left_out: False})  # type: ignore[arg-type]
+    async with asgi_client(app) as client:
+        description = (await client.get("/api/v1/openapi.json")).json()
+    described = {(p, m.upper()) for p, item in description["paths"].items() for m in item}
+    assert described == routes_of(app)
+    assert described < routes_of(create_app(hub, lifespan=False))
+
+
 async def test_references_resolve(description: dict[str, Any]) -> None:
-    """Every ``$ref`` leads to a schema, and every schema is referred to."""
-    schemas = description["components"]["schemas"]
-    found = {ref.removeprefix("#/components/schemas/") for ref in _references(description)}
-    assert found == set(schemas)
+    """Every ``$ref`` leads somewhere, and every schema and parameter is referred to."""
+    components = description["components"]
+    there = {
+        f"#/components/{kind}/{name}"
+        for kind in ("schemas", "parameters")
+        for name in components[kind]
+    }
+    assert set(_references(description)) == there
 
 
 async def test_operations_are_named(description: dict[str, Any]) -> None:
-    """Each operation has its own id, a summary, and path parameters for its path."""
-    operations = [each for path in description["paths"].values() for each in path.values()]
-    assert len({operation["operationId"] for operation in operations}) == len(operations)
-    for path, item in description["paths"].items():
-        for operation in item.values():
-            assert operation["summary"]
-            parameters = operation.get("parameters", [])
-            names = [each["name"] for each in parameters if each["in"] == "path"]
-            assert names == [name for name in ("name", "id") if f"{{{name}}}" in path]
+    """Each operation has its own id, a summary, its path's parameters, and described answers."""
+    operations = [
+        (path, operation)
+        for path, item in description["paths"].items()
+        for operation in item.values()
+    ]
+    assert len({operation["operationId"] for _, operation in operations}) == len(operations)
+    for path, operation in operations:
+        assert operation["summary"]
+        parameters = [_resolved(each, description) for each in operation.get("parameters", [])]
+        names = [each["name"] for each in parameters if each["in"] == "path"]
+        assert names == re.findall(r"\{(\w+)\}", path)
+        assert all(each["description"] for each in parameters)
+        assert all(each["description"] for each in operation["responses"].values())
 
 
-async def test_the_mount_is_the_server(hub: Hub) -> None:
-    """Below a mount, the description's server is the mount."""
-    transport = httpx.ASGITransport(create_app(hub, lifespan=False), root_path="/collab")  # type: ignore[arg-type]
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-        response = await client.get("/api/v1/openapi.json")
-    assert response.json()["servers"] == [{"url": "/collab"}]
+async def test_every_way_to_show_a_token_is_described(hub: Hub) -> None:
+    """What asks the authenticator says so; where there is one, nothing is to be had without."""
+    for authenticator, optional in ((None, True), (Strict(), False)):
+        app = create_app(hub, authenticator=authenticator, lifespan=False)
+        async with asgi_client(app) as client:
+            description = (await client.get("/api/v1/openapi.json")).json()
+            schemes = set(description["components"]["securitySchemes"])
+            for path, item in description["paths"].items():
+                for method, operation in item.items():
+                    asks = "security" in operation
+                    answer = await client.request(method, path.replace("{name}", "a"))
+                    assert (answer.status_code == 401) == (asks and not optional), path
+                    if asks:
+                        assert ({} in operation["security"]) == optional
+                        assert {name for each in operation["security"] for name in each} == schemes
+
+
+class Strict:
+    """Lets nobody in."""
+
+    async def authenticate(self, request: ConnectRequest) -> Principal:
+        raise Unauthenticated("sign in first")
+
+
+def test_every_problem_is_described() -> None:
+    """Each ``code`` in the sources of the routes, and of their errors, is some response's."""
+    folder = Path(crdtsync.server.__file__).parent
+    written = {
+        code
+        for path in folder.glob("*.py")
+        for code in re.findall(r'code=?(?:, detail)? ?=? ?"([a-z-]+)"', path.read_text("utf-8"))
+    }
+    elsewhere = {
+        "not-found",  # a path that is none
+        "method-not-allowed",
+        "http-error",  # what no route raises
+    }
+    described = set(_codes(describe(version="1", authenticated=True)))
+    assert written - elsewhere <= described
+    assert described - written <= {each.kind for each in _errors(CrdtsyncError)}
+
+
+def _errors(kind: type) -> Iterator[Any]:
+    for each in kind.__subclasses__():
+        if hasattr(each, "kind"):
+            yield each
+        yield from _errors(each)
+
+
+def _codes(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if "code" in value.get("properties", {}):
+            yield from value["properties"]["code"].get("enum", [])
+        for each in value.values():
+            yield from _codes(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _codes(each)
 
 
 @pytest.mark.parametrize(
@@ -88,12 +180,14 @@ async def test_responses_match(
 ) -> None:
     """Each answer's status, media type and body are what the description promises."""
     name = "bad" if "quarantined" in path else "a"
-    response = await http.get(path.replace("{name}", name).replace("{id}", "1") + query)
+    response = await http.get(path.replace("{name}", name) + query)
     promised = description["paths"][path]["get"]["responses"][str(response.status_code)]
     media_type = response.headers["content-type"].partition(";")[0]
     schema = promised["content"][media_type]["schema"]
-    for header in promised.get("headers", {}):
-        assert header in response.headers or header == "Link"
+    sent = {name.lower() for name in response.headers} - {"content-type", "content-length"}
+    told = {name.lower(): header for name, header in promised.get("headers", {}).items()}
+    assert sent <= set(told)
+    assert {name for name, header in told.items() if header.get("required")} <= sent
     if media_type.endswith("json"):
         errors = list(_violations(response.json(), schema, description))
         assert errors == []
@@ -112,6 +206,18 @@ async def test_the_check_itself(description: dict[str, Any]) -> None:
         {**good, "x": 1},
     ):
         assert list(_violations(bad, schema, description)), bad
+    narrow = {"allOf": [schema, {"properties": {"code": {"enum": ["e"]}}}]}
+    assert list(_violations(good, narrow, description))
+    assert not list(_violations(good | {"code": "e"}, narrow, description))
+
+
+def _resolved(value: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:
+    if "$ref" not in value:
+        return value
+    found: Any = root
+    for step in value["$ref"].removeprefix("#/").split("/"):
+        found = found[step]
+    return dict(found)
 
 
 def _references(value: Any) -> Iterator[str]:
@@ -130,7 +236,6 @@ _TYPES: dict[str, Any] = {
     "array": list,
     "string": str,
     "integer": int,
-    "boolean": bool,
     "null": type(None),
 }
 
@@ -141,14 +246,21 @@ def _violations(value: Any, schema: dict[str, Any], root: dict[str, Any]) -> Ite
     Stricter than JSON Schema: members that a schema does not name are violations too.
     """
     if "$ref" in schema:
-        name = schema["$ref"].removeprefix("#/components/schemas/")
-        yield from _violations(value, root["components"]["schemas"][name], root)
+        yield from _violations(value, _resolved(schema, root), root)
+        return
+    if "allOf" in schema:
+        whole, partial = schema["allOf"]
+        yield from _violations(value, whole, root)
+        for name, each in partial["properties"].items():
+            yield from _violations(value.get(name), each, root)
         return
     if "anyOf" in schema:
         options = [list(_violations(value, each, root)) for each in schema["anyOf"]]
         if all(options):
             yield f"{value!r} fits none of anyOf"
         return
+    if "enum" in schema and value not in schema["enum"]:
+        yield f"{value!r} is none of {schema['enum']!r}"
     if "const" in schema and value != schema["const"]:
         yield f"{value!r} is not {schema['const']!r}"
     kinds = schema.get("type", [])
@@ -160,7 +272,7 @@ def _violations(value: Any, schema: dict[str, Any], root: dict[str, Any]) -> Ite
         schema.get("minimum", value) <= value <= schema.get("maximum", value)
     ):
         yield f"{value!r} is out of range"
-    if schema.get("format") == "date-time" and value is not None:
+    if schema.get("format") == "date-time":
         datetime.fromisoformat(value)
     if isinstance(value, dict) and "properties" in schema:
         for name in set(schema["required"]) - set(value):

@@ -193,9 +193,9 @@ async def test_patterns_say_where_to_look() -> None:
 @pytest.mark.parametrize("cursor", ["", "x", "gAAAAA", "ü", "%00", "%FF", "a" * 5000])
 async def test_a_foreign_cursor(hub: Hub, http: httpx.AsyncClient, cursor: str) -> None:
     """A cursor that this server has not written is refused, and not taken for a name."""
-    is_problem(await http.get(f"{DOCUMENTS}?cursor={cursor}"), 400, "invalid-parameter")
+    is_problem(await http.get(f"{DOCUMENTS}?cursor={cursor}"), 404, "unknown-cursor")
     other = Cursors().write(Place("a", "b"))
-    is_problem(await http.get(DOCUMENTS, params={"cursor": other}), 400, "invalid-parameter")
+    is_problem(await http.get(DOCUMENTS, params={"cursor": other}), 404, "unknown-cursor")
 
 
 def test_cursors_tell_no_length() -> None:

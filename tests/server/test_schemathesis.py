@@ -1,0 +1,169 @@
+"""Requests made of the description, right and wrong ones: every answer is one that it promises.
+
+Schemathesis makes them for each operation that the description has, and calls the application
+in this process. The same seed makes the same requests.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis import BaseSchema, Case, HookContext
+from schemathesis.config import SchemathesisConfig
+from schemathesis.python.asgi import shutdown_lifespans
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from starlette.types import Receive, Scope, Send
+
+from crdtsync.auth import Authenticator, ConnectRequest, OpenAuthenticator
+from crdtsync.errors import Unauthenticated
+from crdtsync.gate import Principal
+from crdtsync.guard import Work
+from crdtsync.guarding import DocumentGuard
+from crdtsync.hub import Hub
+from crdtsync.roles import ADMIN, Grants
+from crdtsync.server.asgi import create_app
+from crdtsync.server.openapi import describe
+from crdtsync.store.memory import MemoryStore
+from tests.store.kit import rec
+
+from .conftest import sample
+
+EXAMPLES = 40
+TOKEN = "an-admin-s"
+NAMES = ["a", "a/b", "ü ?#%2F", "gone", "bad"]
+"""Documents that are there whenever a request comes; the last one is quarantined."""
+
+
+class Keys:
+    """Takes one token."""
+
+    async def authenticate(self, request: ConnectRequest) -> Principal:
+        if request.token != TOKEN:
+            raise Unauthenticated("sign in first")
+        return Principal(id="ann", role=ADMIN, grants=Grants({"*": "admin"}))
+
+
+class Application:
+    """An application with documents that are there again before each request.
+
+    Its hub lives from the first request on, on the one event loop that Schemathesis has.
+    """
+
+    def __init__(self, authenticator: Authenticator) -> None:
+        self._authenticator = authenticator
+        self._hub: Hub
+        self._app: Starlette
+        self._outer = Starlette(routes=[Mount("/", self._refilled)], lifespan=self._lifespan)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._outer(scope, receive, send)
+
+    @asynccontextmanager
+    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        with TemporaryDirectory() as folder:
+            async with Hub(MemoryStore(), guard=DocumentGuard(Path(folder))) as hub:
+                self._hub = hub
+                self._app = create_app(hub, authenticator=self._authenticator, lifespan=False)
+                yield
+
+    async def _refilled(self, scope: Scope, receive: Receive, send: Send) -> None:
+        for name in NAMES:
+            if await self._hub.store.info(name) is None:
+                await self._hub.store.append([rec(name, 1, update=sample().get_update())])
+        while self._hub.guard.quarantined(NAMES[-1]) is None:
+            self._hub.guard.suspect(NAMES[-1], Work.INTEGRATING, 11)
+        await self._app(scope, receive, send)
+
+
+def described(authenticator: Authenticator, *, expected: list[str], **config: Any) -> BaseSchema:
+    """Return the description of an application, with the application behind it.
+
+    ``expected`` is what may become of a sound request.
+    """
+    options = {
+        "seed": 4,
+        "cache": {"enabled": False},
+        "dictionaries": {"names": {"values": NAMES}},
+        "parameters": {"path.name": {"dictionary": "names"}},
+        "checks": {"positive_data_acceptance": {"expected-statuses": expected}},
+    }
+    schema = schemathesis.openapi.from_dict(
+        describe(version="1", authenticated=not isinstance(authenticator, OpenAuthenticator)),
+        config=SchemathesisConfig.from_dict(options | config),
+    )
+    schema.app = Application(authenticator)
+
+    @schema.hook
+    def filter_case(context: HookContext, case: Case) -> bool:
+        """Leave out the one rule between two parameters, which OpenAPI can't express."""
+        query = case.query if isinstance(case.query, dict) else {}
+        positive = case.meta is not None and case.meta.generation.mode.is_positive
+        ruled_out = "root" in query and query.get("format") not in ("json", "text")
+        return not (positive and ruled_out)
+
+    return schema
+
+
+def call(case: Case) -> int:
+    """Make the request and all checks, and one that every header is described; tell the status."""
+    response = case.call_and_validate()
+    responses = case.operation.definition.raw["responses"]
+    if case.method == case.operation.method.upper():
+        told = {name.lower() for name in responses[str(response.status_code)].get("headers", {})}
+        assert set(response.headers) <= told | {"content-type", "content-length"}
+    return response.status_code
+
+
+SOUND = ["2xx", "304", "404", "406", "423"]
+"""A document may not be there, not be had in some form, or be quarantined."""
+with_token = described(Keys(), expected=SOUND, auth={"openapi": {"bearer": {"bearer": TOKEN}}})
+without_token = described(Keys(), expected=["401"])
+open_to_all = described(OpenAuthenticator(), expected=[*SOUND, "403"])
+
+
+def takes_a_token(context: HookContext) -> bool:
+    """Whether an operation asks the authenticator."""
+    assert context.operation is not None
+    return "security" in context.operation.definition.raw
+
+
+def bounded(examples: int) -> settings:
+    """Return settings that make the same requests each time."""
+    quick = [HealthCheck.too_slow, HealthCheck.filter_too_much]
+    return settings(
+        max_examples=examples, derandomize=True, deadline=None, suppress_health_check=quick
+    )
+
+
+@with_token.parametrize()
+@bounded(EXAMPLES)
+def test_who_administers(case: Case) -> None:
+    """Every operation, for somebody who may do all; a check shows that it takes the token."""
+    assert call(case) != 403
+
+
+@without_token.include(func=takes_a_token).parametrize()
+@bounded(EXAMPLES // 4)
+def test_a_stranger(case: Case) -> None:
+    """Every operation that takes a token, without one: nothing is to be had."""
+    assert call(case) in (400, 401, 405)
+
+
+@open_to_all.parametrize()
+@bounded(EXAMPLES // 2)
+def test_anyone(case: Case) -> None:
+    """Every operation where nobody asks for a token: no administration."""
+    assert (call(case), case.method) != (204, "DELETE")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def applications() -> Iterator[None]:
+    """End the applications' hubs with this module."""
+    yield
+    shutdown_lifespans()
