@@ -21,6 +21,8 @@ AUTHENTICATION_TIMEOUT_S: Final = 30.0
 """How long an authenticator may take."""
 MIN_SECRET_CHARACTERS: Final = 4
 """What is shorter is no token, and stands in any text."""
+MIN_PART_CHARACTERS: Final = 12
+"""The same for a part of a token: a short one, such as ``share``, is a word."""
 _TOKEN_HEADERS: Final = frozenset(("authorization", "sec-websocket-protocol"))
 
 
@@ -58,7 +60,7 @@ def _without(token: str, text: str) -> str:
 
     Percent-encoded, in a ``repr``, or only one part of a JWT: it is found in each of them.
     """
-    parts = [token, *(part for part in token.split(".") if len(part) >= MIN_SECRET_CHARACTERS)]
+    parts = [token, *(part for part in token.split(".") if len(part) >= MIN_PART_CHARACTERS)]
     for part in sorted(parts, key=len, reverse=True):
         for spelling in {part, quote(part), quote(part, safe=""), quote_plus(part), repr(part)}:
             if len(spelling) >= MIN_SECRET_CHARACTERS:
