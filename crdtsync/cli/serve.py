@@ -38,11 +38,13 @@ def serve(resolved: Resolved) -> None:
     configure_logging(config.log_level, config.log_format)
     check_exposure(config)
     notes: tuple[str, ...] = ()
+    if config.auth == "none" and config.allow_anonymous:
+        notes = ("whoever reaches this address may read and write everything",)
     supervised = None
     if config.supervise and can_supervise():
         supervised = supervise(config)  # returns in the serving process only
     elif config.supervise:
-        notes = ("this system has no supervisor: a server that dies is not started again",)
+        notes += ("this system has no supervisor: a server that dies is not started again",)
 
     # Here, because it takes half the start-up time of the commands that don't need it, and is
     # what makes the serving process large.

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crdtsync.config.options import OPTIONS, Option
-from crdtsync.config.values import Choice, Duration, Integer, Kind, Size, Switch, Text
+from crdtsync.config.values import Choice, Duration, Integer, Kind, Size, Switch, Text, Words
 
 SIZE = Size(0, 1 << 40)
 TIME = Duration(0, 1e6)
@@ -103,6 +103,8 @@ def test_out_of_range(kind: Kind, text: str, allowed: str) -> None:
         (Duration(0, 9), 0.5, 0.5),
         (Choice(("text", "json")), "json", "json"),
         (Text(), "x", "x"),
+        (Words(), "a, b", "a,b"),
+        (Words(), ["a", "https://b"], "a,https://b"),
     ],
 )
 def test_toml_types(kind: Kind, value: object, expected: object) -> None:
@@ -121,6 +123,13 @@ def test_toml_wrong_types(kind: Kind, value: object) -> None:
         return
     with pytest.raises(ValueError, match=r"is not|has to be"):
         kind.from_toml(value)
+
+
+@pytest.mark.parametrize("value", [[], [7], ["a,b"], [""], "a,,b", ",", "", "a\0", ["\0"]])
+def test_several_names(value: object) -> None:
+    """Nothing beside a comma, and no comma in an array's string: it would be two."""
+    with pytest.raises(ValueError, match=r"is empty|has to be|has a comma|null"):
+        Words().from_toml(value)
 
 
 def test_quoted_number() -> None:

@@ -255,6 +255,7 @@ def _made() -> Iterator[tuple[str, Callable[[], str]]]:
             f"exp is {value[:9]} ({len(value)})",
             lambda value=value: hs(payload=_raw_claims(exp=value)),
         )
+    yield "some number is infinite", lambda: hs(payload=_raw_claims(x="1e400"))
     yield "some number is NaN", lambda: hs(payload=_raw_claims(x="NaN"))
     wrong_moments: tuple[Any, ...] = (
         str(NOW_S + 600),

@@ -54,6 +54,8 @@ def test_serve_listens_where_told(tmp_path: Path) -> None:
     for options in (("--allow-anonymous",), ("--auth", "jwt", "--auth-key-file", "secret")):
         with server(tmp_path, *ANYWHERE, *options) as started:
             started.wait_for(r"http://0\.0\.0\.0:\d+")
+            if "--allow-anonymous" in options:
+                started.wait_for("note: whoever reaches this address may read and write")
             assert started.stop(signal.SIGTERM)[0] == 0
 
 

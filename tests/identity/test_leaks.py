@@ -17,7 +17,10 @@ from websockets.frames import Close
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from crdtsync.protocol import AuthMessage, decode_frame, step_1_frame
+from crdtsync.identity import JWTAuthenticator
+from crdtsync.identity.keys import read_keys
+from crdtsync.identity.tokens import read_token
+from crdtsync.protocol import AuthMessage, decode_frame
 from tests.docs.kit import Client, Process
 
 from .forgeries import FORGERIES
@@ -167,7 +170,6 @@ def test_an_authenticator_that_fails(tmp_path: Path, transport: str) -> None:
         for document in ("error", "nested", "reason"):
             url = f"ws://127.0.0.1:{port}/{document}?token={quote(token)}"
             with connect(url, proxy=None) as socket:
-                socket.send(step_1_frame(b"\x00"))
                 code, reason, frames = ended(socket)
             assert code == (4401 if document == "reason" else 1013)
             seen += [reason, *map(repr, frames)]
@@ -218,3 +220,15 @@ def test_the_config_command_shows_no_secret(tmp_path: Path) -> None:
         cwd=tmp_path, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert "auth_key_file\tkey.pem\t--auth-key-file" in done.stdout
+
+
+def test_nothing_shows_itself(tmp_path: Path) -> None:
+    """Whoever prints what is in memory prints neither tokens nor keys."""
+    (tmp_path / "secret").write_bytes(SECRET)
+    authenticator = JWTAuthenticator(key_file=tmp_path / "secret")
+    good = honest()
+    token = read_token(good, max_bytes=8192)
+    keys = read_keys(SECRET)
+    shown = repr([token, keys, keys.keys, authenticator, vars(authenticator), authenticator.rules])
+    assert not any(piece in shown for piece in pieces(good))
+    assert SECRET.decode() not in shown
