@@ -271,7 +271,10 @@ def _made() -> Iterator[tuple[str, Callable[[], str]]]:
     )
     for moment in wrong_moments:
         yield f"exp is {moment!r}", lambda moment=moment: hs(exp=moment)
-    yield "nbf is a text", lambda: hs(nbf="0")
+    yield "nbf is true", lambda: hs(nbf=True)
+    yield "iat is false", lambda: hs(iat=False)
+    yield "nbf is in milliseconds", lambda: hs(nbf=NOW_S * 1000)
+    yield "nbf is text", lambda: hs(nbf="0")
     yield "iat is a text", lambda: hs(iat="yesterday")
     yield "expired", lambda: hs(exp=NOW_S - 60)
     yield "expired by a fraction of a second", lambda: hs(exp=NOW_S - 10.5)

@@ -12,6 +12,7 @@ from crdtsync.clock import ManualClock
 from crdtsync.errors import CrdtsyncError, Forbidden, Unauthenticated
 from crdtsync.gate import Principal
 from crdtsync.identity import JWTAuthenticator
+from crdtsync.identity.tokens import read_token
 
 from .forgeries import FORGERIES, hs, trusted
 from .making import CLAIMS, ec_key, ed_key, issue, rsa_key
@@ -86,3 +87,20 @@ def test_the_honest_ones_are_let_in(authenticator: JWTAuthenticator) -> None:
     read = ask(authenticator, hs(), "team/minutes")
     assert isinstance(read, Principal)
     assert read.read_only
+
+
+EARLY = [
+    *(name for name in FORGERIES if name.startswith(("alg ", "no alg", "crit", "typ ", "b64 "))),
+    *("kid is empty", "kid is a list", "kid is endless", "kid stands twice", "zip", "huge"),
+    *("nested by cty", "made for something else", "encrypted", "encrypted, in three parts"),
+    *("another spelling of the last character", "padding", "standard base64", "empty signature"),
+    *("a line break inside", "a null character", "not ASCII", "over a megabyte", "no third part"),
+    *("the header is a list", "the header is nested endlessly", "kid is half a surrogate pair"),
+]
+
+
+@pytest.mark.parametrize("name", EARLY)
+def test_refused_before_a_key_is_looked_for(name: str) -> None:
+    """What is wrong with a token's form is found without keys, and without asking for any."""
+    with pytest.raises(Unauthenticated):
+        read_token(FORGERIES[name](), max_bytes=8192)
