@@ -134,10 +134,12 @@ def _refuse_constant(name: str) -> NoReturn:
 def _sound(value: object) -> bool:
     """Whether nothing is nested too deep, no number infinite, no text half a surrogate pair."""
     level: list[object] = [value]
-    for _ in range(MAX_DEPTH + 1):
+    for depth in range(MAX_DEPTH + 1):
         below: list[object] = []
         for each in level:
             match each:
+                case dict() | list() if depth == MAX_DEPTH:
+                    return False
                 case dict():
                     below += each.keys()
                     below += each.values()
@@ -149,10 +151,8 @@ def _sound(value: object) -> bool:
                 case float():
                     if not math.isfinite(each):
                         return False
-        if not below:
-            return True
         level = below
-    return False
+    return True
 
 
 def _is_text(text: str) -> bool:
