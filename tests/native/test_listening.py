@@ -8,7 +8,7 @@ import pytest
 
 from crdtsync.errors import OperatorError
 
-from .kit import Peer, Server, stored_text, typed
+from .kit import Peer, Recorder, Server, stored_text, typed
 
 
 def test_a_port_in_use(server: Server) -> None:
@@ -23,7 +23,8 @@ def test_a_port_in_use(server: Server) -> None:
 
 def test_an_address_of_another_machine() -> None:
     """An address that is not this machine's is refused with a hint."""
-    with pytest.raises(OperatorError, match="can't listen on") as caught, Server(host="192.0.2.1"):
+    elsewhere = Server(host="192.0.2.1", authenticator=Recorder())
+    with pytest.raises(OperatorError, match="can't listen on") as caught, elsewhere:
         pass
     assert "--host" in caught.value.hint
 
