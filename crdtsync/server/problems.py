@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import ExceptionHandler
 
 from crdtsync.errors import CrdtsyncError, RemoteError, StoreDamaged, StoreError, Unavailable
-from crdtsync.server.request import scope_request
+from crdtsync.server.request import brings_token
 
 __all__ = ["PROBLEM_MEDIA_TYPE", "RETRY_AFTER_S", "Problem", "exception_handlers", "problem"]
 
@@ -112,7 +112,7 @@ async def _from_remote_error(request: Request, error: Exception) -> Response:
 
 def _challenge(request: Request, wrong: str) -> str:
     """Name the scheme, and what is wrong with a token where there is one (RFC 6750, 3)."""
-    return f'Bearer error="{wrong}"' if scope_request(request.scope, "").token else "Bearer"
+    return f'Bearer error="{wrong}"' if brings_token(request.scope) else "Bearer"
 
 
 async def _from_unavailable(request: Request, error: Exception) -> Response:

@@ -16,6 +16,7 @@ from crdtsync.errors import Unauthenticated
 __all__ = [
     "SUBPROTOCOL",
     "TOKEN_SUBPROTOCOL",
+    "brings_token",
     "connect_request",
     "encoded_path",
     "scope_request",
@@ -124,6 +125,14 @@ def scope_request(scope: Scope, document: str) -> ConnectRequest:
         subprotocols=scope.get("subprotocols", ()),
         address=client[0] if client else "",
     )
+
+
+def brings_token(scope: Scope) -> bool:
+    """Whether a request brings a token at all; two that differ are some."""
+    try:
+        return bool(scope_request(scope, "").token)
+    except Unauthenticated:
+        return True
 
 
 def _pairs(query: bytes) -> list[tuple[str, str]]:

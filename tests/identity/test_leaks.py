@@ -197,6 +197,7 @@ def test_two_tokens_that_differ(tmp_path: Path) -> None:
             connection.request("GET", f"/api/v1/documents?token={good}", headers=header)
             answer = connection.getresponse()
             assert answer.status == 401
+            assert (answer.getheader("www-authenticate") or "").startswith("Bearer")
             assert "several tokens" in json.loads(answer.read())["detail"]
             connection.close()
 
