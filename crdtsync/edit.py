@@ -125,11 +125,16 @@ def index_update(found: Scan, index: PlaceIndex) -> bool:
 def _new(structs: list[Struct], clocks: Mapping[int, int]) -> list[Struct]:
     # What is known in part is cut first, as it is when it is let in: what its known part says of
     # its place counts for nothing.
-    return [
-        new_part(each, clocks)
-        for each in structs
-        if each.kind != SKIP and each.clock + each.length > clocks.get(each.client, 0)
-    ]
+    new: list[Struct] = []
+    for each in structs:
+        known = clocks.get(each.client, 0) - each.clock
+        if each.kind == SKIP or known >= each.length:
+            continue
+        if known > 0:
+            size = (each.end - each.start) * known // each.length  # more or less
+            each = new_part(each, clocks)._replace(start=each.start + size)
+        new.append(each)
+    return new
 
 
 def read_edit(

@@ -14,9 +14,11 @@ from typing import Any, Final, Literal
 
 from crdtsync.config.model import Config
 from crdtsync.config.options import OPTIONS, Option
+from crdtsync.config.roles import read_roles
 from crdtsync.config.values import Value, nearest
 from crdtsync.errors import ConfigError
 from crdtsync.limits import Limits
+from crdtsync.roles import BUILT_IN
 
 __all__ = ["CONFIG_VARIABLE", "DEFAULT_FILE", "Resolved", "Setting", "Source", "load"]
 
@@ -73,8 +75,12 @@ def load(
     env = {} if env is None else env
     path = _find_file(env, config_file)
     found: dict[str, Setting] = {}
+    roles = BUILT_IN
     if path is not None:
-        found.update((setting.option.name, setting) for setting in _from_file(path))
+        text, tables = _read_file(path)
+        if "roles" in tables:
+            roles = read_roles(tables.pop("roles"), str(path))
+        found.update((each.option.name, each) for each in _from_file(path, text, tables))
     found.update((setting.option.name, setting) for setting in _from_variables(env))
     found.update((setting.option.name, setting) for setting in _from_cli(cli or {}))
     settings = tuple(
@@ -83,7 +89,7 @@ def load(
     )
     own: dict[str, Any] = {s.option.field: s.value for s in settings if not s.option.limit}
     limits: dict[str, Any] = {s.option.field: s.value for s in settings if s.option.limit}
-    return Resolved(Config(**own, limits=Limits(**limits)), settings, path)
+    return Resolved(Config(**own, limits=Limits(**limits), roles=roles), settings, path)
 
 
 def _from_cli(given: Mapping[str, object]) -> Iterator[Setting]:
@@ -131,10 +137,11 @@ def _find_file(env: Mapping[str, str], given: Path | None) -> Path | None:
     return default if default.is_file() else None
 
 
-def _from_file(path: Path) -> Iterator[Setting]:
+def _read_file(path: Path) -> tuple[str, dict[str, Any]]:
+    """Return a file's text, and what it says."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
-        tables = tomllib.loads(text)
+        return text, tomllib.loads(text)
     except OSError as error:
         raise ConfigError(
             f"can't read the configuration file {path}: {error.strerror}",
@@ -146,6 +153,9 @@ def _from_file(path: Path) -> Iterator[Setting]:
         last = f"at line {len(text.splitlines())}, the last"
         problem = str(error).replace("at end of document", last)
         raise ConfigError(f"{path}: not valid TOML: {problem}") from None
+
+
+def _from_file(path: Path, text: str, tables: dict[str, Any]) -> Iterator[Setting]:
     limits = tables.pop("limits", {})
     if not isinstance(limits, dict):
         raise ConfigError(f"{path}: limits has to be a table", hint="Write [limits] above them")
@@ -177,7 +187,7 @@ def _from_toml(path: Path, line: str, key: str, value: object, *, in_limits: boo
 
 def _nearest_key(key: str, value: object) -> str:
     if isinstance(value, dict):
-        return "; the only table is [limits]"
+        return "; the only tables are [limits] and [roles.NAME]"
     for option in OPTIONS:
         if key in (option.field, option.flag, option.flag[2:], option.variable):
             return f"; did you mean {option.name}?"

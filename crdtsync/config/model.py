@@ -1,11 +1,13 @@
 """What a server is configured with, as one immutable value."""
 
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from crdtsync.errors import ConfigError
 from crdtsync.limits import Limits
+from crdtsync.roles import BUILT_IN, Role
 
 __all__ = ["AuthName", "Config", "DurabilityName", "LogFormat", "LogLevel", "Transport"]
 
@@ -53,6 +55,9 @@ class Config:
     supervise: bool = True
     """Whether ``crdtsync serve`` has a supervisor; ``run`` and ``serve`` are handed theirs."""
     limits: Limits = field(default_factory=Limits)
+    roles: Mapping[str, Role] = field(default_factory=lambda: BUILT_IN)
+    """By name: the built-in roles and those of the file's ``[roles.NAME]`` tables, for whoever
+    resolves grants."""
 
     def __post_init__(self) -> None:
         """Refuse options that contradict one another, with ``ConfigError``."""
