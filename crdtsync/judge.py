@@ -197,14 +197,15 @@ class Judge:
         room = self._room
         self._noted = False
         verdict = room.document.admit(update, found, source)
-        if verdict is Verdict.NEW and not self._noted:
+        if verdict is Verdict.NEW and not self._noted:  # by its short way
             self.note(update, found)
         verdict = room.settle(verdict, update, found, source)
         if verdict is Verdict.AHEAD and isinstance(source, Connection):
             room.ask(source)
-        late, self._late = self._late, []
-        for author, denial, piece, refused in late:
-            room.deny(author, denial, piece, refused)
+        if self._late:
+            late, self._late = self._late, []
+            for author, denial, piece, refused in late:
+                room.deny(author, denial, piece, refused)
         return verdict
 
     # The index

@@ -127,10 +127,13 @@ class PlaceIndex:
     def place_item(self, update: bytes, found: Scan) -> Placement | None:
         """Return the place of an update's only item, where that is easily told; else ``None``.
 
-        So it is with what people type: one item that stands beside others. 1 us.
+        So it is with what people type, and with a key that had a value: one item that stands
+        beside others. 1 us.
         """
         ranges = found.ranges
-        if len(ranges) != 1 or found.parents or found.keys or found.roots or found.skips:
+        if len(ranges) != 1 or found.parents or found.roots or found.skips:
+            return None
+        if found.keys and self._slots is not None:
             return None
         client, start, end = ranges[0]
         first, _, count = found.bodies[0]

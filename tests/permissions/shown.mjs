@@ -5,6 +5,13 @@ import { createRequire } from 'node:module'
 const require = createRequire(new URL('../interop/package.json', import.meta.url))
 const Y = require('yjs')
 
+// Yjs's own toString stops at values that no application puts into a fragment.
+const written = (node) => {
+  if (!(node instanceof Y.XmlFragment)) return node instanceof Y.AbstractType ? node.toJSON() : node
+  const attributes = node instanceof Y.XmlElement ? [node.nodeName, node.getAttributes()] : []
+  return [...attributes, node.toArray().map(written)]
+}
+
 const shown = (state) => {
   const doc = new Y.Doc()
   const text = doc.getText('text')
@@ -15,7 +22,7 @@ const shown = (state) => {
   const places = [
     [['text', null], JSON.stringify(text.toDelta())],
     [['array', null], JSON.stringify(array.toJSON())],
-    [['xml', null], xml.toString()]
+    [['xml', null], JSON.stringify(written(xml))]
   ]
   for (const key of map.keys()) {
     const value = map.get(key)
