@@ -30,11 +30,14 @@ RefusalKind = Literal["damaged", "gate", "read-only"]
 class Run:
     """What one connection was refused: updates of it that follow one another are one entry."""
 
-    __slots__ = ("entry",)
+    __slots__ = ("entry", "waiting", "waiting_bytes")
 
     def __init__(self) -> None:
         self.entry = 0
-        """The newest entry's id; the quarantine's own."""
+        """The newest entry's id; this and what follows is the quarantine's own."""
+        self.waiting = 0
+        """Its updates that are not written yet."""
+        self.waiting_bytes = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

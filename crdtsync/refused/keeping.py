@@ -33,8 +33,14 @@ MAX_BUFFERED_UPDATES: Final = 10_000
 """Refused updates that wait to be written; above, they are lost."""
 MAX_BUFFERED_BYTES: Final = 32 * 1024 * 1024
 """The same, in bytes; a single one may be larger."""
+SHARE: Final = 4
+"""One connection may have the fourth part of that: a flood leaves the others' updates room."""
 WRITE_INTERVAL_S: Final = 0.1
-"""At most one batch is written in this time."""
+"""What comes in this time is written together, at least."""
+MAX_BATCH_UPDATES: Final = 1_000
+"""Updates that are written in one transaction; the bounds hold behind each."""
+MAX_BATCH_BYTES: Final = 4 * 1024 * 1024
+"""The same, in bytes; a single one may be larger."""
 RETRY_S: Final = 5.0
 """Between two tries, where the disk takes nothing."""
 COUNT_INTERVAL_S: Final = 10.0
@@ -56,9 +62,10 @@ class RefusedUpdates:
         self._side = SideDatabase(self._path, records.MIGRATIONS)
         self._buffer: list[RefusedUpdate] = []
         self._buffered_bytes = 0
-        self._waiters: list[Callable[[], None]] = []
+        self._handed = 0  # updates that were buffered, ever
+        self._done = 0  # those of them that were written
+        self._waiters: list[tuple[int, Callable[[], None]]] = []  # for so many to be written
         self._alarm = Alarm()
-        self._writing = False
         self._open = False
         self._failing = False
         self._unnoted: dict[str, tuple[int, int]] = {}  # lost before it came to the database
@@ -111,9 +118,12 @@ class RefusedUpdates:
     def keep(self, refused: RefusedUpdate, /) -> None:
         """Keep an update, soon; never waits and never raises."""
         size = len(refused.update)
+        run = refused.run
         if self._buffer and (
             len(self._buffer) >= MAX_BUFFERED_UPDATES
             or self._buffered_bytes + size > MAX_BUFFERED_BYTES
+            or run.waiting >= MAX_BUFFERED_UPDATES // SHARE
+            or (run.waiting and run.waiting_bytes + size > MAX_BUFFERED_BYTES // SHARE)
         ):
             updates, total = self._unnoted.get("buffer", (0, 0))
             self._unnoted["buffer"] = updates + 1, total + size
@@ -121,13 +131,15 @@ class RefusedUpdates:
             return
         self._buffer.append(refused)
         self._buffered_bytes += size
+        run.waiting += 1
+        run.waiting_bytes += size
+        self._handed += 1
         self._alarm.set()
 
     def when_kept(self, call: Callable[[], None], /) -> None:
         """Call something once all that was handed in so far is on disk, or can't be now."""
-        if self._open and not self._failing and (self._buffer or self._writing):
-            self._waiters.append(call)
-            self._alarm.set()
+        if self._open and not self._failing and self._done < self._handed:
+            self._waiters.append((self._handed, call))
         else:
             call()
 
@@ -162,34 +174,51 @@ class RefusedUpdates:
 
     async def _write(self) -> bool:
         """Write what is buffered; return whether the disk took it."""
-        while self._buffer or self._unnoted or self._waiters:
-            waiters, self._waiters = self._waiters, []
-            batch, self._buffer = self._buffer, []
-            size, self._buffered_bytes = self._buffered_bytes, 0
+        while self._buffer or self._unnoted:
+            batch = self._next_batch()
             noted, self._unnoted = self._unnoted, {}
-            self._writing = True
             try:
                 found = [Lost(cause, *counts) for cause, counts in noted.items()]
                 written = await self._side.call(_write, batch, found, self._limits)
-                self._failing = False
-                self._account(written)
-                await self._count()
             except StoreError as error:
                 log.error("refused updates can't be kept now: %s", error)
-                self._failing = True
                 for refused in batch:
                     refused.run.entry = 0  # no such entry was made
                 self._buffer = batch + self._buffer
-                self._buffered_bytes += size
-                self._unnoted = noted | self._unnoted
+                self._buffered_bytes += sum(len(refused.update) for refused in batch)
+                self._unnoted = _sum(noted, self._unnoted)
+                self._failing = True
                 self._alarm.set()
+                self._wake(self._handed)
                 return False
-            finally:
-                self._writing = False
-                for call in waiters:
-                    call()
+            self._failing = False
+            self._account(written)
+            self._done += len(batch)
+            for refused in batch:
+                refused.run.waiting -= 1
+                refused.run.waiting_bytes -= len(refused.update)
+            self._wake(self._done)
+        await self._recount()
         self._say()
         return True
+
+    def _next_batch(self) -> list[RefusedUpdate]:
+        size = count = 0
+        for refused in self._buffer[:MAX_BATCH_UPDATES]:
+            size += len(refused.update)
+            if count and size > MAX_BATCH_BYTES:
+                size -= len(refused.update)
+                break
+            count += 1
+        batch, self._buffer = self._buffer[:count], self._buffer[count:]
+        self._buffered_bytes -= size
+        return batch
+
+    def _wake(self, done: int) -> None:
+        due = [call for target, call in self._waiters if target <= done]
+        self._waiters = [each for each in self._waiters if each[0] > done]
+        for call in due:
+            call()
 
     def _account(self, written: records.Written) -> None:
         self.stats.kept += written.kept
@@ -223,6 +252,19 @@ class RefusedUpdates:
 
     async def _count(self) -> None:
         self.stats.entries, self.stats.size = await self._side.call(records.totals)
+
+
+def _sum(
+    one: dict[str, tuple[int, int]], other: dict[str, tuple[int, int]]
+) -> dict[str, tuple[int, int]]:
+    none = (0, 0)
+    return {
+        cause: (
+            one.get(cause, none)[0] + other.get(cause, none)[0],
+            one.get(cause, none)[1] + other.get(cause, none)[1],
+        )
+        for cause in one | other
+    }
 
 
 def _write(

@@ -1,5 +1,7 @@
 """What follows a refused edit: who is told, who is sent away and when, and what is kept of it."""
 
+from dataclasses import replace
+
 import pytest
 
 from crdtsync.awareness import Entry, encode_entries
@@ -16,6 +18,7 @@ from crdtsync.protocol import (
 )
 from crdtsync.refused.base import NoQuarantine, RefusedUpdate
 from crdtsync.roles import READ
+from crdtsync.store.base import Damage
 from crdtsync.structs import Scan
 from crdtsync.update import scan
 
@@ -177,6 +180,23 @@ async def test_of_a_step_2_only_the_news_are_kept() -> None:
         found = scan(kept.update, Limits(), structs=True)
         assert found.deletes == ()
         assert [(each.clock, each.length) for each in found.structs or ()] == [(3, 6)]
+
+
+async def test_edits_of_a_damaged_document_are_kept() -> None:
+    """Each is denied, all are kept, and their author stays: an update may be all that is left."""
+    shelf, store = Shelf(), TestStore()
+    async with Hub(store, limits=FAST) as hub:
+        await hub.edit("doc", one(1, 0, "intact"))
+        sound = await store.load("doc")
+    store.damaged = replace(sound, damage=Damage("doc", 2, "bad checksum"))
+    async with Hub(store, limits=FAST, quarantine=shelf) as hub:
+        client = await join(hub, principal=ANN)
+        updates = [client.type("?") for _ in range(3)]
+        assert [(each.kind, each.update) for each in shelf.kept] == [
+            ("damaged", update) for update in updates
+        ]
+        assert len(client.denials) == 3
+        assert client.link.closed is None
 
 
 async def test_who_brings_nothing_new_is_no_offender() -> None:

@@ -235,6 +235,41 @@ async def test_the_buffer_is_bounded(bound: str, monkeypatch: pytest.MonkeyPatch
         assert [each.updates for each in await quarantine.lost()] == [15]
 
 
+@pytest.mark.parametrize("bound", ["MAX_BUFFERED_UPDATES", "MAX_BUFFERED_BYTES"])
+async def test_one_connection_does_not_fill_the_buffer(
+    bound: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who floods loses what he floods with; what others were refused meanwhile is kept."""
+    updates = [one(n, 0, "x", parent="p") for n in range(1, 41)]
+    most = 20 if bound == "MAX_BUFFERED_UPDATES" else 20 * len(updates[0])
+    monkeypatch.setattr(keeping, bound, most)
+    async with RefusedUpdates(None) as quarantine:
+        flood = Run()
+        for update in updates:
+            quarantine.keep(refused(update, flood, author="eve"))
+        quarantine.keep(refused(one(99, 0, "mine", parent="p")))
+        assert sum(each.updates for each in await kept(quarantine, Filter(author="eve"))) == 5
+        assert len(await kept(quarantine, Filter(author="ann"))) == 1
+        assert quarantine.stats.lost == {"buffer": 35}
+        quarantine.keep(refused(updates[7], flood, author="eve"))
+        assert sum(each.updates for each in await kept(quarantine, Filter(author="eve"))) == 6
+        assert (flood.waiting, flood.waiting_bytes) == (0, 0)
+
+
+async def test_a_long_backlog_is_written_in_many_transactions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However much waits, one transaction takes a part of it, and nothing is lost between."""
+    monkeypatch.setattr(keeping, "MAX_BATCH_UPDATES", 3)
+    updates = [one(n, 0, "x" * n, parent="p") for n in range(1, 41)]
+    monkeypatch.setattr(keeping, "MAX_BATCH_BYTES", 2 * len(updates[-1]))
+    async with RefusedUpdates(None) as quarantine:
+        for update in updates:
+            quarantine.keep(refused(update))
+        assert [each.update for each in await kept(quarantine)] == updates
+        assert quarantine._buffered_bytes == 0
+
+
 async def test_a_single_update_may_be_larger_than_the_buffer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -327,8 +362,10 @@ async def test_an_hour_of_typing_is_kept_whole(tmp_path: Path) -> None:
     words = "".join(chr(97 + n % 26) for n in range(3_000))
     async with RefusedUpdates(tmp_path) as quarantine:
         run = Run()
-        for update in typed(words):
+        for number, update in enumerate(typed(words)):
             quarantine.keep(refused(update, run))
+            if number % 1_000 == 0:
+                await kept(quarantine)
         found = await kept(quarantine)
         assert sum(each.updates for each in found) == len(words)
         assert len(found) < 20
