@@ -135,6 +135,18 @@ async def test_what_came_while_the_document_loads_is_kept() -> None:
         assert [each.update for each in shelf.kept] == [private(5, n) for n in range(4)]
 
 
+async def test_what_came_behind_a_large_frame_is_kept() -> None:
+    """While a large update is read on a thread, what follows waits; refused, it is kept as well."""
+    shelf = Shelf()
+    async with Hub(TestStore(), limits=FAST, gate=NoPrivate(), quarantine=shelf) as hub:
+        client = await join(hub)
+        large = one(5, 0, "x" * 200_000, parent="private")
+        client.say(update_frame(large))
+        client.say(update_frame(one(5, 200_000, "y", origin=(5, 199_999))))
+        assert (await client.gone())[0] == 4409
+        assert [len(each.update) > 1_000 for each in shelf.kept] == [True, False]
+
+
 @pytest.mark.parametrize("principal", [Principal(read_only=True), Principal(role=READ)])
 async def test_who_may_write_nothing_is_not_listened_to(principal: Principal) -> None:
     """Told once, counted, kept, and connected for as long as it likes."""
