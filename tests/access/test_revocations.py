@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 from crdtsync.access.revocations import RevocationError, Revocations
 from crdtsync.access.service import Access
+from crdtsync.access.shares import KEPT_S
 from crdtsync.access.tables import FILE, MIGRATIONS
 from crdtsync.auth import ConnectRequest
 from crdtsync.clock import ManualClock
@@ -175,3 +178,14 @@ async def test_a_database_that_fails(
     assert not await let_in(access, "ann")
     assert caplog.text.count("can't be read") == 1
     monkeypatch.undo()
+
+
+async def test_what_has_ended_is_purged_by_itself(access: Access, clock: ManualClock) -> None:
+    """Every hour the server forgets what can't matter any more."""
+    await access.revoke("ann", until_ms=clock.time_ms() + 1000)
+    await access.shares.create("doc", "read", expires_ms=clock.time_ms() + 1000)
+    clock.advance(KEPT_S + 2)
+    await until(lambda: access.revocations.listed() == [])
+    with anyio.fail_after(5):
+        while await access.shares.listed():
+            await anyio.lowlevel.checkpoint()

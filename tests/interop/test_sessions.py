@@ -4,6 +4,7 @@ import json
 import subprocess
 import urllib.request
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -43,6 +44,41 @@ process.exit(0)
 """
 
 
+COMING_BACK = """
+import * as Y from 'yjs'
+import WebSocket from 'ws'
+import { WebsocketProvider } from 'y-websocket-3.1'
+globalThis.WebSocket = WebSocket
+const freshToken = async () => 'ann:write:100'
+const provider = new WebsocketProvider('%(server)s', '%(room)s', new Y.Doc(), {
+  WebSocketPolyfill: WebSocket, disableBc: true, params: { token: 'ann:write:1' }
+})
+%(recipe)s
+const found = { closes: [], synced: 0 }
+provider.on('connection-close', event => event && found.closes.push(event.code))
+await new Promise(resolve => provider.on('sync', synced => {
+  if (synced && ++found.synced === 2) resolve()
+}))
+found.token = provider.params.token
+console.log(JSON.stringify(found))
+process.exit(0)
+"""
+
+
+def run(program: str) -> dict[str, Any]:
+    """Run a module where the clients are installed; return the JSON that it prints last."""
+    done = subprocess.run(
+        ["node", "--input-type=module", "--eval", program],
+        cwd=HERE,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
 @pytest.fixture(scope="module")
 def timed(javascript: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server whose tokens end (timed_server.py)."""
@@ -61,16 +97,7 @@ def test_the_recipe_for_a_fresh_token(version: str, timed: Server, room: str) ->
         "server": timed.url,
         "room": room,
     }
-    done = subprocess.run(
-        ["node", "--input-type=module", "--eval", program],
-        cwd=HERE,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
+    found = run(program)
     assert found == {
         "closes": [],
         "left": found["left"],
@@ -81,6 +108,16 @@ def test_the_recipe_for_a_fresh_token(version: str, timed: Server, room: str) ->
         "edit": "denied",
     }
     assert 98 <= found["left"] <= 100
+
+
+def test_the_recipe_for_a_token_that_ended(timed: Server, room: str) -> None:
+    """The page's own code gets a new token when 4401 says that the last one ended, and is back."""
+    (recipe,) = (block for block in blocks(page("docs/sessions.md"), "js") if "freshToken" in block)
+    assert run(COMING_BACK % {"recipe": recipe, "server": timed.url, "room": room}) == {
+        "closes": [4401],
+        "synced": 2,
+        "token": "ann:write:100",
+    }
 
 
 def test_a_client_whose_token_ends(clients: Clients, timed: Server, room: str) -> None:
