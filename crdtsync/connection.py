@@ -67,6 +67,7 @@ class Connection:
     """One client of one room. Made by ``Hub.connect``."""
 
     __slots__ = (
+        "__weakref__",
         "_backlog",
         "_backlog_bytes",
         "_reading_paused",

@@ -1,13 +1,16 @@
 """Connections in time: when a proof ends, is renewed, or is worth something else from now on.
 
 Owns when each open connection expires, by the wall clock, and the way by which an open one gets
-another role, a fresh token or its end. A frame costs nothing of it: once a second it is looked
-whether somebody may have expired, and only then at everybody. Refuses to know tokens, links and
-revocations: it asks.
+another role, a fresh token or its end. A frame costs nothing of it: who expires stands in a heap
+that is looked at once a second, and keeps nobody's document in memory. Refuses to know tokens,
+links and revocations: it asks.
 """
 
+import heapq
+import itertools
 import logging
 import math
+import weakref
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
@@ -40,7 +43,9 @@ log = logging.getLogger("crdtsync.access")
 SWEEP_S: Final = 1.0
 """How often it is looked who has expired."""
 SWEEP_AT_ONCE: Final = 200
-"""Connections looked at before the others have their turn."""
+"""Connections closed before the others have their turn."""
+MIN_ENDS: Final = 64
+"""So many that don't count any more are kept before it is looked which."""
 MINUTE_S: Final = 60.0
 
 Refusal = Callable[[str, Principal], RemoteError | None]
@@ -54,12 +59,26 @@ def expired(principal: Principal) -> RemoteError:
     return Unauthenticated("the token has expired")
 
 
+def _endless(principal: Principal) -> bool:
+    """Return whether a principal's end is no number: nothing is earlier or later than it."""
+    return principal.expires_s is not None and math.isnan(principal.expires_s)
+
+
+def _counts(connection: Connection | None, end_s: float) -> bool:
+    """Return whether a connection is there and still ends then."""
+    if connection is None or connection.closed:
+        return False
+    return connection.principal.expires_s == end_s
+
+
 class Sessions:
     """The open connections of one hub, in time: ``hub.sessions``."""
 
     def __init__(self, hub: "Hub") -> None:
         self._hub = hub
-        self._next_s = math.inf  # nobody expires before this
+        self._ends: list[tuple[float, int, weakref.ref[Connection]]] = []
+        self._number = itertools.count()
+        self._dense = 0  # how many of them counted when that was last looked at
         self._refusal: Refusal | None = None
 
     # Coming in
@@ -70,7 +89,7 @@ class Sessions:
 
     def check(self, document: str, principal: Principal) -> None:
         """Raise what speaks against a principal at this moment."""
-        if principal.expires_s is not None and math.isnan(principal.expires_s):
+        if _endless(principal):
             raise Unauthenticated("the token's end is no time")
         error = None if self._refusal is None else self._refusal(document, principal)
         if error is not None:
@@ -79,8 +98,13 @@ class Sessions:
     def opened(self, connection: Connection) -> None:
         """Take note of a new connection, or of another end of an open one."""
         end_s = connection.principal.expires_s
-        if end_s is not None:
-            self._next_s = min(end_s, self._next_s)
+        if end_s is None or end_s == math.inf:
+            return
+        heapq.heappush(self._ends, (end_s, next(self._number), weakref.ref(connection)))
+        if len(self._ends) > 2 * self._dense + MIN_ENDS:  # most go before they expire
+            self._ends = [each for each in self._ends if _counts(each[2](), each[0])]
+            heapq.heapify(self._ends)
+            self._dense = len(self._ends)
 
     def renewable(
         self, connection: Connection, readmit: Callable[[str], Awaitable[Principal]]
@@ -103,18 +127,15 @@ class Sessions:
     async def sweep(self) -> None:
         """Close whoever has expired by now."""
         now_s = self._hub.clock.time_ms() / 1000
-        if self._next_s > now_s:
-            return
-        self._next_s = math.inf
-        for number, connection in enumerate(self._connections()):
-            end_s = connection.principal.expires_s
-            if end_s is None or connection.closed:
+        closed = 0
+        while self._ends and self._ends[0][0] <= now_s:
+            end_s, _, reference = heapq.heappop(self._ends)
+            connection = reference()
+            if connection is None or not _counts(connection, end_s):
                 continue
-            if end_s > now_s:
-                self._next_s = min(end_s, self._next_s)
-            else:
-                connection.refuse(expired(connection.principal))
-            if number % SWEEP_AT_ONCE == 0:
+            connection.refuse(expired(connection.principal))
+            closed += 1
+            if closed % SWEEP_AT_ONCE == 0:
                 await anyio.lowlevel.checkpoint()
 
     # Other roles, and none
@@ -182,6 +203,8 @@ class Sessions:
         before = connection.principal
         if principal.id != before.id or principal.share != before.share:
             raise ValueError("a connection can't become somebody else's")
+        if _endless(principal):
+            raise ValueError("expires_s is no time")
         connection.become(principal)
         if principal.expires_s != before.expires_s:
             self.opened(connection)

@@ -1,11 +1,15 @@
 """Connections in time: they end when their proof does, and take another role at once."""
 
+import gc
 import math
+import weakref
 from dataclasses import replace
 
 import pytest
 
+from crdtsync.access.sessions import MIN_ENDS
 from crdtsync.clock import ManualClock
+from crdtsync.connection import Connection
 from crdtsync.errors import Unauthenticated
 from crdtsync.gate import Principal
 from crdtsync.hub import Hub
@@ -62,6 +66,24 @@ async def test_more_than_are_looked_at_at_once(
     assert all(client.connection.closed for client in clients)
 
 
+async def test_who_has_gone_is_forgotten(hub: Hub, clock: ManualClock) -> None:
+    """Clients that come and go long before their tokens end leave little behind, and no room."""
+    rooms: list[weakref.ref[Connection]] = []
+    stays = [Client(hub, f"stays-{n}", principal=ann(clock, 50_000 + n)) for n in range(10)]
+    for number in range(1000):
+        client = Client(hub, principal=ann(clock, 90_000 - number))
+        rooms.append(weakref.ref(client.connection))
+        client.connection.lost()
+    await settle()
+    del client
+    gc.collect()
+    assert not any(each() for each in rooms)
+    assert len(hub.sessions._ends) <= 2 * 10 + MIN_ENDS + 1
+    clock.advance(50_004)
+    await hub.sessions.sweep()
+    assert [client.connection.closed for client in stays] == [True] * 5 + [False] * 5
+
+
 async def test_the_sweep_runs_by_itself(
     hub: Hub, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,6 +127,8 @@ async def test_an_end_that_is_no_time(hub: Hub) -> None:
     await hub.sessions.sweep()
     assert not client.connection.closed
     assert hub.connections == 1
+    with pytest.raises(ValueError, match="no time"):
+        hub.sessions.reauthorize(lambda _, was: replace(was, expires_s=math.nan))
 
 
 async def test_a_later_end(hub: Hub, clock: ManualClock) -> None:
