@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crdtsync.store.file_names import MAX_STEM_BYTES, SUFFIX, file_name, name_of
-from tests.store.test_contract import NAMES
+from tests.names import NAMES
 
 names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=300)
 RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
