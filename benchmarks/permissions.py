@@ -20,6 +20,8 @@ from crdtsync.gate import Principal
 from crdtsync.limits import Limits
 from crdtsync.places import PlaceIndex
 from crdtsync.protocol import update_frame
+from crdtsync.refused.base import NO_QUARANTINE
+from crdtsync.refusing import Refusals
 from crdtsync.roles import Role, Rule
 from crdtsync.room import Room
 from crdtsync.stats import Stats
@@ -36,6 +38,7 @@ class _Nobody:
 
     def __init__(self) -> None:
         self.pressure = Pressure(LIMITS.max_pending_bytes)
+        self.refusals = Refusals(LIMITS, ManualClock(), Stats(), NO_QUARANTINE)
 
     def schedule_commit(self, room: Room) -> None:
         room.dirty = True
