@@ -147,6 +147,21 @@ def test_no_form_of_bytes_gets_into_a_foreign_root(sent: bytes) -> None:
     assert server.shows()["array", None] == []
 
 
+@pytest.mark.parametrize("joined", [True, False])
+def test_both_neighbours_count(*, joined: bool) -> None:
+    """Who stands between an own item and a foreign one, where libraries disagree, is refused."""
+    server = Server()
+    writer, guest = server.join(), server.join(restricted(Rule(root="chat")))
+    writer.says(one(1, 0, "abc"))
+    between = item("x", origin=(2, 1), right=(1, 1))
+    if joined:
+        guest.says(update(block(2, 0, item("ok", parent="chat"), between)))
+    else:
+        guest.says(one(2, 0, "ok", parent="chat"), update(block(2, 2, between)))
+    assert guest.denials == [BAD]
+    assert server.room.document.clocks == ({1: 3} if joined else {1: 3, 2: 2})
+
+
 def test_collected_items_bar_nobody() -> None:
     """Who made and deleted something offline sends collected items: they are in no place."""
     server = Server()
