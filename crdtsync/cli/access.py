@@ -63,7 +63,6 @@ def with_access(config: Config, work: Callable[["Shares", "Revocations"], Awaita
         from crdtsync.access.tables import FILE, MIGRATIONS
         from crdtsync.clock import SystemClock
         from crdtsync.guarding import guard_folder
-        from crdtsync.roles import BUILT_IN
         from crdtsync.store.side import SideDatabase
 
         folder = guard_folder(config.store)
@@ -76,7 +75,7 @@ def with_access(config: Config, work: Callable[["Shares", "Revocations"], Awaita
         async with SideDatabase(folder / FILE, MIGRATIONS) as database:
             revocations = Revocations(database, clock=clock)
             await revocations.load()
-            shares = Shares(database, clock=clock, limits=config.limits, roles=BUILT_IN)
+            shares = Shares(database, clock=clock, limits=config.limits, roles=config.roles)
             return await work(shares, revocations)
 
     return with_store(config, run)

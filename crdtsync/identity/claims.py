@@ -84,6 +84,7 @@ class ClaimRules:
             id=_short(_text(claims, "sub")),
             name=_short(name),
             expires_s=None if expires_s is None else expires_s + self.leeway_s,
+            issued_s=_moment(claims, "iat"),
             grants=self.grants(claims),
             attributes=dict(claims),
         )

@@ -51,7 +51,7 @@ def _configured() -> ASGIApp:
     config = load(env=os.environ).config
     store = open_store(config.store, durability=config.durability)
     hub = Hub(store, limits=config.limits, guard=guard_of(config.store))
-    access = Access(hub)
+    access = Access(hub, roles=config.roles)
     return create_app(hub, authenticator=access.wrap(OpenAuthenticator()), access=access)
 
 

@@ -23,7 +23,7 @@ from crdtsync.errors import Forbidden
 from crdtsync.gate import Principal
 from crdtsync.hub import Hub
 from crdtsync.protocol import check_document_name
-from crdtsync.roles import ADMIN, READ, Grants, Role
+from crdtsync.roles import ADMIN, READ, Role
 from crdtsync.server.admission import admit
 from crdtsync.server.problems import Problem
 from crdtsync.server.request import scope_request
@@ -200,9 +200,8 @@ class _AccessRest:
         """Return what somebody may do; without roles, everything but for a reader."""
         if principal.role is not None:
             return principal.role
-        grants: Grants | None = getattr(principal, "grants", None)
-        if grants is not None:  # for no document in particular: what "*" grants
-            return grants.role("", self._access.roles) or READ
+        if principal.grants is not None:  # for no document in particular: what "*" grants
+            return principal.grants.role("", self._access.roles) or READ
         return READ if principal.read_only else ADMIN
 
 

@@ -155,7 +155,7 @@ async def serve(
                 hub.stats.restarts = supervised.restarts
                 _end_with(supervised, stop)
                 stack.callback(supervised.channel.close)
-            access = await stack.enter_async_context(Access(hub))
+            access = await stack.enter_async_context(Access(hub, roles=config.roles))
             await _serve_hub(
                 config,
                 hub,

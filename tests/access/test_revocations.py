@@ -15,6 +15,7 @@ from crdtsync.clock import ManualClock
 from crdtsync.errors import StoreError, Unauthenticated
 from crdtsync.gate import Principal
 from crdtsync.hub import Hub
+from crdtsync.identity.claims import ClaimRules
 from crdtsync.store import open_store
 from crdtsync.store.side import SideDatabase
 from tests.unit.engine import FAST, Client, until
@@ -178,6 +179,20 @@ async def test_a_database_that_fails(
     assert not await let_in(access, "ann")
     assert caplog.text.count("can't be read") == 1
     monkeypatch.undo()
+
+
+async def test_a_jwt_says_when_it_was_issued(access: Access, clock: ManualClock) -> None:
+    """Of a JWT it is ``iat`` that counts: the next token of a revoked principal is taken."""
+    now_s = clock.time_ms() / 1000
+    rules = ClaimRules()
+    await access.revoke("ann")
+    old, new, silent = (
+        rules.principal({"sub": "ann", **moment})
+        for moment in ({"iat": now_s - 1}, {"iat": now_s}, {})
+    )
+    assert access.refusal("doc", old) is not None
+    assert access.refusal("doc", new) is None
+    assert access.refusal("doc", silent) is not None
 
 
 async def test_what_has_ended_is_purged_by_itself(access: Access, clock: ManualClock) -> None:

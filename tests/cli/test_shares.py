@@ -103,6 +103,13 @@ def test_the_token_alone_is_on_standard_output(store: str) -> None:
     assert token not in ok("shares", "list").stdout + ok("shares", "list", "--json").stdout
 
 
+def test_roles_of_the_configuration_file(store: str, tmp_path: Path) -> None:
+    """A link may give a role of the file's own."""
+    (tmp_path / "crdtsync.toml").write_text('[roles.reviewer]\nwrite = [{ root = "comments" }]\n')
+    made = json.loads(ok("shares", "create", "doc", "--role", "reviewer", "--json").stdout)
+    assert made["role"] == "reviewer"
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
