@@ -6,10 +6,10 @@ when its server starts it, so that importing this package opens nothing.
 
 import os
 
+import anyio
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crdtsync.access.service import Access
-from crdtsync.auth import OpenAuthenticator
 from crdtsync.config import load
 from crdtsync.errors import OperatorError
 from crdtsync.guarding import guard_of
@@ -29,13 +29,15 @@ class ConfiguredApp:
 
     def __init__(self) -> None:
         self._app: ASGIApp | None = None
+        self._once = anyio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve; refuse to start, with one line, where the configuration is wrong."""
         problem = ""
         if self._app is None:
             try:
-                self._app = _configured()
+                async with self._once:
+                    self._app = self._app or await _configured()
             except OperatorError as error:
                 if scope["type"] != "lifespan":
                     raise
@@ -47,12 +49,17 @@ class ConfiguredApp:
             await self._app(scope, receive, send)
 
 
-def _configured() -> ASGIApp:
+async def _configured() -> ASGIApp:
+    from crdtsync.identity import configured_authenticator  # what reads keys is large
+
     config = load(env=os.environ).config
+    authenticator = await configured_authenticator(config)
     store = open_store(config.store, durability=config.durability)
     hub = Hub(store, limits=config.limits, guard=guard_of(config.store))
     access = Access(hub, roles=config.roles)
-    return create_app(hub, authenticator=access.wrap(OpenAuthenticator()), access=access)
+    return create_app(
+        hub, authenticator=access.wrap(authenticator), access=access, roles=config.roles
+    )
 
 
 app = ConfiguredApp()

@@ -8,6 +8,7 @@ import pytest
 from crdtsync.clock import ManualClock
 from crdtsync.identity import JWTAuthenticator
 from crdtsync.limits import Limits
+from crdtsync.server import ConfiguredApp
 from tests.server.harness import SERVERS, Client, Server, running
 
 from .forgeries import FORGERIES, hs
@@ -72,3 +73,18 @@ def test_no_access(server: Server) -> None:
     with Client(server.url(f"home?token={hs()}")) as client:
         close = client.closed()
     assert (close.code, close.reason) == (4403, "you have no access to this document")
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_the_configured_application(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``crdtsync.server:app`` asks for tokens where the configuration says so."""
+    path = tmp_path / "secret"
+    path.write_bytes(SECRET)
+    monkeypatch.setenv("CRDTSYNC_AUTH", "jwt")
+    monkeypatch.setenv("CRDTSYNC_AUTH_KEY_FILE", str(path))
+    monkeypatch.setenv("CRDTSYNC_STORE", f"sqlite:{tmp_path / 'store.db'}")
+    app = ConfiguredApp()
+    with running(kind, make_app=lambda _: app) as server, Client(server.url("plan")) as client:
+        assert client.closed().code == 4401
