@@ -236,6 +236,7 @@ _TYPES: dict[str, Any] = {
     "array": list,
     "string": str,
     "integer": int,
+    "boolean": bool,
     "null": type(None),
 }
 
@@ -272,7 +273,7 @@ def _violations(value: Any, schema: dict[str, Any], root: dict[str, Any]) -> Ite
         schema.get("minimum", value) <= value <= schema.get("maximum", value)
     ):
         yield f"{value!r} is out of range"
-    if schema.get("format") == "date-time":
+    if schema.get("format") == "date-time" and value is not None:
         datetime.fromisoformat(value)
     if isinstance(value, dict) and "properties" in schema:
         for name in set(schema["required"]) - set(value):
