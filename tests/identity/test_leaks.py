@@ -20,12 +20,14 @@ from websockets.typing import Subprotocol
 from crdtsync.identity import JWTAuthenticator
 from crdtsync.identity.keys import read_keys
 from crdtsync.identity.tokens import read_token
-from crdtsync.protocol import AuthMessage, decode_frame
+from crdtsync.protocol import AuthMessage, decode_frame, token_frame
 from tests.docs.kit import Client, Process
 
 from .forgeries import FORGERIES
 from .making import OTHER_SECRET, SECRET, issue
 
+ANSWER = 101
+"""How the answer to a token on an open connection begins."""
 HERE = Path(__file__).parent
 KEPT = {"text": [], "json": ["--log-format", "json"]}
 SERVE = ("-m", "crdtsync", "serve", "--host", "127.0.0.1", "--port", "0", "--store", "memory:")
@@ -143,6 +145,14 @@ def test_a_server_shows_no_token(tmp_path: Path, transport: str, log_format: str
             status, text = get(port, "/api/v1/documents/doc", good)
             assert status in (200, 404)
             seen.append(text)
+        fresh = honest(jti="another one")
+        with connect(f"ws://127.0.0.1:{port}/doc?token={good}", proxy=None) as socket:
+            for token in (tokens["another secret"], tokens["expired"], fresh):
+                socket.send(token_frame(token))
+                while (frame := socket.recv(timeout=10))[:1] != bytes((ANSWER,)):
+                    pass
+                seen.append(repr(frame))
+            assert frame[1] == 0, "the fresh token is taken"
         assert get(port, "/api/v1/documents/doc", good, query=True)[0] in (200, 404)
         status, metrics = get(port, "/metrics")
         assert status == 200
@@ -151,7 +161,7 @@ def test_a_server_shows_no_token(tmp_path: Path, transport: str, log_format: str
         assert process.stop() == 0
     seen.append(process.output)
     everything = "\n".join(seen)
-    for token in (*tokens.values(), good):
+    for token in (*tokens.values(), good, fresh):
         for piece in pieces(token):
             assert piece not in everything
             assert quote(piece) not in everything
