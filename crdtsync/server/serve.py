@@ -233,7 +233,9 @@ async def _serve_hub(
     supervised: Supervised | None,
 ) -> None:
     loop = asyncio.get_running_loop()
-    app = create_app(hub, authenticator=authenticator, access=access, lifespan=False)
+    app = create_app(
+        hub, authenticator=authenticator, access=access, lifespan=False, roles=config.roles
+    )
     http = HttpServer(ASGIWrapper(cast(ASGIFramework, app)), _hypercorn(config))
     native, notes = _native(config, hub, authenticator)
     make = native.adopt if native is not None else None
