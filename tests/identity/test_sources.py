@@ -114,7 +114,28 @@ async def test_unknown_keys_are_no_flood(
     assert not await refused(authenticator, token())
     assert await refused(authenticator, token(1))  # a known kid asks nobody at all
     assert await refused(authenticator, token(1, None))
+    clock.advance(UNKNOWN_KEY_PAUSE_S)
+    assert await refused(authenticator, issue(ec_key("P-384"), "ES384", LASTING))
     assert len(issuer.requests) == 4
+
+
+async def test_who_has_keys_does_not_wait_for_an_issuer_in_trouble(
+    issuer: Issuer, authenticator: JWTAuthenticator, clock: ManualClock
+) -> None:
+    """While the issuer is in trouble one client at a time waits for it; all others get in."""
+    await ask(authenticator, token())
+    issuer.status = 500
+    clock.advance(REFRESH_S + 1)
+    await ask(authenticator, token())
+    clock.advance(UNKNOWN_KEY_PAUSE_S)
+    issuer.asked.clear()
+    issuer.hold = threading.Event()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(ask, authenticator, token())
+        await anyio.to_thread.run_sync(issuer.asked.wait)
+        with anyio.fail_after(4):
+            assert (await ask(authenticator, token())).id == "ada"
+        issuer.hold.set()
 
 
 async def test_a_withdrawn_key_ends(
