@@ -232,7 +232,10 @@ async def test_who_hangs_up_takes_no_key_along(
 
 
 async def test_an_answer_without_end(
-    issuer: Issuer, authenticator: JWTAuthenticator, monkeypatch: pytest.MonkeyPatch
+    issuer: Issuer,
+    authenticator: JWTAuthenticator,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """An issuer that sends a byte now and then is given up all the same."""
     monkeypatch.setattr(fetching, "FETCH_TIMEOUT_S", 0.5)
@@ -241,6 +244,7 @@ async def test_an_answer_without_end(
     with anyio.fail_after(10):
         with pytest.raises(Unavailable):
             await ask(authenticator, token())
+    assert "breaks off" in caplog.text
 
 
 async def test_a_query_is_in_no_log(
