@@ -9,7 +9,7 @@ from crdtsync.clock import ManualClock
 from crdtsync.connection import Connection
 from crdtsync.document import Document
 from crdtsync.engine import Pressure
-from crdtsync.gate import ContentGate, Gate, Principal
+from crdtsync.gate import ContentGate, Deny, Gate, Principal
 from crdtsync.limits import Limits
 from crdtsync.protocol import (
     AuthMessage,
@@ -21,10 +21,12 @@ from crdtsync.protocol import (
     step_2_frame,
     update_frame,
 )
+from crdtsync.refused.base import NO_QUARANTINE
+from crdtsync.refusing import Refusals
 from crdtsync.roles import Role, Rule
 from crdtsync.room import Room
 from crdtsync.stats import Stats
-from crdtsync.structs import EMPTY_UPDATE
+from crdtsync.structs import EMPTY_UPDATE, Scan
 from tests.properties.edits import ROOTS, content
 
 __all__ = [
@@ -88,6 +90,24 @@ def merged(*updates: bytes) -> bytes:
     return pycrdt.merge_updates(*updates)
 
 
+class Patient(Refusals):
+    """Says what is refused and sends nobody away, so that attackers can go on."""
+
+    def deny(
+        self,
+        room: Room,
+        connection: Connection,
+        denial: Deny,
+        update: bytes,
+        found: Scan,
+        *,
+        step_2: bool,
+    ) -> None:
+        if not room.document.knows(found):
+            room.stats.rejected["denied"] += 1
+            connection.deny(denial.reason)
+
+
 class Server:
     """One room, driven by hand: nothing is committed before ``commit``."""
 
@@ -101,6 +121,7 @@ class Server:
         self.pressure = Pressure(limits.max_pending_bytes)
         self.stats = Stats()
         self.clock = ManualClock()
+        self.refusals = Patient(limits, self.clock, self.stats, NO_QUARANTINE)
         self.peers = 0
         self.room = Room(
             "doc", engine=self, gate=gate, limits=limits, stats=self.stats, clock=self.clock
