@@ -236,7 +236,7 @@ def test_beside_a_server(store: str, tmp_path: Path) -> None:
         assert invoke("quarantine", "apply", "1", "--port", "0").exit_code == 2
         assert invoke("quarantine", "apply", "1", "--server", "x").exit_code == 2
         one = invoke("quarantine", "apply", "1", "--server", url)
-        assert one.exit_code == 1
+        assert one.exit_code == 1, one.output
         assert "builds on edits" in one.output
         ok("quarantine", "drop", "3", "--yes")
         done = run("quarantine", "apply", "--all", "--server", url, "--store", store, cwd=tmp_path)

@@ -13,7 +13,9 @@ import httpx
 import pycrdt
 import pytest
 
+from crdtsync.limits import Limits
 from crdtsync.protocol import AuthMessage, SyncStep2
+from crdtsync.state_vector import read_state_vector
 from tests.docs.kit import REPOSITORY, Client, Process
 
 from .running import run
@@ -48,10 +50,11 @@ def exported(folder: Path, store: str) -> pycrdt.Doc[Any]:
     return doc
 
 
-def content(doc: pycrdt.Doc[Any]) -> tuple[Any, dict[str, Any], bytes]:
+def content(doc: pycrdt.Doc[Any]) -> tuple[Any, dict[str, Any], dict[int, int]]:
     """Return all that a document holds, and its state vector."""
     text, shared = doc.get("text", type=pycrdt.Text), doc.get("map", type=pycrdt.Map)
-    return text.diff(), {key: str(shared[key]) for key in sorted(shared.keys())}, doc.get_state()
+    clocks = read_state_vector(doc.get_state(), Limits())  # its bytes come in any order
+    return text.diff(), {key: str(shared[key]) for key in sorted(shared.keys())}, clocks
 
 
 @every_store
