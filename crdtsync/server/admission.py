@@ -9,6 +9,7 @@ from urllib.parse import quote, quote_plus
 
 import anyio
 
+from crdtsync.access.links import PREFIX
 from crdtsync.auth import Authenticator, ConnectRequest
 from crdtsync.errors import CloseCode, CrdtsyncError, RemoteError, Unauthenticated, Unavailable
 from crdtsync.gate import Principal
@@ -21,8 +22,6 @@ AUTHENTICATION_TIMEOUT_S: Final = 30.0
 """How long an authenticator may take."""
 MIN_SECRET_CHARACTERS: Final = 4
 """What is shorter is no token, and stands in any text."""
-MIN_PART_CHARACTERS: Final = 12
-"""The same for a part of a token: a short one, such as ``share``, is a word."""
 _TOKEN_HEADERS: Final = frozenset(("authorization", "sec-websocket-protocol"))
 
 
@@ -60,7 +59,8 @@ def _without(token: str, text: str) -> str:
 
     Percent-encoded, in a ``repr``, or only one part of a JWT: it is found in each of them.
     """
-    parts = [token, *(part for part in token.split(".") if len(part) >= MIN_PART_CHARACTERS)]
+    pieces = token.removeprefix(PREFIX).split(".")  # a refused share link's reason says "share"
+    parts = [token, *(part for part in pieces if len(part) >= MIN_SECRET_CHARACTERS)]
     for part in sorted(parts, key=len, reverse=True):
         for spelling in {part, quote(part), quote(part, safe=""), quote_plus(part), repr(part)}:
             if len(spelling) >= MIN_SECRET_CHARACTERS:
