@@ -59,8 +59,8 @@ class Limits:
     awareness_bytes_per_s: int = 128 * 1024 * 1024
     """Presence sent to all connections of one document together, each frame counted with 8 KiB
     on top; where there is more, its frames go out less often."""
-    max_token_bytes: int = 16 * 1024
-    """A token that a client hands in on an open connection."""
+    max_token_bytes: int = 8 * 1024
+    """A token, also one that a client hands in on an open connection."""
     token_refreshes_per_minute: int = 10
     """Tokens of one connection that are looked at in a minute; the others are refused."""
     share_failures_per_minute: int = 30

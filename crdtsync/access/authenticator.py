@@ -21,7 +21,7 @@ class ShareAuthenticator:
         refusal: Callable[[str, Principal], RemoteError | None],
     ) -> None:
         """``refusal`` says what speaks against a principal at this moment, such as a revocation."""
-        self._inner = inner
+        self.inner = inner
         self._shares = shares
         self._refusal = refusal
 
@@ -29,7 +29,7 @@ class ShareAuthenticator:
         if request.token.startswith(PREFIX):
             principal = await self._shares.join(request)
         else:
-            principal = await self._inner.authenticate(request)
+            principal = await self.inner.authenticate(request)
             if principal.share or principal.id.startswith(PRINCIPAL_PREFIX):
                 raise Forbidden("this id is a visitor's, and can't be yours")
         error = self._refusal(request.document, principal)

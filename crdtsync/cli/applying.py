@@ -135,7 +135,7 @@ def _post(url: str, token: str) -> str | None:
         if error.code in (401, 403):
             raise OperatorError(
                 f"the server at {url.partition('/api/')[0]} refuses: {body}",
-                hint="Name a file with an admin's token: --token-file",
+                hint="Name a file with an admin's token (--token-file), or stop the server",
             ) from None
         return body
     except (URLError, OSError) as error:

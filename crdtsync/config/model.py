@@ -45,7 +45,6 @@ class Config:
     auth_documents_claim: str = "documents"
     auth_role_claim: str | None = None
     auth_leeway_s: float = 10.0
-    auth_max_token_bytes: int = 8192
     auth_refresh_s: float = 300.0
     auth_stale_s: float = 6 * 3600.0
     certfile: str | None = None

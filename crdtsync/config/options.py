@@ -201,12 +201,6 @@ OPTIONS: Final = (
         attribute="auth_leeway_s",
     ),
     Option(
-        "auth_max_token_bytes",
-        Size(_KIB, 64 * _KIB),
-        "Authentication",
-        "The longest token that is looked at.",
-    ),
-    Option(
         "auth_refresh",
         Duration(1, 86400),
         "Authentication",
@@ -315,8 +309,8 @@ OPTIONS: Final = (
     ),
     _limit(
         "max_token_bytes",
-        Size(256, _MIB),
-        "A token that a client hands in on an open connection.",
+        Size(_KIB, 64 * _KIB),
+        "A token, also one that a client hands in on an open connection.",
     ),
     _limit(
         "token_refreshes_per_minute",

@@ -23,6 +23,7 @@ from crdtsync.identity.keyfiles import read_key_file
 from crdtsync.identity.keys import KeyProblem, read_keys
 from crdtsync.identity.sources import KeySource
 from crdtsync.identity.tokens import ALGORITHMS, read_object, read_token
+from crdtsync.limits import Limits
 from crdtsync.roles import BUILT_IN, Role
 
 __all__ = ["CallableAuthenticator", "JWTAuthenticator", "authorised"]
@@ -32,6 +33,7 @@ FILE_REFRESH_S: Final = 5.0
 UNKNOWN_KEY_PAUSE_S: Final = 10.0
 """Tokens with keys that nobody knows make a URL be asked at most once in this time."""
 
+MAX_TOKEN_BYTES: Final = Limits().max_token_bytes
 NOTHING: Final = Role(name="", awareness=False, history=False)
 """The role of somebody who has none; only requests that concern no document are let in with it."""
 
@@ -73,7 +75,7 @@ class JWTAuthenticator:
         documents_claim: str = "documents",
         role_claim: str | None = None,
         roles: Mapping[str, Role] = BUILT_IN,
-        max_token_bytes: int = 8192,
+        max_token_bytes: int = MAX_TOKEN_BYTES,
         refresh_s: float = 300.0,
         stale_s: float = 6 * 3600.0,
         clock: Clock | None = None,

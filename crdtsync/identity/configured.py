@@ -38,7 +38,7 @@ def jwt_authenticator(config: Config) -> JWTAuthenticator:
         documents_claim=config.auth_documents_claim,
         role_claim=config.auth_role_claim,
         roles=config.roles,
-        max_token_bytes=config.auth_max_token_bytes,
+        max_token_bytes=config.limits.max_token_bytes,
         refresh_s=config.auth_refresh_s,
         stale_s=config.auth_stale_s,
     )

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Match, NoMatchFound, Route
 from starlette.types import Receive, Scope, Send
 
+from crdtsync.access.authenticator import ShareAuthenticator
 from crdtsync.access.service import Access
 from crdtsync.auth import Authenticator, OpenAuthenticator
 from crdtsync.hub import Hub
@@ -25,8 +26,10 @@ from crdtsync.server import openapi_access, openapi_quarantine
 from crdtsync.server.health import MAX_LOOP_LAG_S, Health
 from crdtsync.server.openapi import Json, describe
 from crdtsync.server.page import Page
+from crdtsync.server.parameters import API
+from crdtsync.server.permits import Permits
 from crdtsync.server.problems import exception_handlers
-from crdtsync.server.rest import API, DOCUMENTS, QUARANTINED, Rest
+from crdtsync.server.rest import DOCUMENTS, QUARANTINED, Rest
 from crdtsync.server.rest_access import access_routes
 from crdtsync.server.rest_quarantine import RestQuarantine
 from crdtsync.server.websocket import serve_document
@@ -91,11 +94,14 @@ def create_app(
     application, whose mounts get no lifespan events, pass ``lifespan=False`` and hold
     ``async with hub:`` in the outer application's lifespan. ``access`` adds the routes of share
     links and revocations, and is entered behind the hub; ``authenticator`` is then what its
-    ``wrap`` returned. ``metrics``, ``page`` and ``rest`` leave those routes out; ``roles`` are
-    those that a principal's grants may name; ``max_loop_lag_s`` is where ``/health/ready`` says
-    no.
+    ``wrap`` returned (without one, that of the open one). ``metrics``, ``page`` and ``rest`` leave
+    those routes out; ``roles`` are those that a principal's grants may name; ``max_loop_lag_s`` is
+    where ``/health/ready`` says no.
     """
-    authenticator = authenticator or OpenAuthenticator()
+    if authenticator is None:
+        authenticator = OpenAuthenticator()
+        authenticator = access.wrap(authenticator) if access is not None else authenticator
+    permits = Permits(authenticator, roles)
     health = Health(hub, max_loop_lag_s=max_loop_lag_s)
     described = partial(
         describe,
@@ -103,7 +109,7 @@ def create_app(
         metrics=metrics,
         page=page,
         rest=rest,
-        authenticated=not isinstance(authenticator, OpenAuthenticator),
+        authenticated=not isinstance(_behind(authenticator), OpenAuthenticator),
         max_name_bytes=hub.limits.max_document_name_bytes,
         more=[openapi_quarantine.PARTS, *([openapi_access.PARTS] if access is not None else [])],
     )
@@ -114,16 +120,16 @@ def create_app(
         Route(f"{API}/openapi.json", _description(described)),
     ]
     if rest:
-        documents = Rest(hub, authenticator, roles=roles)
+        documents = Rest(hub, permits)
         routes.append(Route(DOCUMENTS, documents.documents))
         one = f"{DOCUMENTS}/{{name:document}}"
         routes.append(Route(one, documents.document, methods=["GET", "DELETE"]))
         routes.append(Route(QUARANTINED, documents.quarantined))
         one = f"{QUARANTINED}/{{name:document}}"
         routes.append(Route(one, documents.one_quarantined, methods=["GET", "DELETE"]))
-        routes += RestQuarantine(hub, authenticator).routes
+        routes += RestQuarantine(hub, permits).routes
         if access is not None:
-            routes.extend(access_routes(hub, access, authenticator))
+            routes.extend(access_routes(hub, access, permits))
     if metrics:
         routes.append(Route("/metrics", _metrics(hub)))
     if page:
@@ -142,6 +148,11 @@ def create_app(
         exception_handlers=exception_handlers(),
         lifespan=run if lifespan else None,
     )
+
+
+def _behind(authenticator: Authenticator) -> Authenticator:
+    """Return the authenticator that everybody meets who has no share link."""
+    return authenticator.inner if isinstance(authenticator, ShareAuthenticator) else authenticator
 
 
 def _metrics(hub: Hub) -> Endpoint:

@@ -20,7 +20,7 @@ from crdtsync.server.openapi_parts import (
     problem,
     ref,
 )
-from crdtsync.server.rest import API
+from crdtsync.server.parameters import API
 
 __all__ = ["Json", "describe"]
 

@@ -5,18 +5,20 @@ from typing import Any, Final
 from crdtsync.access.shares import MAX_USES
 from crdtsync.server.openapi_parts import (
     COUNT,
-    HEADER,
     SECURITY,
     STRING,
     TIME,
     Json,
     body,
+    empty,
+    headers,
+    limit,
     object_,
+    path,
     problem,
     query,
     ref,
 )
-from crdtsync.server.rest import DEFAULT_PAGE, MAX_PAGE
 from crdtsync.server.rest_access import REVOCATIONS, SHARES
 
 __all__ = ["PARTS"]
@@ -72,10 +74,10 @@ _SCHEMAS: Final[Json] = {
         {
             "document": {"type": "string", "minLength": 1},
             "role": {"type": "string", "minLength": 1},
-            "label": STRING,
-            "password": STRING,
-            "expires": TIME,
-            "max_uses": {"type": "integer", "minimum": 1, "maximum": MAX_USES},
+            "label": _or_null(STRING),
+            "password": _or_null(STRING),
+            "expires": _or_null(TIME),
+            "max_uses": _or_null({"type": "integer", "minimum": 1, "maximum": MAX_USES}),
         },
         optional=("label", "password", "expires", "max_uses"),
     )
@@ -88,26 +90,30 @@ _SCHEMAS: Final[Json] = {
     "NewRevocation": object_(
         {
             "principal": {"type": "string", "minLength": 1},
-            "before": TIME,
-            "until": TIME,
-            "links": {"type": "boolean", "description": "Also the share links that it made."},
+            "before": _or_null(TIME),
+            "until": _or_null(TIME),
+            "links": _or_null(
+                {"type": "boolean", "description": "Also the share links that it made."}
+            ),
         },
         optional=("before", "until", "links"),
     )
     | {"additionalProperties": False},
 }
 _REFUSALS: Final[Json] = {
-    "400": problem("A parameter or the body is wrong."),
-    "401": problem("Who are you?"),
-    "403": problem("You may not."),
+    "401": problem("No token, or one that is worth nothing here."),
+    "403": problem("This takes a role that manages links, or administers."),
     "429": problem("Too many wrong share links or passwords."),
     "503": problem("Not at the moment."),
 }
-_MAKING: Final[Json] = _REFUSALS | {
-    "413": problem("The body is too large."),
-    "422": problem("It can't be made like this."),
+_UNCACHED: Final = headers("Cache-Control")
+_BODY: Final = ("invalid-body", "invalid-parameter")
+_TOO_LARGE: Final[Json] = {"413": problem("The body is too large.", "body-too-large")}
+_UNKNOWN: Final[Json] = {"404": problem("There is no such link.", "unknown-share", "not-found")}
+_NAME: Final[Json] = {
+    "400": problem("A parameter is wrong.", "invalid-parameter", "invalid-document-name")
 }
-_ID: Final[Json] = {"name": "id", "in": "path", "required": True, "schema": STRING}
+_ID: Final = path("id", "The link's id, no secret.", {"type": "string", "minLength": 1})
 
 
 def _request(schema: str) -> Json:
@@ -124,16 +130,16 @@ _PATHS: Final[Json] = {
         "get": _operation(
             "shares",
             "List share links",
-            {"200": body("A page.", "application/json", ref("ShareList")), **_REFUSALS},
+            {
+                "200": body("A page.", "application/json", ref("ShareList"), _UNCACHED),
+                **_NAME,
+                **_REFUSALS,
+            },
             description="Of a document, for who may manage its links; of all, for admins.",
             parameters=[
-                query("document", "Only the links to this document.", STRING),
+                query("document", "Only the links to this document.", STRING | {"minLength": 1}),
                 query("after", "Only ids behind this one.", STRING),
-                query(
-                    "limit",
-                    "At most so many.",
-                    {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": DEFAULT_PAGE},
-                ),
+                limit(),
             ],
         ),
         "post": _operation(
@@ -144,9 +150,12 @@ _PATHS: Final[Json] = {
                     "It is made; its token is in this answer only.",
                     "application/json",
                     ref("MadeShare"),
-                    {"Location": HEADER},
+                    headers("Cache-Control", "Location"),
                 ),
-                **_MAKING,
+                "400": problem("The body is wrong.", *_BODY, "invalid-document-name"),
+                **_TOO_LARGE,
+                "422": problem("No link can be made like this.", "invalid-share"),
+                **_REFUSALS,
             },
             requestBody=_request("NewShare"),
         ),
@@ -156,20 +165,16 @@ _PATHS: Final[Json] = {
             "share",
             "Read one share link, and who is there by it",
             {
-                "200": body("The link.", "application/json", ref("Share")),
+                "200": body("The link.", "application/json", ref("Share"), _UNCACHED),
+                **_UNKNOWN,
                 **_REFUSALS,
-                "404": problem("There is no such link."),
             },
             parameters=[_ID],
         ),
         "delete": _operation(
             "revokeShare",
             "Revoke a share link, and send its visitors away",
-            {
-                "204": {"description": "It is revoked."},
-                **_REFUSALS,
-                "404": problem("There is no such link."),
-            },
+            {"204": empty("It is revoked."), **_UNKNOWN, **_REFUSALS},
             parameters=[_ID],
         ),
     },
@@ -177,14 +182,20 @@ _PATHS: Final[Json] = {
         "get": _operation(
             "revocations",
             "List who is revoked",
-            {"200": body("All.", "application/json", ref("RevocationList")), **_REFUSALS},
+            {
+                "200": body("All.", "application/json", ref("RevocationList"), _UNCACHED),
+                **_REFUSALS,
+            },
         ),
         "post": _operation(
             "revoke",
             "Revoke a principal, and close its connections",
             {
-                "201": body("It is revoked.", "application/json", ref("MadeRevocation")),
-                **_MAKING,
+                "201": body("It is revoked.", "application/json", ref("MadeRevocation"), _UNCACHED),
+                "400": problem("The body is wrong.", *_BODY),
+                **_TOO_LARGE,
+                "422": problem("Nobody can be revoked like this.", "invalid-revocation"),
+                **_REFUSALS,
             },
             requestBody=_request("NewRevocation"),
         ),
@@ -192,9 +203,9 @@ _PATHS: Final[Json] = {
             "undoRevocation",
             "Undo a revocation",
             {
-                "204": {"description": "It is undone."},
+                "204": empty("It is undone."),
+                "404": problem("Nobody of this id is revoked.", "not-revoked"),
                 **_REFUSALS,
-                "404": problem("Nobody of this id is revoked."),
             },
             parameters=[
                 query("principal", "Whose.", {"type": "string", "minLength": 1})

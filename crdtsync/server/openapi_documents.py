@@ -12,13 +12,15 @@ from crdtsync.server.openapi_parts import (
     body,
     empty,
     headers,
+    limit,
     object_,
     problem,
     query,
     ref,
 )
+from crdtsync.server.parameters import MAX_PAGE
 from crdtsync.server.representations import FORMATS
-from crdtsync.server.rest import DEFAULT_PAGE, DOCUMENTS, MAX_PAGE, QUARANTINED
+from crdtsync.server.rest import DOCUMENTS, QUARANTINED
 
 __all__ = ["DOCUMENT_PATHS", "DOCUMENT_SCHEMAS"]
 
@@ -78,6 +80,7 @@ _WRONG_NAME: Final = problem("No document can have this name.", "invalid-documen
 _WHO: Final[Json] = {
     "401": problem("No token, or one that is worth nothing here."),
     "403": problem("No role in this document, whether it exists or not; or one that may not."),
+    "429": problem("Too many wrong share links or passwords."),
     "503": problem("Not at the moment."),
 }
 _DAMAGED: Final[Json] = {
@@ -105,11 +108,7 @@ _LIST: Final[Json] = {
             "How far the search has come, from `next`: goes before `after`.",
             {"type": "string", "pattern": "^[A-Za-z0-9_=-]+$"},
         ),
-        query(
-            "limit",
-            "At most so many.",
-            {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": DEFAULT_PAGE},
-        ),
+        limit(),
     ],
     "responses": {
         "200": body(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any, Final
 
+from crdtsync.server.parameters import DEFAULT_PAGE, MAX_PAGE
 from crdtsync.server.problems import PROBLEM_MEDIA_TYPE
 
 __all__ = [
@@ -18,7 +19,9 @@ __all__ = [
     "completed",
     "empty",
     "headers",
+    "limit",
     "object_",
+    "path",
     "problem",
     "query",
     "ref",
@@ -42,8 +45,9 @@ _HEADERS: Final[Mapping[str, Json]] = {
     "503": {"Retry-After": _ALWAYS | {"description": "Seconds."}},
 }
 _CODES: Final[Mapping[str, tuple[str, ...]]] = {
-    "401": ("unauthenticated",),
+    "401": ("unauthenticated", "password-needed", "revoked"),
     "403": ("forbidden",),
+    "429": ("too-many-requests",),
     "503": ("unavailable", "restarting", "store-error"),
 }
 
@@ -88,6 +92,18 @@ def problem(description: str, *codes: str) -> Json:
 def query(name: str, description: str, schema: Json) -> Json:
     """Return a parameter in the query string."""
     return {"name": name, "in": "query", "description": description, "schema": schema}
+
+
+def limit() -> Json:
+    """Return the parameter that bounds a page."""
+    pages: Json = {"minimum": 1, "maximum": MAX_PAGE, "default": DEFAULT_PAGE}
+    return query("limit", "At most so many.", {"type": "integer"} | pages)
+
+
+def path(name: str, description: str, schema: Json) -> Json:
+    """Return a parameter in the path."""
+    about = {"name": name, "in": "path", "required": True}
+    return about | {"description": description, "schema": schema}
 
 
 def completed(paths: Json, *, authenticated: bool) -> Json:

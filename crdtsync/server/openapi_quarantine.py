@@ -9,12 +9,17 @@ from crdtsync.server.openapi_parts import (
     TIME,
     Json,
     body,
+    empty,
+    headers,
+    limit,
     object_,
+    path,
     problem,
     query,
     ref,
 )
-from crdtsync.server.rest_quarantine import MAX_PAGE, PAGE, REFUSED
+from crdtsync.server.parameters import MAX_PAGE
+from crdtsync.server.rest_quarantine import MAX_ID, REFUSED
 
 __all__ = ["PARTS"]
 
@@ -68,27 +73,33 @@ _SCHEMAS: Final[Json] = {
 }
 
 _ERRORS: Final[Json] = {
-    "401": problem("Who are you?"),
-    "403": problem("The quarantine is for admins."),
+    "401": problem("No token, or one that is worth nothing here."),
+    "403": problem("This takes the role `admin`, in the document or everywhere."),
+    "429": problem("Too many wrong share links or passwords."),
     "503": problem("Not at the moment."),
 }
-_WRONG: Final[Json] = {"400": problem("A parameter is wrong or missing.")}
-_NONE: Final[Json] = {"404": problem("There is no such entry.")}
+_WRONG: Final[Json] = {
+    "400": problem("A parameter is wrong or missing.", "invalid-parameter", "invalid-document-name")
+}
+_NONE: Final[Json] = {"404": problem("There is no such entry.", "unknown-entry", "not-found")}
 _NOT_NOW: Final[Json] = {
-    "409": problem("It builds on edits that the document lacks: apply those first."),
-    "423": problem("The document is quarantined."),
-    "500": problem("The stored document is damaged."),
+    "409": problem(
+        "It builds on edits that the document lacks: apply those first.", "not-applicable"
+    ),
+    "423": problem("The document is quarantined.", "quarantined"),
+    "500": problem(
+        "The stored document is damaged, or can't be put together.",
+        *("store-damaged", "document-error", "internal-error"),
+    ),
 }
-_DOCUMENT: Final = query("document", "Only of this document.", STRING)
+_UNCACHED: Final = headers("Cache-Control")
+_DOCUMENT: Final = query("document", "Only of this document.", STRING | {"minLength": 1})
 _AUTHOR: Final = query("author", "Only of this author.", STRING)
-_ID: Final[Json] = {
-    "name": "id",
-    "in": "path",
-    "required": True,
-    "schema": {"type": "integer", "minimum": 1},
-}
+_ID: Final = path("id", "The entry's number.", {"type": "integer", "minimum": 1})
 _APPLIED: Final[Json] = {
-    "200": body("What was applied, and what not.", "application/json", ref("RefusedApplied"))
+    "200": body(
+        "What was applied, and what not.", "application/json", ref("RefusedApplied"), _UNCACHED
+    )
 }
 
 _PATHS: Final[Json] = {
@@ -101,15 +112,11 @@ _PATHS: Final[Json] = {
             "parameters": [
                 _DOCUMENT,
                 _AUTHOR,
-                query("after", "Only ids above this one.", COUNT),
-                query(
-                    "limit",
-                    "At most so many.",
-                    {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": PAGE},
-                ),
+                query("after", "Only ids above this one.", COUNT | {"maximum": MAX_ID}),
+                limit(),
             ],
             "responses": {
-                "200": body("A page.", "application/json", ref("RefusedPage")),
+                "200": body("A page.", "application/json", ref("RefusedPage"), _UNCACHED),
                 **_WRONG,
                 **_ERRORS,
             },
@@ -121,7 +128,7 @@ _PATHS: Final[Json] = {
             "security": SECURITY,
             "parameters": [_DOCUMENT, _AUTHOR],
             "responses": {
-                "200": body("How many went.", "application/json", ref("RefusedDropped")),
+                "200": body("How many went.", "application/json", ref("RefusedDropped"), _UNCACHED),
                 **_WRONG,
                 **_ERRORS,
             },
@@ -152,7 +159,10 @@ _PATHS: Final[Json] = {
             ],
             "responses": {
                 "200": {
-                    "description": "The entry.",
+                    "description": "The entry, or its update.",
+                    "headers": headers(
+                        "Cache-Control", sometimes=("X-Content-Type-Options", "Content-Disposition")
+                    ),
                     "content": {
                         "application/json": {"schema": ref("RefusedEntryContent")},
                         "application/octet-stream": {
@@ -170,7 +180,7 @@ _PATHS: Final[Json] = {
             "summary": "Drop one entry",
             "security": SECURITY,
             "parameters": [_ID],
-            "responses": {"204": {"description": "It is gone."}, **_NONE, **_ERRORS},
+            "responses": {"204": empty("It is gone."), **_NONE, **_ERRORS},
         },
     },
     f"{REFUSED}/{{id}}/apply": {

@@ -20,7 +20,7 @@ from starlette.types import Scope
 
 from crdtsync.hub import Hub
 from crdtsync.metrics import package_version
-from crdtsync.server.rest import API
+from crdtsync.server.parameters import API
 
 __all__ = ["Page", "websocket_base"]
 

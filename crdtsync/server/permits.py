@@ -1,8 +1,9 @@
-"""What a principal may do over HTTP: see a document in a list, administer one.
+"""What a principal may do over HTTP: see a document in a list, administer, manage share links.
 
-Owns these decisions, and the search for the documents that somebody may see: bounded work for a
-page, whatever there is that it may not see. Whether one document may be read is decided where
-its request is let in: the authenticator refuses before anybody has looked whether there is one.
+Owns these decisions for all routes, and the search for the documents that somebody may see:
+bounded work for a page, whatever there is that it may not see. Whether one document may be read
+is decided where its request is let in: the authenticator refuses before anybody has looked
+whether there is one.
 """
 
 import json
@@ -12,13 +13,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from cryptography.fernet import Fernet, InvalidToken
+from starlette.requests import Request
 
+from crdtsync.auth import Authenticator
 from crdtsync.errors import Forbidden
 from crdtsync.gate import Principal
-from crdtsync.roles import Grants, Role
+from crdtsync.roles import BUILT_IN, Grants, Role
+from crdtsync.server.admission import admit
+from crdtsync.server.request import scope_request
 from crdtsync.store.base import DocumentInfo, Store
 
-__all__ = ["MAX_LOOKS", "Cursors", "Place", "Sight", "require_admin"]
+__all__ = ["MAX_LOOKS", "Cursors", "Permits", "Place", "Sight"]
 
 MAX_LOOKS: Final = 5_000
 """Names that are looked at for one page of the list."""
@@ -32,10 +37,54 @@ _PADDED_BYTES: Final = 512
 """A cursor's length tells no name's."""
 
 
-def require_admin(principal: Principal) -> None:
-    """Raise ``Forbidden`` unless the principal administers what it asks for."""
-    if principal.role is None or not principal.role.admin:
-        raise Forbidden("this takes a role that administers")
+_ELSEWHERE: Final = "; where nobody has a role, use the crdtsync command or turn authentication on"
+# Always the same words, so that they tell nothing about what is there.
+_ADMIN_NEEDED: Final = f"this takes an admin role{_ELSEWHERE}"
+_SHARES_NEEDED: Final = f"this takes a role that manages share links{_ELSEWHERE}"
+
+
+class Permits:
+    """Who may do what: asks the authenticator, and goes by the role that it gives.
+
+    What concerns one document takes a role in that document, everything else (``""``) one that
+    holds everywhere. Who has no role administers nothing, nor does who came by a share link.
+    """
+
+    def __init__(self, authenticator: Authenticator, roles: Mapping[str, Role] = BUILT_IN) -> None:
+        """``roles`` are those that grants may name."""
+        self._authenticator = authenticator
+        self.roles = roles
+
+    async def principal(self, request: Request, document: str) -> Principal:
+        """Return who asks, for a document or for none (``""``)."""
+        return await admit(self._authenticator, scope_request(request.scope, document))
+
+    async def admin(self, request: Request, document: str = "") -> Principal:
+        """Return who asks, or raise ``Forbidden`` unless it administers what it asks for."""
+        principal, role = await self._known(request, document, _ADMIN_NEEDED)
+        if role is None or not role.admin:
+            raise Forbidden(_ADMIN_NEEDED)
+        return principal
+
+    async def sharer(self, request: Request, document: str) -> tuple[Principal, Role]:
+        """Return who asks, with its role, unless it may not manage the document's links."""
+        principal, role = await self._known(request, document, _SHARES_NEEDED)
+        if role is None or not role.shares:
+            raise Forbidden(_SHARES_NEEDED)
+        return principal, role
+
+    async def _known(
+        self, request: Request, document: str, needed: str
+    ) -> tuple[Principal, Role | None]:
+        try:
+            principal = await self.principal(request, document)
+        except Forbidden:
+            # In our words, as for who is let in: a difference would tell about ids.
+            raise Forbidden(needed) from None
+        role = principal.role
+        if role is None and principal.grants is not None:
+            role = principal.grants.role(document, self.roles)
+        return principal, None if principal.share else role
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,6 @@ let in, or refused, before anybody looks whether there is such a document.
 
 import base64
 import json
-from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -19,17 +17,15 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from crdtsync.auth import Authenticator
 from crdtsync.documents import join_stored
 from crdtsync.errors import DocumentQuarantined
 from crdtsync.gate import Principal
 from crdtsync.guard import Quarantined
 from crdtsync.hub import Hub
 from crdtsync.protocol import document_name
-from crdtsync.roles import BUILT_IN, Role
 from crdtsync.room import Room
-from crdtsync.server.admission import admit
-from crdtsync.server.permits import Cursors, Place, Sight, require_admin
+from crdtsync.server.parameters import API, DEFAULT_PAGE, MAX_PAGE, iso, number
+from crdtsync.server.permits import Cursors, Permits, Place, Sight
 from crdtsync.server.problems import Problem
 from crdtsync.server.representations import (
     MEDIA_TYPES,
@@ -40,39 +36,30 @@ from crdtsync.server.representations import (
     format_of,
     matches,
 )
-from crdtsync.server.request import encoded_path, scope_request, strip_prefix
+from crdtsync.server.request import encoded_path, strip_prefix
 from crdtsync.store.base import DocumentInfo
 
-__all__ = ["API", "DEFAULT_PAGE", "DOCUMENTS", "MAX_PAGE", "QUARANTINED", "Rest"]
+__all__ = ["DOCUMENTS", "QUARANTINED", "Rest"]
 
-API: Final = "/api/v1"
 DOCUMENTS: Final = f"{API}/documents"
 QUARANTINED: Final = f"{API}/quarantined"
-DEFAULT_PAGE = 100
-"""Documents of one page of the list."""
-MAX_PAGE = 1000
-"""The most that ``limit`` may ask for."""
-
 _PRIVATE: Final = {"Cache-Control": "private, no-store", "Vary": "Accept, Authorization"}
 
 
 class Rest:
     """The document routes of one hub."""
 
-    def __init__(
-        self, hub: Hub, authenticator: Authenticator, *, roles: Mapping[str, Role] = BUILT_IN
-    ) -> None:
-        """Prepare them; ``roles`` are those that grants may name."""
+    def __init__(self, hub: Hub, permits: Permits) -> None:
         self._hub = hub
-        self._authenticator = authenticator
-        self._roles = roles
+        self._permits = permits
         self._cursors = Cursors()
 
     async def documents(self, request: Request) -> Response:
         """List the documents that one may see by name, a page at a time."""
-        principal = await self._authenticate(request, "")
+        principal = await self._permits.principal(request, "")
         query = request.query_params
-        prefix, limit = query.get("prefix", ""), _limit(query.get("limit"))
+        prefix = query.get("prefix", "")
+        limit = number(query, "limit", least=1, most=MAX_PAGE, otherwise=DEFAULT_PAGE)
         page, further = await self._page(principal, prefix, self._place(query), limit)
         base = request.scope.get("root_path", "")
         body: dict[str, Any] = {
@@ -105,7 +92,7 @@ class Rest:
     ) -> tuple[list[DocumentInfo], Place | None]:
         store = self._hub.store
         if principal.grants is not None:
-            sight = Sight(principal.grants, self._roles)
+            sight = Sight(principal.grants, self._permits.roles)
             return await sight.search(store, prefix=prefix, place=place, limit=limit)
         found = await store.documents(prefix=prefix, after=place.after, limit=limit + 1)
         page = found[:limit]
@@ -114,12 +101,12 @@ class Rest:
     async def document(self, request: Request) -> Response:
         """Answer with one representation of one document (304 where one has it), or delete it."""
         name = self._name(request)
-        principal = await self._authenticate(request, name)
         if request.method == "DELETE":
-            require_admin(principal)
+            await self._permits.admin(request, name)
             if not await self._hub.delete(name):
                 raise _unknown_document()
             return Response(status_code=204)
+        await self._permits.principal(request, name)
         shape = format_of(request)
         root = request.query_params.get("root")
         if root is not None and shape not in ("json", "text"):
@@ -173,10 +160,10 @@ class Rest:
 
     async def quarantined(self, request: Request) -> Response:
         """List what the server died over, by name, as far as one may see it."""
-        principal = await self._authenticate(request, "")
+        principal = await self._permits.principal(request, "")
         records = self._hub.guard.listed()
         if principal.grants is not None:
-            sight = Sight(principal.grants, self._roles)
+            sight = Sight(principal.grants, self._permits.roles)
             records = [record for record in records if sight.sees(record.document)]
         found = [_quarantined(record) for record in records]
         return JSONResponse({"documents": found}, headers=_PRIVATE)
@@ -184,9 +171,10 @@ class Rest:
     async def one_quarantined(self, request: Request) -> Response:
         """Answer with one record, with the stored update, or release the document."""
         name = self._name(request, QUARANTINED)
-        principal = await self._authenticate(request, name)
         if request.method == "DELETE":
-            require_admin(principal)
+            await self._permits.admin(request, name)
+        else:
+            await self._permits.principal(request, name)
         record = self._hub.guard.quarantined(name)
         if record is None:
             raise Problem(404, "No document of this name is quarantined.", code="not-quarantined")
@@ -223,25 +211,14 @@ class Rest:
         room = self._hub.rooms.get(name)
         return 0 if room is None else len(room.connections)
 
-    async def _authenticate(self, request: Request, document: str) -> Principal:
-        return await admit(self._authenticator, scope_request(request.scope, document))
-
-
-def _limit(text: str | None) -> int:
-    if text is None:
-        return DEFAULT_PAGE
-    if text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_PAGE:
-        return int(text)
-    raise Problem(400, f"limit is a number from 1 to {MAX_PAGE}.", code="invalid-parameter")
-
 
 def _entry(info: DocumentInfo, base: str, connections: int) -> dict[str, Any]:
     return {
         "name": info.name,
         "url": f"{quote(base)}{DOCUMENTS}/{quote(info.name)}",
         "sequence": info.sequence,
-        "created": _iso(info.created_ms),
-        "updated": _iso(info.updated_ms),
+        "created": iso(info.created_ms),
+        "updated": iso(info.updated_ms),
         "bytes": info.checkpoint_bytes + info.log_bytes,
         "connections": connections,
     }
@@ -250,18 +227,13 @@ def _entry(info: DocumentInfo, base: str, connections: int) -> dict[str, Any]:
 def _quarantined(record: Quarantined) -> dict[str, Any]:
     return {
         "name": record.document,
-        "since": _iso(record.time_ms),
+        "since": iso(record.time_ms),
         "reason": record.reason,
         "deaths": [
-            {"time": _iso(each.time_ms), "work": each.work.name.lower(), "signal": each.signum}
+            {"time": iso(each.time_ms), "work": each.work.name.lower(), "signal": each.signum}
             for each in record.deaths
         ],
     }
-
-
-def _iso(time_ms: int) -> str:
-    moment = datetime.fromtimestamp(time_ms / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _unknown_document() -> Problem:

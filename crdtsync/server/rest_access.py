@@ -18,16 +18,11 @@ from crdtsync.access.revocations import RevocationError
 from crdtsync.access.service import Access
 from crdtsync.access.shares import ShareError
 from crdtsync.access.tables import Revocation
-from crdtsync.auth import Authenticator
-from crdtsync.errors import Forbidden
-from crdtsync.gate import Principal
 from crdtsync.hub import Hub
 from crdtsync.protocol import check_document_name
-from crdtsync.roles import ADMIN, READ, Role
-from crdtsync.server.admission import admit
+from crdtsync.server.parameters import API, DEFAULT_PAGE, MAX_PAGE, iso, number
+from crdtsync.server.permits import Permits
 from crdtsync.server.problems import Problem
-from crdtsync.server.request import scope_request
-from crdtsync.server.rest import API, DEFAULT_PAGE, MAX_PAGE
 
 __all__ = ["MAX_BODY_BYTES", "REVOCATIONS", "SHARES", "access_routes"]
 
@@ -38,9 +33,9 @@ _NO_STORE: Final = {"Cache-Control": "no-store"}
 _BAD: Final = "invalid-parameter"
 
 
-def access_routes(hub: Hub, access: Access, authenticator: Authenticator) -> list[Route]:
+def access_routes(hub: Hub, access: Access, permits: Permits) -> list[Route]:
     """Return the routes."""
-    rest = _AccessRest(hub, access, authenticator)
+    rest = _AccessRest(hub, access, permits)
     return [
         Route(SHARES, rest.shares, methods=["GET", "POST"]),
         Route(f"{SHARES}/{{id}}", rest.share, methods=["GET", "DELETE"]),
@@ -49,10 +44,10 @@ def access_routes(hub: Hub, access: Access, authenticator: Authenticator) -> lis
 
 
 class _AccessRest:
-    def __init__(self, hub: Hub, access: Access, authenticator: Authenticator) -> None:
+    def __init__(self, hub: Hub, access: Access, permits: Permits) -> None:
         self._hub = hub
         self._access = access
-        self._authenticator = authenticator
+        self._permits = permits
 
     # Share links
 
@@ -63,11 +58,12 @@ class _AccessRest:
         query = request.query_params
         document = query.get("document")
         if document is None:
-            await self._admin(request)
+            await self._permits.admin(request)
         else:
             self._check_name(document)
-            await self._owner(request, document)
-        limit, after = _limit(query.get("limit")), query.get("after", "")
+            await self._permits.sharer(request, document)
+        limit = number(query, "limit", least=1, most=MAX_PAGE, otherwise=DEFAULT_PAGE)
+        after = query.get("after", "")
         found = await self._access.shares.listed(document, after=after, limit=limit + 1)
         page, following = found[:limit], None
         if len(found) > limit:
@@ -84,7 +80,7 @@ class _AccessRest:
         fields = _Fields(await _body(request))
         document = fields.text("document", required=True)
         self._check_name(document)
-        principal, own = await self._owner(request, document)
+        principal, own = await self._permits.sharer(request, document)
         role, label = fields.text("role", required=True), fields.text("label")
         password, max_uses = fields.text("password"), fields.number("max_uses")
         expires_ms = fields.time_ms("expires")
@@ -111,9 +107,9 @@ class _AccessRest:
         """Answer with one link and who is there by it, or revoke it."""
         share = await self._access.shares.find(request.path_params["id"])
         if share is None:
-            await self._authenticate(request, "")
+            await self._permits.sharer(request, "")
             raise Problem(404, "There is no share link of this id.", code="unknown-share")
-        await self._owner(request, share.document)
+        await self._permits.sharer(request, share.document)
         if request.method == "DELETE":
             await self._access.revoke_share(share.id)
             return Response(status_code=204)
@@ -128,17 +124,17 @@ class _AccessRest:
             "label": share.label,
             "owner": share.owner,
             "password": share.password,
-            "created": _iso(share.created_ms),
-            "expires": None if share.expires_ms is None else _iso(share.expires_ms),
+            "created": iso(share.created_ms),
+            "expires": None if share.expires_ms is None else iso(share.expires_ms),
             "max_uses": share.max_uses,
             "uses": share.uses,
-            "revoked": None if share.revoked_ms is None else _iso(share.revoked_ms),
+            "revoked": None if share.revoked_ms is None else iso(share.revoked_ms),
             "state": share.state(self._hub.clock.time_ms()),
             "visitors": [
                 {
                     "principal": each.principal,
                     "name": each.name,
-                    "since": _iso(each.since_ms),
+                    "since": iso(each.since_ms),
                     "connections": each.connections,
                 }
                 for each in visitors
@@ -149,7 +145,7 @@ class _AccessRest:
 
     async def revocations(self, request: Request) -> Response:
         """List who is revoked, revoke somebody, or undo that."""
-        await self._admin(request)
+        await self._permits.admin(request)
         if request.method == "POST":
             return await self._revoke(request)
         if request.method == "DELETE":
@@ -175,55 +171,16 @@ class _AccessRest:
         body = _revocation(made) | {"closed": closed}
         return JSONResponse(body, status_code=201, headers=_NO_STORE)
 
-    # Who may
-
     def _check_name(self, document: str) -> None:
         check_document_name(document, max_bytes=self._hub.limits.max_document_name_bytes)
-
-    async def _authenticate(self, request: Request, document: str) -> Principal:
-        return await admit(self._authenticator, scope_request(request.scope, document))
-
-    async def _owner(self, request: Request, document: str) -> tuple[Principal, Role]:
-        """Return who may manage a document's links, and what else it may do there."""
-        principal = await self._authenticate(request, document)
-        role = self._role(principal)
-        if not role.shares or principal.share:
-            raise Forbidden("you may not manage the share links of this document")
-        return principal, role
-
-    async def _admin(self, request: Request) -> None:
-        principal = await self._authenticate(request, "")
-        if not self._role(principal).admin or principal.share:
-            raise Forbidden("this is for administrators")
-
-    def _role(self, principal: Principal) -> Role:
-        """Return what somebody may do; without roles, everything but for a reader."""
-        if principal.role is not None:
-            return principal.role
-        if principal.grants is not None:  # for no document in particular: what "*" grants
-            return principal.grants.role("", self._access.roles) or READ
-        return READ if principal.read_only else ADMIN
-
-
-def _limit(text: str | None) -> int:
-    if text is None:
-        return DEFAULT_PAGE
-    if text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_PAGE:
-        return int(text)
-    raise Problem(400, f"limit is a number from 1 to {MAX_PAGE}.", code=_BAD)
-
-
-def _iso(time_ms: int) -> str:
-    moment = datetime.fromtimestamp(time_ms / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _revocation(revocation: Revocation) -> dict[str, Any]:
     return {
         "principal": revocation.principal,
-        "before": _iso(revocation.before_ms),
-        "until": None if revocation.until_ms is None else _iso(revocation.until_ms),
-        "created": _iso(revocation.created_ms),
+        "before": iso(revocation.before_ms),
+        "until": None if revocation.until_ms is None else iso(revocation.until_ms),
+        "created": iso(revocation.created_ms),
     }
 
 
@@ -244,7 +201,10 @@ async def _body(request: Request) -> dict[str, Any]:
 
 
 class _Fields:
-    """Reads the members of a body, each once; what is left over is a mistake."""
+    """Reads the members of a body, each once; what is left over is a mistake.
+
+    One that may be left out may be null as well.
+    """
 
     def __init__(self, body: dict[str, Any]) -> None:
         self._body = body
@@ -265,12 +225,16 @@ class _Fields:
         value = self._body.pop(name, None)
         if value is None:
             return None
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)  # 3.0 is the number 3 to JSON
         if isinstance(value, bool) or not isinstance(value, int):
             raise Problem(400, f"{name} is a whole number.", code=_BAD)
         return value
 
     def flag(self, name: str) -> bool:
-        value = self._body.pop(name, False)
+        value = self._body.pop(name, None)
+        if value is None:
+            return False
         if not isinstance(value, bool):
             raise Problem(400, f"{name} is true or false.", code=_BAD)
         return value
@@ -283,7 +247,7 @@ class _Fields:
             moment = datetime.fromisoformat(value)
             if moment.tzinfo is None:
                 raise ValueError
-            return int(moment.timestamp() * 1000)
+            return int(moment.astimezone(UTC).timestamp() * 1000)
         except (TypeError, ValueError, OverflowError):
             example = "2030-01-31T12:00:00Z"
             raise Problem(400, f"{name} is a time such as {example}.", code=_BAD) from None

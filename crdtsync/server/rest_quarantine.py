@@ -1,49 +1,61 @@
 """The quarantine of refused updates over HTTP: to read it, to apply and to drop what is in it.
 
-Owns the URLs below ``/api/v1/quarantine``. For admins alone, where anybody is authenticated.
+Owns the URLs below ``/api/v1/quarantine``. For admins alone: of the document, or of all.
 """
 
-from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from crdtsync.auth import Authenticator, OpenAuthenticator
 from crdtsync.documents.refused import MISSING, Applied, refused_content
-from crdtsync.errors import Forbidden, InvalidUpdate
+from crdtsync.errors import InvalidUpdate
 from crdtsync.gate import Principal
 from crdtsync.hub import Hub
+from crdtsync.protocol import check_document_name
 from crdtsync.refused.base import Entry, Filter
-from crdtsync.server.admission import admit
+from crdtsync.server.parameters import API, DEFAULT_PAGE, MAX_PAGE, iso, number
+from crdtsync.server.permits import Permits
 from crdtsync.server.problems import Problem
-from crdtsync.server.request import scope_request
 
-__all__ = ["MAX_PAGE", "PAGE", "REFUSED", "RestQuarantine"]
+__all__ = ["MAX_ID", "REFUSED", "RestQuarantine"]
 
-REFUSED: Final = "/api/v1/quarantine"
-PAGE: Final = 100
-"""Entries of one page of the list."""
-MAX_PAGE: Final = 1_000
-"""The most that ``limit`` may ask for, and entries that are applied or dropped at once."""
-_MAX_ID: Final = (1 << 63) - 1
+REFUSED: Final = f"{API}/quarantine"
+MAX_ID: Final = (1 << 63) - 1
 _UNCACHED: Final = {"Cache-Control": "no-store"}
+
+
+class EntryConvertor(Convertor[str]):
+    """An entry's number in a route, or what stands in its place; not ``apply``, a route itself."""
+
+    regex = "(?!apply$)[^/]+"
+
+    def convert(self, value: str) -> str:
+        """Return it as it is: a route answers for what is no number."""
+        return value
+
+    def to_string(self, value: str) -> str:
+        """Return it as it is."""
+        return value
+
+
+register_url_convertor("entry", EntryConvertor())
 
 
 class RestQuarantine:
     """The quarantine's routes of one hub."""
 
-    def __init__(self, hub: Hub, authenticator: Authenticator) -> None:
+    def __init__(self, hub: Hub, permits: Permits) -> None:
         self._hub = hub
-        self._authenticator = authenticator
-        self._open = isinstance(authenticator, OpenAuthenticator)
+        self._permits = permits
 
     @property
     def routes(self) -> list[Route]:
         """The routes, to be put into an application."""
-        one = f"{REFUSED}/{{id}}"
+        one = f"{REFUSED}/{{id:entry}}"
         return [
             Route(REFUSED, self.all, methods=["GET", "DELETE"]),
             Route(f"{REFUSED}/apply", self.apply_all, methods=["POST"]),
@@ -54,16 +66,14 @@ class RestQuarantine:
     async def all(self, request: Request) -> Response:
         """List entries, a page at a time, or drop those of a document or an author."""
         query = request.query_params
-        which = Filter(
-            document=query.get("document"),
-            author=query.get("author"),
-            after=_number(query.get("after", "0"), "after", 0, _MAX_ID),
-        )
-        await self._admit(request, which.document or "")
+        document, author = await self._admitted(request), query.get("author")
         if request.method == "DELETE":
-            found = await self._meant(which)
-            return JSONResponse({"dropped": await self._hub.quarantine.drop(found)})
-        limit = _number(query.get("limit", str(PAGE)), "limit", 1, MAX_PAGE)
+            found = await self._meant(Filter(document=document, author=author))
+            dropped = await self._hub.quarantine.drop(found)
+            return JSONResponse({"dropped": dropped}, headers=_UNCACHED)
+        after = number(query, "after", least=0, most=MAX_ID, otherwise=0)
+        which = Filter(document=document, author=author, after=after)
+        limit = number(query, "limit", least=1, most=MAX_PAGE, otherwise=DEFAULT_PAGE)
         found = await self._hub.quarantine.entries(which, limit=limit + 1)
         base = request.scope.get("root_path", "")
         body: dict[str, Any] = {
@@ -115,8 +125,7 @@ class RestQuarantine:
     async def apply_all(self, request: Request) -> Response:
         """Let the entries of a document, or of one author in it, in after all, in order."""
         query = request.query_params
-        document = query.get("document")
-        await self._admit(request, document or "")
+        document = await self._admitted(request)
         if document is None:
             raise Problem(400, "Name the document.", code="invalid-parameter")
         found = await self._meant(Filter(document=document, author=query.get("author")), whole=True)
@@ -164,37 +173,22 @@ class RestQuarantine:
 
     async def _found(self, request: Request) -> Entry:
         text = request.path_params["id"]
-        admin = await self._is_admin(request, "")
         entry = None
         if text.isascii() and text.isdigit() and len(text) < 19:
             which = Filter(ids=(int(text),))
             entry = next(iter(await self._hub.quarantine.entries(which, limit=1, whole=True)), None)
-        if not admin and not (entry and await self._is_admin(request, entry.document)):
-            raise _forbidden()
+        await self._permits.admin(request, "" if entry is None else entry.document)
         if entry is None:
             raise Problem(404, "The quarantine has no such entry.", code="unknown-entry")
         return entry
 
-    async def _admit(self, request: Request, document: str) -> None:
-        if await self._is_admin(request, ""):
-            return
-        if not document or not await self._is_admin(request, document):
-            raise _forbidden()
-
-    async def _is_admin(self, request: Request, document: str) -> bool:
-        asked = scope_request(request.scope, document)
-        principal = await admit(self._authenticator, asked)
-        return self._open or (principal.role is not None and principal.role.admin)
-
-
-def _forbidden() -> Forbidden:
-    return Forbidden("the quarantine of refused updates is for admins")
-
-
-def _number(text: str, name: str, least: int, most: int) -> int:
-    if text.isascii() and text.isdigit() and len(text) < 20 and least <= int(text) <= most:
-        return int(text)
-    raise Problem(400, f"{name} is a number from {least} to {most}.", code="invalid-parameter")
+    async def _admitted(self, request: Request) -> str | None:
+        """Return the document that the query names, once it is clear who asks about it."""
+        document = request.query_params.get("document")
+        if document is not None:
+            check_document_name(document, max_bytes=self._hub.limits.max_document_name_bytes)
+        await self._permits.admin(request, document or "")
+        return document
 
 
 def _entry(entry: Entry, base: str) -> dict[str, Any]:
@@ -206,13 +200,8 @@ def _entry(entry: Entry, base: str) -> dict[str, Any]:
         "name": entry.name,
         "kind": entry.kind,
         "reason": entry.reason,
-        "first": _iso(entry.first_ms),
-        "last": _iso(entry.last_ms),
+        "first": iso(entry.first_ms),
+        "last": iso(entry.last_ms),
         "updates": entry.updates,
         "bytes": entry.size,
     }
-
-
-def _iso(time_ms: int) -> str:
-    moment = datetime.fromtimestamp(time_ms / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

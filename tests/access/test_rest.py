@@ -6,7 +6,6 @@ from typing import Any
 
 import httpx
 import pytest
-from starlette.routing import Route
 
 from crdtsync.access.service import Access
 from crdtsync.auth import ConnectRequest
@@ -18,7 +17,6 @@ from crdtsync.roles import BUILT_IN, Role, Rule
 from crdtsync.server.asgi import create_app
 from crdtsync.server.rest_access import MAX_BODY_BYTES
 from tests.server.conftest import asgi_client, is_problem
-from tests.server.test_openapi import _references, _violations
 from tests.unit.engine import Client
 
 pytestmark = pytest.mark.anyio
@@ -101,6 +99,7 @@ async def test_the_life_of_a_link(
         ("read", 403, "forbidden"),
         ("write", 403, "forbidden"),
         ("reader", 403, "forbidden"),
+        ("anybody", 403, "forbidden"),
     ],
 )
 async def test_who_may_not(http: httpx.AsyncClient, token: str, status: int, code: str) -> None:
@@ -143,13 +142,6 @@ async def test_a_visitor_manages_nothing(http: httpx.AsyncClient, access: Access
     made = await make(http, role="write")
     is_problem(await http.get(f"{SHARES}?document=a/b", **as_(made["token"])), 403, "forbidden")
     is_problem(await http.get(REVOCATIONS, **as_(made["token"])), 403, "forbidden")
-
-
-async def test_without_roles(http: httpx.AsyncClient) -> None:
-    """An authenticator that gives no roles lets everybody manage who isn't read-only."""
-    made = await make(http, "anybody", role="write")
-    assert (await http.get(SHARES, **as_("anybody"))).status_code == 200
-    assert (await http.delete(f"{SHARES}/{made['id']}", **as_("anybody"))).status_code == 204
 
 
 async def test_pages(http: httpx.AsyncClient) -> None:
@@ -233,49 +225,10 @@ async def test_revocations(http: httpx.AsyncClient, hub: Hub, access: Access) ->
 
 
 async def test_an_unknown_link(http: httpx.AsyncClient) -> None:
-    """There is none of this id, for who may ask."""
+    """There is none of this id, for who may ask; others learn nothing about ids."""
+    made = await make(http)
+    refusals = [await http.get(f"{SHARES}/{each}", **as_("read")) for each in ("0", made["id"])]
+    assert refusals[0].content == refusals[1].content
+    is_problem(refusals[0], 403, "forbidden")
     is_problem(await http.get(f"{SHARES}/0", **as_("admin")), 404, "unknown-share")
     is_problem(await http.get(f"{SHARES}/0"), 401, "unauthenticated")
-
-
-async def test_the_description(hub: Hub, access: Access) -> None:
-    """OpenAPI has every route and method, its references resolve, and answers are as it says."""
-    app = create_app(hub, access=access, lifespan=False)
-    async with asgi_client(app) as client:
-        description = (await client.get("/api/v1/openapi.json")).json()
-        routes = {
-            (route.path.replace(":document", ""), method.lower())
-            for route in app.routes
-            if isinstance(route, Route)
-            for method in (route.methods or {"GET"}) - {"HEAD"}
-        }
-        described = {
-            (path, method) for path, item in description["paths"].items() for method in item
-        }
-        assert described == routes
-        schemas = description["components"]["schemas"]
-        references = [ref.split("/")[2:] for ref in _references(description)]
-        used = {name for kind, name in references if kind == "schemas"}
-        assert used == set(schemas)
-        names = [
-            op["operationId"] for item in description["paths"].values() for op in item.values()
-        ]
-        assert len(set(names)) == len(names)
-
-        body = {"document": "d", "role": "read", "expires": "2999-01-01T00:00:00Z"}
-        made = await client.post(SHARES, json=body)
-        one = f"{SHARES}/{made.json()['id']}"
-        for path, response in (
-            (SHARES, made),
-            (SHARES, await client.get(SHARES)),
-            (SHARES, await client.post(SHARES, json={})),
-            (f"{SHARES}/{{id}}", await client.get(one)),
-            (f"{SHARES}/{{id}}", await client.get(f"{SHARES}/x")),
-            (REVOCATIONS, await client.post(REVOCATIONS, json={"principal": "ann"})),
-            (REVOCATIONS, await client.get(REVOCATIONS)),
-            (REVOCATIONS, await client.delete(f"{REVOCATIONS}?principal=x")),
-        ):
-            operation = description["paths"][path][response.request.method.lower()]
-            promised = operation["responses"][str(response.status_code)]["content"]
-            schema = promised[response.headers["content-type"]]["schema"]
-            assert list(_violations(response.json(), schema, description)) == []

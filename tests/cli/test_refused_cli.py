@@ -224,10 +224,15 @@ def test_what_was_dropped_over_a_limit_is_said(store: str) -> None:
 
 
 def test_beside_a_server(store: str, tmp_path: Path) -> None:
-    """Listing, exporting and dropping go on; applying goes through the server."""
+    """Listing, exporting and dropping go on; applying goes through the server, for its admins."""
+    assert run("token", "key", "dev.pem", cwd=tmp_path).returncode == 0
+    issue = ("token", "issue", "root", "--key", "dev.pem", "--document", "*=admin")
+    Path("token").write_bytes(run(*issue, cwd=tmp_path).stdout)
+    signed = ("--auth", "jwt", "--auth-key-file", "dev.pem.pub")
     updates = typed("one two three", client=7, base=TITLE)
     refuse(store, updates[1], updates[0], updates[2])
-    with server(tmp_path, "--store", store, "--host", "127.0.0.1", "--port", "0") as serving:
+    listening = ("--host", "127.0.0.1", "--port", "0")
+    with server(tmp_path, "--store", store, *listening, *signed) as serving:
         url = serving.wait_for(r"listening on (http://\S+)")[1]
         assert ids() == [1, 2, 3]
         nowhere = invoke("quarantine", "apply", "1", "--port", "1")
@@ -235,14 +240,19 @@ def test_beside_a_server(store: str, tmp_path: Path) -> None:
         assert "can't be reached at http://localhost:1" in nowhere.output
         assert invoke("quarantine", "apply", "1", "--port", "0").exit_code == 2
         assert invoke("quarantine", "apply", "1", "--server", "x").exit_code == 2
-        one = invoke("quarantine", "apply", "1", "--server", url)
-        assert one.exit_code == 1, one.output
+        refused = invoke("quarantine", "apply", "1", "--server", url)
+        assert refused.exit_code == 2
+        assert "--token-file" in refused.output
+        asking = ("quarantine", "apply", "--server", url, "--token-file", "token")
+        one = invoke(*asking, "1")
+        assert one.exit_code == 1
         assert "builds on edits" in one.output
         ok("quarantine", "drop", "3", "--yes")
-        done = run("quarantine", "apply", "--all", "--server", url, "--store", store, cwd=tmp_path)
+        done = run(*asking, "--all", "--store", store, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert ids() == []
-        found = httpx.get(f"{url}/api/v1/documents/doc?format=text&root=text", trust_env=False)
+        path = f"documents/doc?format=text&root=text&token={Path('token').read_text().strip()}"
+        found = httpx.get(f"{url}/api/v1/{path}", trust_env=False)
         assert found.text == "Title. one two "
         assert serving.stop()[0] == 0
     assert text() == "Title. one two "

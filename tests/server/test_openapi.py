@@ -1,26 +1,34 @@
 """The description of the HTTP routes: complete, resolvable, and true of what they answer."""
 
 import re
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.routing import Route
 
 import crdtsync.server
-from crdtsync.auth import ConnectRequest
+from crdtsync.access.service import Access
+from crdtsync.auth import ConnectRequest, OpenAuthenticator
 from crdtsync.errors import CrdtsyncError, Unauthenticated
 from crdtsync.gate import Principal
 from crdtsync.guard import MAX_DEATHS, Work
+from crdtsync.guarding import DocumentGuard
 from crdtsync.hub import Hub
+from crdtsync.refused.base import RefusedUpdate, Run
+from crdtsync.refused.keeping import RefusedUpdates
+from crdtsync.roles import ADMIN
+from crdtsync.server import openapi_access, openapi_quarantine
 from crdtsync.server.asgi import create_app
 from crdtsync.server.openapi import describe
+from crdtsync.store.memory import MemoryStore
 
 from .conftest import asgi_client, sample
+from .schemas import references, resolved, violations
 
 pytestmark = pytest.mark.anyio
 
@@ -38,7 +46,68 @@ PATHS = {
     "/api/v1/quarantine/apply": [],
     "/api/v1/quarantine/{id}": ["", "?format=update", "?format=x"],
     "/api/v1/quarantine/{id}/apply": [],
+    "/api/v1/shares": ["", "?limit=1", "?limit=0", "?document=a", "?document="],
+    "/api/v1/shares/{id}": [""],
+    "/api/v1/revocations": [""],
 }
+"""All paths, with query strings to read them with."""
+CHANGES: list[tuple[str, str, str, Any]] = [
+    ("DELETE", "/api/v1/documents/{name}", "", None),
+    ("DELETE", "/api/v1/quarantined/{name}", "", None),
+    ("DELETE", "/api/v1/quarantine", "", None),
+    ("DELETE", "/api/v1/quarantine", "?document=a", None),
+    ("DELETE", "/api/v1/quarantine/{id}", "", None),
+    ("POST", "/api/v1/quarantine/{id}/apply", "", None),
+    ("POST", "/api/v1/quarantine/apply", "", None),
+    ("POST", "/api/v1/quarantine/apply", "?document=a", None),
+    ("POST", "/api/v1/shares", "", {"document": "a", "role": "read"}),
+    ("POST", "/api/v1/shares", "", {"document": "a", "role": "admin"}),
+    ("POST", "/api/v1/shares", "", {"document": "a", "role": "read", "label": "x" * 70_000}),
+    ("POST", "/api/v1/shares", "", {"document": "\0", "role": "read"}),
+    ("POST", "/api/v1/shares", "", []),
+    ("DELETE", "/api/v1/shares/{id}", "", None),
+    ("POST", "/api/v1/revocations", "", {"principal": "bob", "until": "2999-01-01T00:00:00Z"}),
+    ("POST", "/api/v1/revocations", "", {"principal": "bob", "until": "2000-01-01T00:00:00Z"}),
+    (
+        "POST",
+        "/api/v1/revocations",
+        "",
+        {"principal": "x", "before": "0001-01-01T00:00:00+14:00"},
+    ),
+    ("POST", "/api/v1/revocations", "", {}),
+    ("DELETE", "/api/v1/revocations", "?principal=eve", None),
+]
+"""Requests that change something, or would: method, path, query and body."""
+
+
+class Admins:
+    """Everybody administers."""
+
+    async def authenticate(self, request: ConnectRequest) -> Principal:
+        return Principal(id="ann", role=ADMIN)
+
+
+@pytest.fixture
+async def hub(tmp_path: Path) -> AsyncIterator[Hub]:
+    """A hub that keeps what it refuses."""
+    guard = DocumentGuard(tmp_path / "guard")
+    async with Hub(MemoryStore(), guard=guard, quarantine=RefusedUpdates(None)) as hub:
+        yield hub
+
+
+@pytest.fixture
+async def access(hub: Hub) -> AsyncIterator[Access]:
+    """Its share links and revocations."""
+    async with Access(hub) as access:
+        yield access
+
+
+@pytest.fixture
+async def http(hub: Hub, access: Access) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the whole application, whom it takes for an administrator."""
+    app = create_app(hub, authenticator=access.wrap(Admins()), access=access, lifespan=False)
+    async with asgi_client(app) as client:
+        yield client
 
 
 @pytest.fixture
@@ -53,12 +122,14 @@ async def description(hub: Hub, http: httpx.AsyncClient) -> dict[str, Any]:
     return dict(response.json())
 
 
-async def test_it_has_every_route(hub: Hub, description: dict[str, Any]) -> None:
+async def test_it_has_every_route(hub: Hub, access: Access, description: dict[str, Any]) -> None:
     """The description has the application's routes with their methods, and no others."""
     described = {
         (path, method.upper()) for path, item in description["paths"].items() for method in item
     }
-    assert described == routes_of(create_app(hub, lifespan=False))
+    assert described == routes_of(create_app(hub, access=access, lifespan=False))
+    changes = {(path, method) for method, path, _, _ in CHANGES}
+    assert described == changes | {(path, "GET") for path, queries in PATHS.items() if queries}
     assert set(description["paths"]) == set(PATHS)
 
 
@@ -73,15 +144,16 @@ def routes_of(app: Starlette) -> set[tuple[str, str]]:
     }
 
 
-@pytest.mark.parametrize("left_out", ["metrics", "page", "rest"])
-async def test_what_is_left_out_is_not_described(hub: Hub, left_out: str) -> None:
+@pytest.mark.parametrize("left_out", ["metrics", "page", "rest", "access"])
+async def test_what_is_left_out_is_not_described(hub: Hub, access: Access, left_out: str) -> None:
     """The description is of this application, not of all that there could be."""
-    app = create_app(hub, lifespan=False, **{left_out: False})  # type: ignore[arg-type]
+    options: dict[str, Any] = {"access": None} if left_out == "access" else {left_out: False}
+    app = create_app(hub, lifespan=False, **{"access": access} | options)
     async with asgi_client(app) as client:
         description = (await client.get("/api/v1/openapi.json")).json()
     described = {(p, m.upper()) for p, item in description["paths"].items() for m in item}
     assert described == routes_of(app)
-    assert described < routes_of(create_app(hub, lifespan=False))
+    assert described < routes_of(create_app(hub, access=access, lifespan=False))
 
 
 async def test_references_resolve(description: dict[str, Any]) -> None:
@@ -92,7 +164,7 @@ async def test_references_resolve(description: dict[str, Any]) -> None:
         for kind in ("schemas", "parameters")
         for name in components[kind]
     }
-    assert set(_references(description)) == there
+    assert set(references(description)) == there
 
 
 async def test_operations_are_named(description: dict[str, Any]) -> None:
@@ -105,28 +177,44 @@ async def test_operations_are_named(description: dict[str, Any]) -> None:
     assert len({operation["operationId"] for _, operation in operations}) == len(operations)
     for path, operation in operations:
         assert operation["summary"]
-        parameters = [_resolved(each, description) for each in operation.get("parameters", [])]
+        parameters = [resolved(each, description) for each in operation.get("parameters", [])]
         names = [each["name"] for each in parameters if each["in"] == "path"]
         assert names == re.findall(r"\{(\w+)\}", path)
         assert all(each["description"] for each in parameters)
         assert all(each["description"] for each in operation["responses"].values())
 
 
-async def test_every_way_to_show_a_token_is_described(hub: Hub) -> None:
+async def test_every_way_to_show_a_token_is_described(hub: Hub, access: Access) -> None:
     """What asks the authenticator says so; where there is one, nothing is to be had without."""
-    for authenticator, optional in ((None, True), (Strict(), False)):
-        app = create_app(hub, authenticator=authenticator, lifespan=False)
+    for authenticator, optional in (
+        (None, True),
+        (access.wrap(OpenAuthenticator()), True),
+        (Strict(), False),
+        (access.wrap(Strict()), False),
+    ):
+        app = create_app(hub, authenticator=authenticator, access=access, lifespan=False)
         async with asgi_client(app) as client:
             description = (await client.get("/api/v1/openapi.json")).json()
             schemes = set(description["components"]["securitySchemes"])
             for path, item in description["paths"].items():
                 for method, operation in item.items():
                     asks = "security" in operation
-                    answer = await client.request(method, path.replace("{name}", "a"))
+                    body = {"document": "a", "role": "read", "principal": "a"}
+                    sent = {name: body[name] for name in _required(operation, description)}
+                    answer = await client.request(
+                        method, path.replace("{name}", "a"), json=sent or None
+                    )
                     assert (answer.status_code == 401) == (asks and not optional), path
                     if asks:
                         assert ({} in operation["security"]) == optional
                         assert {name for each in operation["security"] for name in each} == schemes
+
+
+def _required(operation: dict[str, Any], description: dict[str, Any]) -> list[str]:
+    """Return what a request's body has to have."""
+    content = operation.get("requestBody", {}).get("content", {"application/json": {"schema": {}}})
+    schema = resolved(content["application/json"]["schema"], description)
+    return list(schema.get("required", []))
 
 
 class Strict:
@@ -145,13 +233,14 @@ def test_every_problem_is_described() -> None:
         for code in re.findall(r'code=?(?:, detail)? ?=? ?"([a-z-]+)"', path.read_text("utf-8"))
     }
     elsewhere = {
-        "not-found",  # a path that is none
         "method-not-allowed",
         "http-error",  # what no route raises
     }
-    described = set(_codes(describe(version="1", authenticated=True)))
+    more = [openapi_quarantine.PARTS, openapi_access.PARTS]
+    described = set(_codes(describe(version="1", authenticated=True, more=more)))
     assert written - elsewhere <= described
-    assert described - written <= {each.kind for each in _errors(CrdtsyncError)}
+    other = {"password-needed", "revoked", "not-found"}  # kinds of Unauthenticated; of no route
+    assert described - written - other <= {each.kind for each in _errors(CrdtsyncError)}
 
 
 def _errors(kind: type) -> Iterator[Any]:
@@ -179,17 +268,68 @@ async def test_responses_match(
     description: dict[str, Any], http: httpx.AsyncClient, path: str, query: str
 ) -> None:
     """Each answer's status, media type and body are what the description promises."""
+    response = await http.get(await _at(http, path) + query)
+    _keeps_promises(response, description, path)
+
+
+@pytest.mark.parametrize(("method", "path", "query", "body"), CHANGES)
+async def test_what_changes_something_answers_as_described(
+    description: dict[str, Any],
+    hub: Hub,
+    http: httpx.AsyncClient,
+    method: str,
+    path: str,
+    query: str,
+    body: Any,
+) -> None:
+    """The same of requests that change something, the first time and, where it is gone, again."""
+    update = sample().get_update()
+    hub.quarantine.keep(
+        RefusedUpdate(
+            document="a",
+            author="",
+            name="",
+            kind="gate",
+            reason="no",
+            time_ms=1,
+            update=update,
+            run=Run(),
+        )
+    )
+    kept = anyio.Event()
+    hub.quarantine.when_kept(kept.set)
+    await kept.wait()
+    await http.post("/api/v1/revocations", json={"principal": "eve"})
+    for url in [await _at(http, path) + query] * 2:
+        response = await http.request(method, url, json=body)
+        assert response.status_code < 500
+        _keeps_promises(response, description, path)
+
+
+async def _at(http: httpx.AsyncClient, path: str) -> str:
+    """Fill in what there is: a document, an entry, a link."""
+    if "shares" in path and "{id}" in path:
+        made = await http.post("/api/v1/shares", json={"document": "a", "role": "read"})
+        return path.replace("{id}", made.json()["id"])
     name = "bad" if "quarantined" in path else "a"
-    response = await http.get(path.replace("{name}", name) + query)
-    promised = description["paths"][path]["get"]["responses"][str(response.status_code)]
-    media_type = response.headers["content-type"].partition(";")[0]
-    schema = promised["content"][media_type]["schema"]
+    return path.replace("{name}", name).replace("{id}", "1")
+
+
+def _keeps_promises(response: httpx.Response, description: dict[str, Any], path: str) -> None:
+    """Check an answer's status, headers, media type and body."""
+    operation = description["paths"][path][response.request.method.lower()]
+    promised = operation["responses"][str(response.status_code)]
     sent = {name.lower() for name in response.headers} - {"content-type", "content-length"}
     told = {name.lower(): header for name, header in promised.get("headers", {}).items()}
     assert sent <= set(told)
     assert {name for name, header in told.items() if header.get("required")} <= sent
+    if response.status_code == 204:
+        assert response.content == b""
+        return
+    media_type = response.headers["content-type"].partition(";")[0]
+    schema = promised["content"][media_type]["schema"]
     if media_type.endswith("json"):
-        errors = list(_violations(response.json(), schema, description))
+        errors = list(violations(response.json(), schema, description))
         assert errors == []
 
 
@@ -197,7 +337,7 @@ async def test_the_check_itself(description: dict[str, Any]) -> None:
     """The schema check of these tests finds what is wrong."""
     schema = description["components"]["schemas"]["Problem"]
     good = {"type": "a", "title": "b", "status": 404, "detail": "c", "code": "d"}
-    assert list(_violations(good, schema, description)) == []
+    assert list(violations(good, schema, description)) == []
     for bad in (
         {**good, "status": "404"},
         {**good, "status": 200},
@@ -205,84 +345,7 @@ async def test_the_check_itself(description: dict[str, Any]) -> None:
         [],
         {**good, "x": 1},
     ):
-        assert list(_violations(bad, schema, description)), bad
+        assert list(violations(bad, schema, description)), bad
     narrow = {"allOf": [schema, {"properties": {"code": {"enum": ["e"]}}}]}
-    assert list(_violations(good, narrow, description))
-    assert not list(_violations(good | {"code": "e"}, narrow, description))
-
-
-def _resolved(value: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:
-    if "$ref" not in value:
-        return value
-    found: Any = root
-    for step in value["$ref"].removeprefix("#/").split("/"):
-        found = found[step]
-    return dict(found)
-
-
-def _references(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        if "$ref" in value:
-            yield value["$ref"]
-        for each in value.values():
-            yield from _references(each)
-    elif isinstance(value, list):
-        for each in value:
-            yield from _references(each)
-
-
-_TYPES: dict[str, Any] = {
-    "object": dict,
-    "array": list,
-    "string": str,
-    "integer": int,
-    "boolean": bool,
-    "null": type(None),
-}
-
-
-def _violations(value: Any, schema: dict[str, Any], root: dict[str, Any]) -> Iterator[str]:
-    """Yield where a value breaks a schema, of the few keywords that the description uses.
-
-    Stricter than JSON Schema: members that a schema does not name are violations too.
-    """
-    if "$ref" in schema:
-        yield from _violations(value, _resolved(schema, root), root)
-        return
-    if "allOf" in schema:
-        whole, partial = schema["allOf"]
-        yield from _violations(value, whole, root)
-        for name, each in partial["properties"].items():
-            yield from _violations(value.get(name), each, root)
-        return
-    if "anyOf" in schema:
-        options = [list(_violations(value, each, root)) for each in schema["anyOf"]]
-        if all(options):
-            yield f"{value!r} fits none of anyOf"
-        return
-    if "enum" in schema and value not in schema["enum"]:
-        yield f"{value!r} is none of {schema['enum']!r}"
-    if "const" in schema and value != schema["const"]:
-        yield f"{value!r} is not {schema['const']!r}"
-    kinds = schema.get("type", [])
-    kinds = [kinds] if isinstance(kinds, str) else kinds
-    if kinds and not isinstance(value, tuple(_TYPES[kind] for kind in kinds)):
-        yield f"{value!r} is not of type {kinds}"
-        return
-    if isinstance(value, int) and not (
-        schema.get("minimum", value) <= value <= schema.get("maximum", value)
-    ):
-        yield f"{value!r} is out of range"
-    if schema.get("format") == "date-time" and value is not None:
-        datetime.fromisoformat(value)
-    if isinstance(value, dict) and "properties" in schema:
-        for name in set(schema["required"]) - set(value):
-            yield f"{name} is missing"
-        for name, each in value.items():
-            if name not in schema["properties"]:
-                yield f"{name} is not described"
-            else:
-                yield from _violations(each, schema["properties"][name], root)
-    if isinstance(value, list) and "items" in schema:
-        for each in value:
-            yield from _violations(each, schema["items"], root)
+    assert list(violations(good, narrow, description))
+    assert not list(violations(good | {"code": "e"}, narrow, description))

@@ -304,6 +304,14 @@ async def test_the_challenge(hub: Hub, token: str, path: str, challenge: str, wa
     assert token not in response.text or not token
 
 
+async def test_several_tokens(hub: Hub) -> None:
+    """Two tokens that differ are nobody's, and the answer says that it is the request's fault."""
+    async with client_for(hub, "ann", ann={"*": "admin"}) as client:
+        response = await client.get(f"{DOCUMENTS}?token=other")
+    is_problem(response, 401, "unauthenticated")
+    assert response.headers["WWW-Authenticate"] == 'Bearer error="invalid_request"'
+
+
 # Deleting
 
 

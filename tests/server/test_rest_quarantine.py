@@ -1,6 +1,6 @@
 """The quarantine of refused updates over HTTP: what it shows, applies and drops, and to whom."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
@@ -8,7 +8,7 @@ import httpx
 import pycrdt
 import pytest
 
-from crdtsync.auth import Authenticator, ConnectRequest, OpenAuthenticator
+from crdtsync.auth import ConnectRequest
 from crdtsync.errors import Unauthenticated
 from crdtsync.gate import Principal
 from crdtsync.hub import Hub
@@ -19,7 +19,7 @@ from crdtsync.server.asgi import create_app
 from crdtsync.store.memory import MemoryStore
 
 from .conftest import asgi_client, is_problem
-from .test_openapi import _violations
+from .schemas import violations
 
 pytestmark = pytest.mark.anyio
 
@@ -40,9 +40,6 @@ class Tokens:
         raise Unauthenticated("sign in first")
 
 
-Make = Callable[[Authenticator | None], httpx.AsyncClient]
-
-
 @pytest.fixture
 async def hub() -> AsyncIterator[Hub]:
     """A hub with a quarantine in memory."""
@@ -52,8 +49,9 @@ async def hub() -> AsyncIterator[Hub]:
 
 @pytest.fixture
 async def http(hub: Hub) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of an application without authentication."""
-    async with asgi_client(create_app(hub, lifespan=False)) as client:
+    """A client who administers."""
+    async with asgi_client(create_app(hub, authenticator=Tokens(), lifespan=False)) as client:
+        client.headers["Authorization"] = "Bearer root"
         yield client
 
 
@@ -124,11 +122,11 @@ async def test_entries_are_listed_and_read(hub: Hub, http: httpx.AsyncClient) ->
     paths = described["paths"]
     for response, path in ((await http.get(QUARANTINE), QUARANTINE), (one, f"{QUARANTINE}/{{id}}")):
         schema = paths[path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
-        assert list(_violations(response.json(), schema, described)) == []
+        assert list(violations(response.json(), schema, described)) == []
     applied = await http.post(f"{QUARANTINE}/1/apply")
     answers = paths[f"{QUARANTINE}/{{id}}/apply"]["post"]["responses"]
     schema = answers["200"]["content"]["application/json"]["schema"]
-    assert list(_violations(applied.json(), schema, described)) == []
+    assert list(violations(applied.json(), schema, described)) == []
 
 
 async def test_pages(hub: Hub, http: httpx.AsyncClient) -> None:
@@ -220,8 +218,15 @@ REQUESTS = [
 
 @pytest.mark.parametrize(("method", "path"), REQUESTS)
 async def test_only_admins(hub: Hub, method: str, path: str) -> None:
-    """Strangers get 401, everybody but admins 403, and nothing of what is there."""
+    """Strangers get 401, everybody but admins 403, and nothing of what is there.
+
+    Without authentication nobody is an admin.
+    """
     await refuse(hub, *typed("secret"))
+    async with asgi_client(create_app(hub, lifespan=False)) as client:
+        response = await client.request(method, QUARANTINE + path)
+        is_problem(response, 403, "forbidden")
+        assert "use the crdtsync command" in response.json()["detail"]
     async with asgi_client(create_app(hub, authenticator=Tokens(), lifespan=False)) as client:
         response = await client.request(method, QUARANTINE + path)
         is_problem(response, 401, "unauthenticated")
@@ -252,8 +257,9 @@ async def test_the_admin_of_one_document(hub: Hub) -> None:
 async def test_a_hub_without_a_quarantine() -> None:
     """Where nothing is kept the list is empty, and nothing fails."""
     async with Hub(MemoryStore()) as hub:
-        app = create_app(hub, authenticator=OpenAuthenticator(), lifespan=False)
+        app = create_app(hub, authenticator=Tokens(), lifespan=False)
         async with asgi_client(app) as client:
+            client.headers["Authorization"] = "Bearer root"
             body = (await client.get(QUARANTINE)).json()
             assert body == {"entries": [], "dropped": [], "next": None}
             is_problem(await client.get(f"{QUARANTINE}/1"), 404, "unknown-entry")
