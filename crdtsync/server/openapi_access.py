@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from crdtsync.access.links import ID_BYTES
 from crdtsync.access.shares import MAX_USES
 from crdtsync.server.openapi_parts import (
     COUNT,
@@ -113,7 +114,9 @@ _UNKNOWN: Final[Json] = {"404": problem("There is no such link.", "unknown-share
 _NAME: Final[Json] = {
     "400": problem("A parameter is wrong.", "invalid-parameter", "invalid-document-name")
 }
-_ID: Final = path("id", "The link's id, no secret.", {"type": "string", "minLength": 1})
+_ID: Final = path(
+    "id", "The link's id, no secret.", STRING | {"pattern": f"^[0-9a-f]{{{2 * ID_BYTES}}}$"}
+)
 
 
 def _request(schema: str) -> Json:
@@ -208,7 +211,7 @@ _PATHS: Final[Json] = {
                 **_REFUSALS,
             },
             parameters=[
-                query("principal", "Whose.", {"type": "string", "minLength": 1})
+                query("principal", "Whose.", STRING | {"pattern": f"^[0-9a-f]{{{2 * ID_BYTES}}}$"})
                 | {"required": True}
             ],
         ),
