@@ -11,6 +11,7 @@ from typing import Any
 
 import pycrdt
 
+from crdtsync.audit import NO_AUDIT
 from crdtsync.clock import ManualClock
 from crdtsync.connection import Connection
 from crdtsync.document import Document
@@ -38,12 +39,15 @@ class _Nobody:
 
     def __init__(self) -> None:
         self.pressure = Pressure(LIMITS.max_pending_bytes)
+        self.audit = NO_AUDIT
         self.refusals = Refusals(LIMITS, ManualClock(), Stats(), NO_QUARANTINE)
 
     def schedule_commit(self, room: Room) -> None:
         room.dirty = True
 
     def schedule_awareness(self, room: Room) -> None: ...
+
+    def left(self, connection: Connection) -> None: ...
 
     def throttle(self, connection: Connection) -> None: ...
 

@@ -21,7 +21,9 @@ class ConnectRequest:
     headers: dict[str, str] = field(default_factory=dict, repr=False)
     """Lower-case names."""
     address: str = ""
-    """The peer's address."""
+    """The client's address, or where no proxy is trusted to say it, the peer's."""
+    request_id: str = ""
+    """Of this connection or request, in the audit log."""
 
 
 class Authenticator(Protocol):

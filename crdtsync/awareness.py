@@ -4,7 +4,10 @@ Owns the clock rule of y-protocols and the ownership of client ids. Invariants:
 
 - An entry counts only if its clock is newer, or if it is a removal at the same clock.
 - A client id belongs to the connection that introduced it; entries for it from elsewhere are
-  ignored, because clients repeat each other's states.
+  ignored, because clients repeat each other's states. When that connection has gone, an id that
+  somebody with a name had introduced is that one's still.
+- No connection takes a clock further than ``max_awareness_clock_jump`` beyond where it found it:
+  a forged clock near the end of the range would leave its victim none to go on with.
 - A client that has come back while its old connection seems to live claims its id. It gets it
   the moment the old connection goes, and ``rivals`` says whose life is in doubt.
 - When a connection goes, its ids are removed at their last clock, and the clocks are kept: a
@@ -28,6 +31,8 @@ __all__ = ["AwarenessTable", "Entry", "encode_entries", "read_entries", "read_si
 
 REMOVED: Final = "null"
 _MAX_CLOCK: Final = 1 << 32
+_MAX_FIRST_CLOCK: Final = 1 << 31
+"""Of an id that is not known: it leaves half of the range for whoever has to go beyond it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,37 +119,46 @@ def encode_entries(entries: Iterable[Entry]) -> bytes:
 
 
 class _Row:
-    __slots__ = ("clock", "departed", "owner", "state", "version")
+    __slots__ = ("clock", "departed", "freed_by", "last_clock", "owner", "state", "version", "who")
 
-    def __init__(self, clock: int, state: str, owner: object, version: int) -> None:
+    def __init__(
+        self, clock: int, state: str, owner: object, version: int, who: str, last_clock: int
+    ) -> None:
         self.clock = clock
+        self.last_clock = last_clock  # that its owner may take it to
+        self.who = who  # the owner's principal, which outlives the owner
         self.state = state
         self.owner: object | None = owner
         self.version = version
         self.departed = False  # its connection went without saying so
+        self.freed_by: object | None = None  # who had it, removed it, and is still there
 
 
 class AwarenessTable:
     """The awareness states of one room."""
 
-    __slots__ = ("_claims", "_limits", "_owned", "_rows", "version")
+    __slots__ = ("_claims", "_freed", "_limits", "_owned", "_rows", "version")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._claims: dict[object, Entry] = {}  # one per connection, by who claims
         self._rows: dict[int, _Row] = {}  # in order of version: changed rows move to the end
         self._owned: dict[object, set[int]] = {}
+        self._freed: dict[object, set[int]] = {}
         self.version = 0
         """Of the newest change; 0 where there never was one."""
 
     def __len__(self) -> int:
         return sum(1 for row in self._rows.values() if row.state != REMOVED)
 
-    def apply(self, entries: Iterable[Entry], owner: object, *, first: bool = False) -> bool:
+    def apply(
+        self, entries: Iterable[Entry], owner: object, *, first: bool = False, who: str = ""
+    ) -> bool:
         """Take over what is new and belongs to ``owner``; return whether anything changed.
 
         ``first`` says that this is the connection's first awareness message: a client that
         comes back announces itself at the clock it left with, and is let in one clock later.
+        ``who`` is the principal that the owner speaks for, empty for anonymous.
         Raises ``TooManyRequests`` where the table is full.
         """
         changed = False
@@ -152,6 +166,15 @@ class AwarenessTable:
             row = self._rows.get(entry.client)
             clock = entry.clock
             if row is not None:
+                if row.owner is owner or row.freed_by is owner:
+                    if clock > row.last_clock:
+                        continue
+                elif (
+                    row.who not in ("", who)
+                    or clock > row.clock + self._limits.max_awareness_clock_jump
+                    or (row.owner is None and self._has_all(owner))
+                ):
+                    continue
                 if row.owner is not None and row.owner is not owner:
                     claim = self._claims.get(owner)
                     if claim.client == entry.client if claim is not None else first:
@@ -172,16 +195,26 @@ class AwarenessTable:
                         clock += 1
                     else:
                         continue
-            elif entry.state == REMOVED:
+            elif entry.state == REMOVED or clock > _MAX_FIRST_CLOCK or self._has_all(owner):
                 continue
             else:
                 self._make_room()
-            self._put(entry.client, clock, entry.state, owner)
+            self._put(entry.client, clock, entry.state, owner, who)
             if entry.state == REMOVED:  # the id is anybody's again: its client may be elsewhere
-                self._rows[entry.client].owner = None
-                self._owned[owner].discard(entry.client)
+                self._free(entry.client, owner)
             changed = True
         return changed
+
+    def _has_all(self, owner: object) -> bool:
+        count = len(self._owned.get(owner, ())) + len(self._freed.get(owner, ()))
+        return count >= self._limits.max_awareness_per_connection
+
+    def _free(self, client: int, owner: object) -> None:
+        """Give up an id that its owner removed; where it comes back, its bound is as before."""
+        row = self._rows[client]
+        row.owner, row.freed_by = None, owner
+        self._owned[owner].discard(client)
+        self._freed.setdefault(owner, set()).add(client)
 
     def _make_room(self) -> None:
         if len(self._rows) < self._limits.max_awareness_clients:
@@ -191,10 +224,12 @@ class AwarenessTable:
                 del self._rows[client]
                 if row.owner is not None:
                     self._owned[row.owner].discard(client)
+                if row.freed_by is not None:
+                    self._freed[row.freed_by].discard(client)
                 return
         raise TooManyRequests("too many clients are present in this document")
 
-    def _put(self, client: int, clock: int, state: str, owner: object) -> None:
+    def _put(self, client: int, clock: int, state: str, owner: object, who: str) -> None:
         self.version += 1
         previous = self._rows.pop(client, None)
         if previous is not None and previous.owner is owner:
@@ -207,13 +242,21 @@ class AwarenessTable:
         claim = self._claims.get(owner)
         if claim is not None and claim.client == client:
             del self._claims[owner]  # it has what it claimed
-        self._rows[client] = _Row(clock, state, owner, self.version)
+        found = clock if previous is None else previous.clock
+        last_clock = found + self._limits.max_awareness_clock_jump
+        if previous is not None and previous.freed_by is not None:
+            self._freed[previous.freed_by].discard(client)
+            if previous.freed_by is owner:
+                last_clock = previous.last_clock
+        self._rows[client] = _Row(clock, state, owner, self.version, who, last_clock)
         self._owned.setdefault(owner, set()).add(client)
 
     def leave(self, owner: object) -> bool:
         """Remove what a gone connection had introduced; return whether anything changed."""
         changed = False
         self._claims.pop(owner, None)
+        for client in self._freed.pop(owner, ()):
+            self._rows[client].freed_by = None
         for client in self._owned.pop(owner, ()):
             row = self._rows[client]
             row.owner = None
@@ -221,7 +264,7 @@ class AwarenessTable:
                 heir = self._heir(client, row.clock)
                 if heir is not None:
                     claim = self._claims[heir]
-                    self._put(client, claim.clock, claim.state, heir)
+                    self._put(client, claim.clock, claim.state, heir, row.who)
                     changed = True
                     continue
                 row.state = REMOVED

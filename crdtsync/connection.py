@@ -1,4 +1,4 @@
-"""One client of one room, seen from the engine; and what the engine needs of a transport.
+"""One client of one room, seen from the engine.
 
 Owns a connection's state: where its cursor is, whether its socket takes more, whether it is
 alive. The transport calls the methods, on the event loop, and none of them ever awaits.
@@ -6,19 +6,26 @@ alive. The transport calls the methods, on the event loop, and none of them ever
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
+from crdtsync.audit import NOBODY, Caller, What
+from crdtsync.brake import Brake
 from crdtsync.crdt import IntegrationError
 from crdtsync.errors import (
     CloseCode,
     DocumentQuarantined,
     RemoteError,
+    TooManyRequests,
     UnsupportedData,
     close_reason,
 )
 from crdtsync.gate import Clearance, Principal
+from crdtsync.link import Link
+from crdtsync.pace import GRANT_BYTES
 from crdtsync.protocol import permission_denied_frame, short_update, token_refused_frame
+from crdtsync.recording import record
 from crdtsync.refused.base import Run
+from crdtsync.seats import Seat
 from crdtsync.session import Event, Ignored, Session, TokenReceived
 
 if TYPE_CHECKING:
@@ -32,35 +39,9 @@ FRAME_OVERHEAD_BYTES: Final = 64
 """What a waiting frame costs beside its bytes."""
 READ_HERE_BYTES: Final = 128 * 1024
 """A larger frame is read on a thread: its update may take 20 ms a megabyte, or much more."""
+BROKEN: Final = 1006
+"""The close code of a connection that ended without one (RFC 6455, 7.4.1)."""
 _SLOTS: Final = 1 << 16
-
-
-class Link(Protocol):
-    """A transport's side of one connection. Nothing here awaits or raises."""
-
-    def send(self, frame: bytes) -> None:
-        """Send one binary message; may call ``pause_writing`` before it returns."""
-        ...
-
-    def close(self, code: int, reason: str) -> None:
-        """Close behind what was sent; idempotent."""
-        ...
-
-    def abort(self) -> None:
-        """Drop a dead peer at once."""
-        ...
-
-    def ping(self) -> None:
-        """Send a ping, where the transport has one; the answer comes as ``heard``."""
-        ...
-
-    def pause_reading(self) -> None:
-        """Take nothing more from the socket for now."""
-        ...
-
-    def resume_reading(self) -> None:
-        """Go on reading."""
-        ...
 
 
 class Connection:
@@ -70,7 +51,6 @@ class Connection:
         "__weakref__",
         "_backlog",
         "_backlog_bytes",
-        "_reading_paused",
         "_waiting",
         "acknowledge",
         "alive",
@@ -78,8 +58,12 @@ class Connection:
         "awareness_version",
         "blocked",
         "blocked_since_s",
+        "brake",
+        "caller",
         "clearance",
         "closed",
+        "code",
+        "credit",
         "cursor",
         "denials",
         "doubted_s",
@@ -93,9 +77,11 @@ class Connection:
         "owes_step_1",
         "parts",
         "principal",
+        "reading_paused",
         "refused",
         "renew",
         "room",
+        "seat",
         "send",
         "sent",
         "session",
@@ -105,11 +91,18 @@ class Connection:
     _count = 0
 
     def __init__(
-        self, link: Link, room: "Room", principal: Principal, *, acknowledge: bool
+        self,
+        link: Link,
+        room: "Room",
+        principal: Principal,
+        *,
+        acknowledge: bool,
+        caller: Caller = NOBODY,
     ) -> None:
         self.link = link
         self.room = room
         self.principal = principal
+        self.caller = caller
         self.session = Session(room.limits)
         self.acknowledge = acknowledge
         """Whether its own updates come back to it once they are committed."""
@@ -156,9 +149,17 @@ class Connection:
         """What its role lets it write: for the room's judge."""
         self.renew: Callable[[str], None] | None = None
         """What takes a fresh token; ``None``: it can't have one."""
+        self.code = BROKEN
+        """What it ends with; for the audit log."""
+        self.seat: Seat | None = None
+        """Its place in its principal's count."""
+        self.credit = GRANT_BYTES
+        """Bytes that may come before the clock is looked at; ``settle`` accounts for the rest."""
+        self.brake = Brake(self)
+        self.reading_paused = False
+        """Whether its bytes are left in the socket because of what waits behind it."""
         self._backlog: list[bytes] = []
         self._backlog_bytes = 0
-        self._reading_paused = False
         self._waiting = True  # for the room to load, or a large frame to be read
         Connection._count += 1
         self.slot = Connection._count % _SLOTS
@@ -177,8 +178,10 @@ class Connection:
             self._keep(frame)
             return
         room = self.room
-        room.stats.bytes_in += len(frame)
+        self.credit -= len(frame)
         try:
+            if self.credit < 0:
+                self.settle()
             update = short_update(frame)
             if update is not None:  # the path of a keystroke
                 found = self.session.read_update(update, structs=room.detailed)
@@ -193,6 +196,22 @@ class Connection:
             self.refuse(error)
         except IntegrationError as error:
             self._unreadable(error)
+
+    @property
+    def unsettled_bytes(self) -> int:
+        """What came since ``settle``."""
+        return GRANT_BYTES - self.credit
+
+    def settle(self) -> None:
+        """Account for what came since the last time; slow down a client that sends too fast.
+
+        Raises ``TooManyRequests`` where it has been slowed down for too long.
+        """
+        used, self.credit = GRANT_BYTES - self.credit, GRANT_BYTES
+        room = self.room
+        room.stats.bytes_in += used
+        if not self.closed:
+            self.brake.bytes_came(used)
 
     def _take(self, events: list[Event]) -> None:
         for event in events:
@@ -237,6 +256,14 @@ class Connection:
         log.error("document %r can't be read: %s", self.room.name, error)
         self.close(CloseCode.INTERNAL_ERROR, "the document can't be read")
 
+    def note_ignored(self, kind: str) -> None:
+        """Count a message that means nothing to a server. Raises ``TooManyRequests``."""
+        room = self.room
+        room.stats.messages_ignored[kind] += 1
+        self.ignored += 1
+        if self.ignored > room.limits.max_ignored_messages:
+            raise TooManyRequests("too many messages that mean nothing to a server")
+
     def receive_text(self) -> None:
         """Take note of a text message: there are none in this protocol."""
         self.alive = True
@@ -259,8 +286,10 @@ class Connection:
             if not self.closed:
                 self.room.drained(self)
 
-    def lost(self) -> None:
-        """Take note that the socket is gone; idempotent."""
+    def lost(self, code: int | None = None) -> None:
+        """Take note that the socket is gone, and of the peer's close code; idempotent."""
+        if not self.closed and code is not None:
+            self.code = code
         self.closed = True
         self.overhear = None
         self._backlog.clear()
@@ -286,6 +315,8 @@ class Connection:
             return
         self.room.stats.rejected[error.kind] += 1
         reason = str(error)
+        self.code = int(error.close_code)
+        record(self, What.REFUSED, code=self.code, reason=reason, kind=error.kind)
         self.send(permission_denied_frame(reason))
         self.closed = True
         backlog, self._backlog = self._backlog, []
@@ -309,21 +340,23 @@ class Connection:
         if self.closed:
             return
         self.closed = True
+        self.code = int(code)
         self._backlog.clear()
         self.room.detach(self)
         self.link.close(code, close_reason(reason))
 
     def pause_reading(self) -> None:
         """Stop reading from this client until ``resume_reading``."""
-        if not self._reading_paused:
-            self._reading_paused = True
-            self.link.pause_reading()
+        if not self.reading_paused:
+            self.reading_paused = True
+            if not self.brake.on:
+                self.link.pause_reading()
 
     def resume_reading(self) -> None:
         """Go on reading."""
-        if self._reading_paused:
-            self._reading_paused = False
-            if not self.closed:
+        if self.reading_paused:
+            self.reading_paused = False
+            if not self.closed and not self.brake.on:
                 self.link.resume_reading()
 
     def deny(self, reason: str) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from crdtsync.audit import Audit
 from crdtsync.connection import Connection
 from crdtsync.refusing import Refusals
 
@@ -38,6 +39,7 @@ class Engine(Protocol):
     """What a room asks of its hub."""
 
     pressure: "Pressure"
+    audit: Audit
     refusals: Refusals
 
     def schedule_commit(self, room: "Room") -> None:
@@ -54,6 +56,10 @@ class Engine(Protocol):
 
     def read_apart(self, connection: Connection, frame: bytes) -> None:
         """Let ``connection.read`` read a frame on a thread; hand ``was_read`` what it found."""
+        ...
+
+    def left(self, connection: Connection) -> None:
+        """Take note, once, that a connection is out of its room."""
         ...
 
     def later(self, delay_s: float, call: Callable[[], None]) -> None:

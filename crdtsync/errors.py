@@ -7,6 +7,7 @@ Owns the exception tree, the close codes and the one table that joins them::
      |    +-- MalformedMessage        4400  the frame is not a y-protocols message
      |    +-- Unauthenticated         4401
      |    +-- Forbidden               4403
+     |    |    +-- ForeignOrigin             a web page of another host
      |    +-- EditRefused             4409  a gate refused an edit: start from a fresh document
      |    +-- MessageTooLarge         4413
      |    +-- InvalidDocumentName     4414
@@ -15,6 +16,7 @@ Owns the exception tree, the close codes and the one table that joins them::
      |    +-- TooManyRequests         4429  over a limit that counts
      +-- Unavailable                 1013  this server can't take it now: the client comes back
      |    +-- Restarting              1012
+     |    +-- TooManyConnections      1013  over a limit on connections
      |    +-- DocumentQuarantined     4500  nobody gets this document until it is released
      +-- OperatorError              what the operator has to mend: one line, with a hint
           +-- StoreError
@@ -37,6 +39,7 @@ __all__ = [
     "DocumentQuarantined",
     "EditRefused",
     "Forbidden",
+    "ForeignOrigin",
     "InvalidDocumentName",
     "InvalidUpdate",
     "MalformedMessage",
@@ -48,6 +51,7 @@ __all__ = [
     "StoreError",
     "StoreFull",
     "StoreLocked",
+    "TooManyConnections",
     "TooManyRequests",
     "Unauthenticated",
     "Unavailable",
@@ -188,6 +192,24 @@ class Restarting(Unavailable):
 
     close_code = CloseCode.SERVICE_RESTART
     kind = "restarting"
+
+
+class TooManyConnections(Unavailable):
+    """An address, a principal, a document or the server has as many connections as it may.
+
+    Not a final code: there is room again when somebody leaves.
+    """
+
+    kind = "too-many-connections"
+
+
+class ForeignOrigin(Forbidden):
+    """A web page of an origin that is not allowed here sent the request."""
+
+    kind = "foreign-origin"
+
+    def __init__(self) -> None:
+        super().__init__("pages of this origin may not connect: see the option allowed_origins")
 
 
 class DocumentQuarantined(Unavailable):

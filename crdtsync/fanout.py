@@ -19,6 +19,7 @@ from crdtsync.connection import Connection
 from crdtsync.limits import Limits
 from crdtsync.protocol import KEEPALIVE, awareness_frame, step_2_frame, update_frame
 from crdtsync.slicing import join_updates
+from crdtsync.stamp import stamped
 from crdtsync.stats import Stats
 from crdtsync.structs import Layout
 
@@ -52,6 +53,7 @@ class Fanout:
         "_log",
         "_log_bytes",
         "_log_start",
+        "_stamps",
         "_state",
         "_stats",
         "awareness",
@@ -61,11 +63,17 @@ class Fanout:
     )
 
     def __init__(
-        self, limits: Limits, stats: Stats, clock: Clock, state: Callable[[], list[bytes]]
+        self,
+        limits: Limits,
+        stats: Stats,
+        clock: Clock,
+        state: Callable[[], list[bytes]],
+        stamps: bool = False,
     ) -> None:
         self._limits = limits
         self._stats = stats
         self._clock = clock
+        self._stamps = stamps  # presence says who it is from the principal
         self._state = state  # everything committed, as updates
         self.connections: list[Connection] = []
         self.position = 0
@@ -223,6 +231,16 @@ class Fanout:
         return sum(1 for connection in self.connections if connection.blocked)
 
     # Awareness
+
+    def receive_awareness(
+        self, connection: Connection, entries: list[Entry], *, first: bool
+    ) -> bool:
+        """Take over what a connection says of who is there; return whether anything changed."""
+        self._stats.awareness_in += 1
+        who = connection.principal
+        if self._stamps:
+            entries = [stamped(entry, id=who.id, name=who.name) for entry in entries]
+        return self.awareness.apply(entries, connection, first=first, who=who.id)
 
     def flush_awareness(self) -> Iterator[None]:
         """Send the awareness states that changed since the last call, to everybody.

@@ -125,6 +125,8 @@ class Housekeeping:
                 return False
             room.log_records -= records
             room.log_bytes -= size
+            room.fill.state_bytes = len(state)
+            room.note_size()
             return room.log_records == 0
 
     def _quarantines(self, room: Room, signum: int) -> bool:
@@ -150,6 +152,8 @@ class Housekeeping:
                 for rival in room.fanout.awareness.rivals():
                     if isinstance(rival, Connection):
                         self._doubt(rival, now_s)
+                if room.fill.full and room.fill.uncertain:
+                    self.schedule_checkpoint(room)  # so much may have been deleted by now
                 if not room.connections and not room.pins and room.loaded:
                     if now_s - room.idle_since_s >= limits.idle_room_s:
                         self._schedule_close(room)

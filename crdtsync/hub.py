@@ -21,10 +21,12 @@ import anyio.abc
 import anyio.to_thread
 
 from crdtsync.access.sessions import Sessions
+from crdtsync.audit import NO_AUDIT, NOBODY, Audit, Caller, What
 from crdtsync.batch import Editor
 from crdtsync.clock import Clock, SystemClock
 from crdtsync.committer import Committer
 from crdtsync.connection import Connection, Link
+from crdtsync.counted import CountedConnection
 from crdtsync.engine import Change, Pressure
 from crdtsync.errors import (
     CloseCode,
@@ -33,6 +35,7 @@ from crdtsync.errors import (
     Restarting,
     StoreDamaged,
     StoreError,
+    TooManyConnections,
     Unavailable,
 )
 from crdtsync.gate import ContentGate, Gate, Principal
@@ -41,9 +44,11 @@ from crdtsync.housekeeping import Housekeeping
 from crdtsync.limits import Limits
 from crdtsync.loading import LOAD_HERE_BYTES, Loader, size_of
 from crdtsync.protocol import check_document_name
+from crdtsync.recording import record
 from crdtsync.refused.base import NO_QUARANTINE, Quarantine
 from crdtsync.refusing import Refusals
 from crdtsync.room import Room
+from crdtsync.seats import Seats
 from crdtsync.stats import Stats
 from crdtsync.store.base import Store
 from crdtsync.update import scan
@@ -69,20 +74,27 @@ class Hub:
         on_change: Callable[[Change], Awaitable[None]] | None = None,
         guard: Guard = NO_GUARD,
         quarantine: Quarantine = NO_QUARANTINE,
+        audit: Audit = NO_AUDIT,
+        stamp_user: bool | Callable[[str], bool] = False,
     ) -> None:
         """Prepare a hub; ``async with`` opens the store and starts it.
 
         ``on_change`` is awaited for each committed change, in order, after it has gone out. What
         it raises is logged; while it is slow, changes queue up to a limit, and then commits wait
         for it. ``guard`` knows what a process died of, ``quarantine`` keeps refused updates.
+        ``audit`` is told who came and what was refused. ``stamp_user``, by document's name or
+        for all: whether presence says who it is from the principal.
         """
         self.store = store
         self.guard = guard
+        self.audit = audit
+        self._stamp_user = stamp_user
         self.limits = limits or Limits()
         self.clock: Clock = clock or SystemClock()
         self.stats = Stats()
         self.rooms: dict[str, Room] = {}
         """The open rooms by name, those that are loading included."""
+        self.seats = Seats(self.limits)
         self.draining = False
         self.pressure = Pressure(self.limits.max_pending_bytes)
         self.quarantine = quarantine
@@ -100,6 +112,8 @@ class Hub:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
+            self.audit.open()
+            stack.callback(self.audit.close)
             await stack.enter_async_context(self.store)
             self.guard.open()
             stack.callback(self.guard.close)
@@ -194,24 +208,44 @@ class Hub:
     # Connections
 
     def connect(
-        self, link: Link, document: str, principal: Principal, *, acknowledge: bool = False
+        self,
+        link: Link,
+        document: str,
+        principal: Principal,
+        *,
+        acknowledge: bool = False,
+        caller: Caller = NOBODY,
     ) -> Connection:
         """Let a client into a document; it may send at once, and hears once the room is loaded.
 
-        Raises ``InvalidDocumentName``, ``Unavailable`` where there are too many, ``Restarting``
-        while the hub shuts down, ``DocumentQuarantined``, and where the session was revoked.
+        Raises ``InvalidDocumentName``, ``TooManyConnections``, ``Restarting`` while the hub shuts
+        down, ``DocumentQuarantined``, and where the session was revoked.
         """
         self._check(document)
-        if self.connections >= self.limits.max_connections:
-            # Not a final code: there may be room again in a moment.
-            raise Unavailable("the server has too many connections")
         self.sessions.check(document, principal)
+        limits = self.limits
+        if self.connections >= limits.max_connections:
+            raise TooManyConnections("the server has too many connections")
+        known = self.rooms.get(document)
+        if known is not None and len(known.connections) >= limits.max_connections_per_document:
+            raise TooManyConnections("the document has too many connections")
+        seat = self.seats.sit(principal.id)
         room = self._room(document)
-        connection = Connection(link, room, principal, acknowledge=acknowledge)
+        make = CountedConnection if limits.max_messages_per_s else Connection
+        connection = make(link, room, principal, acknowledge=acknowledge, caller=caller)
+        connection.seat = seat
         self.stats.connections_total += 1
         room.attach(connection)
+        record(connection, What.CONNECT)
         self.sessions.opened(connection)
         return connection
+
+    def left(self, connection: Connection) -> None:
+        """Forget a connection that is out of its room."""
+        if connection.seat is not None:
+            connection.seat.leave()
+        connection.settle()
+        record(connection, What.DISCONNECT, code=connection.code)
 
     def _check(self, document: str) -> None:
         if self.draining:
@@ -234,6 +268,7 @@ class Hub:
                 stats=self.stats,
                 clock=self.clock,
                 watch=self.guard.watch(name),
+                stamps=stamps(name) if callable(stamps := self._stamp_user) else stamps,
             )
             self.rooms[name] = room
             self.spawn(lambda: self._load(room))
@@ -257,6 +292,8 @@ class Hub:
         room.log_records = len(loaded.records)
         room.log_bytes = sum(len(record.update) for record in loaded.records)
         room.damage = problem
+        room.fill.state_bytes = len(loaded.checkpoint.state) if loaded.checkpoint else 0
+        room.fill.note(room.log_bytes, 0)
         if problem:
             log.error("document %r is served read-only: %s", room.name, problem)
         room.opened(document, sequence)

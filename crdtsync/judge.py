@@ -80,14 +80,20 @@ class Judge:
         if not any(self._by_content(each.principal) for each in room.connections):
             room.document.judge = None
             self._index = self._read = None
-            for each in room.connections:
-                self.regard(each)
+            self.regard_all()
+
+    def regard_all(self) -> None:
+        """Find out anew who needs a look: something about the document has changed."""
+        for connection in self._room.connections:
+            if connection.live:
+                self.regard(connection)
 
     def _frees(self, principal: Principal) -> bool:
         """Return whether a principal's updates need no look."""
         room = self._room
         return not (
             room.damage
+            or room.fill.full
             or self._check is not None
             or self._content is not None
             or room.document.judge is not None

@@ -68,8 +68,28 @@ class Limits:
     more are looked at."""
     max_shares: int = 1_000
     """Share links of one document that can be joined by."""
+    max_awareness_per_connection: int = 100
+    """Awareness states that one connection may bring; what is beyond is ignored."""
+    max_awareness_clock_jump: int = 1 << 24
+    """How far a connection may take a client id's awareness clock beyond where it found it."""
     max_connections: int = 100_000
     """Connections of the whole server."""
+    max_connections_per_document: int = 20_000
+    """Connections of one document."""
+    max_connections_per_address: int = 10_000
+    """Connections from one address, or one /64 network of IPv6; loopback is not counted."""
+    max_connections_per_principal: int = 1_000
+    """Connections of one principal; anonymous ones are not counted."""
+    max_bytes_per_s: int = 16 * 1024 * 1024
+    """What one connection sends; above, it is read more slowly. 0: as fast as it likes."""
+    max_messages_per_s: int = 0
+    """The same, in messages. Off: what a message costs is in its bytes."""
+    rate_burst_s: float = 10.0
+    """What a rate brings in this time may come at once."""
+    max_slowed_s: float = 60.0
+    """A connection that goes on above its rate for this long is closed."""
+    max_document_bytes: int = 0
+    """The state of one document, as stored; above, nothing is added to it. 0: any size."""
     commit_interval_s: float = 0.0025
     """At most one commit starts in this time: updates that arrive meanwhile share the next."""
     commit_retry_s: float = 5.0

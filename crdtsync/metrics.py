@@ -19,6 +19,7 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
+from crdtsync.audit import Audit
 from crdtsync.guard import Guard
 from crdtsync.refused.base import Quarantine, QuarantineStats
 from crdtsync.stats import Histogram, Stats
@@ -42,6 +43,9 @@ class ObservedConnection(Protocol):
 
     @property
     def blocked(self) -> bool: ...
+
+    @property
+    def unsettled_bytes(self) -> int: ...
 
 
 class ObservedRoom(Protocol):
@@ -74,6 +78,9 @@ class ObservedHub(Protocol):
 
     @property
     def quarantine(self) -> Quarantine: ...
+
+    @property
+    def audit(self) -> Audit: ...
 
 
 def package_version() -> str:
@@ -118,6 +125,7 @@ class HubCollector(Collector):
         }
         yield InfoMetricFamily("crdtsync", "What is running.", value=info)
         yield from _gauges(hub)
+        yield _received(hub)
         yield from _traffic(hub.stats)
         yield from _refusals(hub.stats, hub.quarantine.stats)
         yield from _work(hub.stats)
@@ -135,12 +143,19 @@ def _gauges(hub: ObservedHub) -> Iterable[Metric]:
     yield _gauge(
         "documents_quarantined", "Documents that nobody gets now.", len(hub.guard.listed())
     )
+    yield _counter("audit_lost", "Events that the audit log could not write.", hub.audit.lost)
     yield _gauge("draining", "1 while the server shuts down.", int(hub.draining))
+
+
+def _received(hub: ObservedHub) -> Metric:
+    received = hub.stats.bytes_in
+    for room in hub.rooms.values():
+        received += sum(connection.unsettled_bytes for connection in room.connections)
+    return _counter("received_bytes", "Bytes of messages received.", received)
 
 
 def _traffic(stats: Stats) -> Iterable[Metric]:
     yield _counter("connections_opened", "Connections ever opened.", stats.connections_total)
-    yield _counter("received_bytes", "Bytes of messages received.", stats.bytes_in)
     yield _counter("sent_bytes", "Bytes of messages sent.", stats.bytes_out)
     yield _counter("messages_sent", "Messages sent, merged ones as one.", stats.frames_out)
     yield _counter("updates_received", "Updates received.", stats.updates_in)
@@ -156,6 +171,7 @@ def _traffic(stats: Stats) -> Iterable[Metric]:
     yield _counter("awareness_received", "Awareness messages received.", stats.awareness_in)
     yield _counter("awareness_sent", "Awareness messages sent.", stats.awareness_out)
     yield _counters("messages_ignored", "Messages not understood.", "type", stats.messages_ignored)
+    yield _counter("slowed", "Times that a client which sent too fast was slowed.", stats.slowed)
     yield _counters("rejected", "Connections and messages refused.", "reason", stats.rejected)
 
 

@@ -16,11 +16,13 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from crdtsync.audit import What
 from crdtsync.clock import Clock
 from crdtsync.errors import EditRefused, InvalidUpdate, MalformedMessage
 from crdtsync.gate import Deny, Principal
 from crdtsync.limits import Limits, trusting
 from crdtsync.protocol import SyncStep2, SyncUpdate, decode_frame
+from crdtsync.recording import record
 from crdtsync.refused.base import Quarantine, RefusalKind, RefusedUpdate, Run
 from crdtsync.slicing import missing_from
 from crdtsync.stats import Stats
@@ -78,6 +80,8 @@ class Refusals:
         if kind == "gate":
             self._send_away(connection, name, denial.reason, found, run)
         elif kind == "damaged" or not connection.denials:
+            if not connection.denials:
+                record(connection, What.DENIED, reason=denial.reason, kind=kind)
             connection.deny(denial.reason)
 
     def _keep(

@@ -12,12 +12,14 @@ from crdtsync.connection import Connection
 from crdtsync.content import RootExport, export
 from crdtsync.document import Document, Verdict
 from crdtsync.engine import Engine
-from crdtsync.errors import CloseCode, TooManyRequests
+from crdtsync.errors import CloseCode
 from crdtsync.fanout import Committed, Fanout
+from crdtsync.fill import Fill
 from crdtsync.gate import ContentGate, Deny, Gate
 from crdtsync.guard import NO_WATCH, Watch
 from crdtsync.judge import Judge
 from crdtsync.limits import Limits
+from crdtsync.progress import Progress
 from crdtsync.protocol import step_1_frame
 from crdtsync.session import (
     AwarenessReceived,
@@ -39,12 +41,10 @@ class Room:
 
     __slots__ = (
         "_document",
-        "_done",
         "_in_flight",
         "_pending",
         "_pressure",
-        "_taken",
-        "_waiters",
+        "_progress",
         "active_s",
         "clock",
         "committed_sequence",
@@ -54,6 +54,7 @@ class Room:
         "dirty",
         "engine",
         "fanout",
+        "fill",
         "idle_since_s",
         "judge",
         "limits",
@@ -77,6 +78,7 @@ class Room:
         stats: Stats,
         clock: Clock,
         watch: Watch = NO_WATCH,
+        stamps: bool = False,
     ) -> None:
         self.name = name
         self.watch = watch
@@ -93,13 +95,12 @@ class Room:
         """Of the last record handed to the store."""
         self._pending: list[Pending] = []
         self._in_flight: list[Committed] = []
-        self._taken = 0
-        self._done = 0
-        self._waiters: list[tuple[int, Callable[[], None]]] = []
+        self._progress = Progress()
         self.committed_sequence = 0
         """Of the last record that the store has."""
         self.active_s = clock.monotonic_s()
-        self.fanout = Fanout(limits, stats, clock, lambda: self.document.diff(b"\x00"))
+        self.fanout = Fanout(limits, stats, clock, lambda: self.document.diff(b"\x00"), stamps)
+        self.fill = Fill(limits)
         self.dirty = False
         """Whether a commit is scheduled."""
         self.log_records = 0
@@ -184,6 +185,7 @@ class Room:
         fanout.remove(connection)
         self.stats.connections_closed += 1
         self.judge.left()
+        self.engine.left(connection)
         if fanout.awareness.leave(connection):
             self.engine.schedule_awareness(self)
         if not fanout.connections:
@@ -210,30 +212,25 @@ class Room:
             self.fanout.direct(connection, step_1_frame(self.document.state_vector()))
 
     def handle(self, connection: Connection, event: Event) -> None:
-        """Do what an event asks for; while its client's socket is full, questions wait.
-
-        The newest of each kind does: one that asks and does not read piles nothing up.
-        """
+        """Do what an event asks for; the newest question of each kind waits for a full socket."""
         match event:
             case StateRequested() | AwarenessRequested() if connection.blocked:
                 connection.owed[type(event)] = event
             case UpdateReceived(update, found, step_2):
+                if connection.free and self.fill.limit:  # a keystroke's is, once it is full
+                    self.fill.check(update, found, self.document.knows)
                 self.receive_update(connection, update, found, step_2=step_2)
             case StateRequested(state_vector):
                 self._answer(connection, state_vector)
             case AwarenessReceived(entries, first):
-                self.stats.awareness_in += 1
                 if connection.hidden:
-                    return
-                if self.fanout.awareness.apply(entries, connection, first=first):
+                    self.stats.awareness_in += 1
+                elif self.fanout.receive_awareness(connection, entries, first=first):
                     self.engine.schedule_awareness(self)
             case AwarenessRequested():
                 self.fanout.greet_awareness(connection, always=True)
             case Ignored(kind):
-                self.stats.messages_ignored[kind] += 1
-                connection.ignored += 1
-                if connection.ignored > self.limits.max_ignored_messages:
-                    raise TooManyRequests("too many messages that mean nothing to a server")
+                connection.note_ignored(kind)
 
     def receive_update(
         self, connection: Connection, update: bytes, found: Scan, *, step_2: bool = False
@@ -245,6 +242,8 @@ class Room:
             if denial is not None:
                 self.deny(connection, denial, update, found, step_2=step_2)
                 return
+            if self.fill.limit:
+                self.fill.check(update, found, self.document.knows)
             if self.document.judge is not None:
                 self.judge.admit(update, found, connection)
                 return
@@ -321,7 +320,7 @@ class Room:
         """Hand the pending updates over for a commit."""
         pending, self._pending = self._pending, []
         self.dirty = False
-        self._taken += len(pending)
+        self._progress.taken += len(pending)
         self.stats.updates_in += len(pending)
         batch = make_batch(
             pending, self.limits, document=self.name, sequence=self.sequence, time_ms=time_ms
@@ -337,16 +336,22 @@ class Room:
         for entry in entries:
             document.commit(entry.update, entry.layout, entry.updates)
             self.stats.updates_committed += entry.updates
-            self._done += entry.updates
+            self._progress.done += entry.updates
             self.log_bytes += len(entry.update)
         self.log_records += self.sequence - self.committed_sequence
         self.committed_sequence = self.sequence
         self.detailed = document.detailed
+        if self.fill.limit:
+            self.note_size()
         self.fanout.publish(entries)
         if document.tail_updates > self.limits.max_tail_updates:
             self.integrate()
-        if self._waiters:
-            self._wake_waiters()
+        self._progress.wake()
+
+    def note_size(self) -> None:
+        """Find out anew how large the document is, and whether anything may be added to it."""
+        if self.fill.note(self.log_bytes, sum(len(each[0]) for each in self._pending)):
+            self.judge.regard_all()
 
     def integrate(self) -> None:
         """Put the log's tail into the document in memory, and count what that takes."""
@@ -360,21 +365,14 @@ class Room:
 
     def when_committed(self, call: Callable[[], None]) -> None:
         """Call something once everything queued so far is committed."""
-        self._waiters.append((self._taken + len(self._pending), call))
-        self._wake_waiters()
-
-    def _wake_waiters(self) -> None:
-        due = [call for target, call in self._waiters if target <= self._done]
-        self._waiters = [each for each in self._waiters if each[0] > self._done]
-        for call in due:
-            call()
+        self._progress.when(len(self._pending), call)
 
     def abandoned(self) -> None:
         """Give up what could not be committed: the clients have it, and bring it back."""
         self._in_flight.clear()
-        self._done = self._taken = self._taken + len(self._pending)
+        self._progress.give_up(len(self._pending))
         self._pending.clear()
-        self._wake_waiters()
+        self._progress.wake()
 
     # Closing
 
@@ -390,7 +388,8 @@ class Room:
     def wants_checkpoint(self) -> bool:
         """Whether the log is long enough for a checkpoint while the room is in use."""
         limits = self.limits
-        return self.log_records > limits.max_log_records or self.log_bytes > limits.max_log_bytes
+        long = self.log_records > limits.max_log_records or self.log_bytes > limits.max_log_bytes
+        return long or self.fill.wants_checkpoint
 
     def close_connections(self, code: CloseCode, reason: str) -> None:
         """Send every client away."""

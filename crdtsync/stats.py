@@ -45,6 +45,7 @@ class Stats:
         "messages_ignored",
         "rejected",
         "restarts",
+        "slowed",
         "store_errors",
         "updates_committed",
         "updates_duplicate",
@@ -74,6 +75,8 @@ class Stats:
         """Connections and messages refused, by the error's ``kind``."""
         self.updates_refused: Counter[str] = Counter()
         """Updates that did not enter, by the kind of refusal."""
+        self.slowed = 0
+        """How often a client that sent too fast was not read for a while."""
         self.restarts = 0
         """How often a supervisor started the server again before this."""
         self.store_errors: Counter[str] = Counter()

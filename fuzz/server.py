@@ -9,6 +9,7 @@ raises ``Broken`` where it doesn't.
 from collections.abc import Callable
 from typing import Final
 
+from crdtsync.audit import NO_AUDIT
 from crdtsync.connection import Connection
 from crdtsync.engine import Pressure
 from crdtsync.errors import InvalidUpdate
@@ -94,6 +95,7 @@ class Server:
         self.stats = Stats()
         self.pressure = Pressure(limits.max_pending_bytes)
         self.refusals = Refusals(limits, self.clock, self.stats, NO_QUARANTINE)
+        self.audit = NO_AUDIT
         self.records: list[Record] = []
         self.history: list[bytes] = []
         """Every committed update in order, checkpoints or not."""
@@ -122,6 +124,9 @@ class Server:
 
     def throttle(self, connection: Connection) -> None:
         connection.pause_reading()
+
+    def left(self, connection: Connection) -> None:
+        pass
 
     def later(self, delay_s: float, call: Callable[[], None]) -> None:
         self._later.append(call)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 import anyio.lowlevel
 
+from crdtsync.audit import What
 from crdtsync.connection import Connection
 from crdtsync.errors import (
     CrdtsyncError,
@@ -30,6 +31,7 @@ from crdtsync.errors import (
 )
 from crdtsync.gate import Principal
 from crdtsync.protocol import token_accepted_frame, token_refused_frame
+from crdtsync.recording import record
 from crdtsync.roles import Role
 from crdtsync.session import Ignored
 
@@ -206,6 +208,9 @@ class Sessions:
         if _endless(principal):
             raise ValueError("expires_s is no time")
         connection.become(principal)
+        if principal.role != before.role or principal.read_only != before.read_only:
+            role = principal.role.name if principal.role is not None else ""
+            record(connection, What.ROLE_CHANGED, role=role)
         if principal.expires_s != before.expires_s:
             self.opened(connection)
 

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from crdtsync.errors import ConfigError
+from crdtsync.forwarded import HeaderName
 from crdtsync.limits import Limits
+from crdtsync.origins import SAME_HOST
 from crdtsync.roles import BUILT_IN, Role
 
 __all__ = ["AuthName", "Config", "DurabilityName", "LogFormat", "LogLevel", "Transport"]
@@ -49,6 +51,13 @@ class Config:
     auth_stale_s: float = 6 * 3600.0
     certfile: str | None = None
     keyfile: str | None = None
+    allowed_origins: tuple[str, ...] = (SAME_HOST,)
+    """Of the web pages that may connect."""
+    trusted_proxies: tuple[str, ...] = ()
+    forwarded_header: HeaderName = "x-forwarded"
+    stamp_user: bool = False
+    """Whether presence says who it is from the principal, in every document."""
+    audit_log: str | None = None
     log_level: LogLevel = "info"
     log_format: LogFormat = "text"
     supervise: bool = True

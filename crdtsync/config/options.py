@@ -5,96 +5,25 @@ TOML file, the output of ``crdtsync config`` and ``docs/configuration.md``. The 
 those of ``Config`` and ``Limits``.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
-from crdtsync.config.model import Config
+from crdtsync.config.limit_options import LIMIT_OPTIONS
+from crdtsync.config.option import Option
 from crdtsync.config.values import (
     Choice,
     Duration,
+    Entries,
     Integer,
-    Kind,
-    Size,
     Switch,
     Text,
-    Value,
     Words,
 )
+from crdtsync.forwarded import check_proxy
+from crdtsync.origins import Origins
 
 __all__ = ["GROUPS", "OPTIONS", "Option"]
 
-GROUPS: Final = ("Listening", "Authentication", "Store", "Process", "Logging", "Limits")
-
-_DEFAULTS: Final = Config()
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One option."""
-
-    name: str
-    """The TOML key; the others derive from it."""
-    kind: Kind
-    group: str
-    help: str
-    """What it means, without the default."""
-    attribute: str = ""
-    """Its field of ``Config`` or ``Limits``; the name where empty."""
-    private: bool = False
-    """Whether a value that is no file's name or URL is a secret by mistake, and is not shown."""
-
-    @property
-    def flag(self) -> str:
-        """Return the command line's spelling: ``--max-message-bytes``."""
-        return f"--{self.name.replace('_', '-')}"
-
-    @property
-    def variable(self) -> str:
-        """Return the environment's spelling: ``CRDTSYNC_MAX_MESSAGE_BYTES``."""
-        return f"CRDTSYNC_{self.name.upper()}"
-
-    @property
-    def limit(self) -> bool:
-        """Whether it is a field of ``Limits``, and may stand in the file's ``[limits]``."""
-        return self.group == "Limits"
-
-    @property
-    def field(self) -> str:
-        """Return the name of its field of ``Config`` or ``Limits``."""
-        return self.attribute or self.name
-
-    @property
-    def default(self) -> Value:
-        """Return the default, of the kind's type."""
-        value: Value = getattr(_DEFAULTS.limits if self.limit else _DEFAULTS, self.field)
-        return value
-
-    @property
-    def shown_default(self) -> str:
-        """Return the default as text; empty where the option is not set by default."""
-        return self.kind.show(self.default)
-
-
-_KIB: Final = 1024
-_MIB: Final = 1024 * _KIB
-_GIB: Final = 1024 * _MIB
-
-# Upper bounds that are more than "a sane number":
-# - a store keeps an update in one piece, and SQLite's pieces end below 1 GB;
-# - browsers can't read a value nested some 5,000 deep, far above it native code overflows, and
-#   long before it Python's recursion ends;
-# - y-websocket gives a connection up 30 s after its last message.
-_MAX_MESSAGE: Final = 512 * _MIB
-_MAX_DEPTH: Final = 1_000
-_MAX_KEEPALIVE_S: Final = 28.0
-
-_COUNT: Final = Integer(1, 1_000_000_000)
-_BUFFER: Final = Size(64 * _KIB, 16 * _GIB)
-
-
-def _limit(name: str, kind: Kind, meaning: str) -> Option:
-    return Option(name, kind, "Limits", meaning)
-
+GROUPS: Final = ("Listening", "Authentication", "Store", "Access", "Process", "Logging", "Limits")
 
 OPTIONS: Final = (
     Option(
@@ -228,6 +157,33 @@ OPTIONS: Final = (
         "nothing.",
     ),
     Option(
+        "allowed_origins",
+        Entries("origins like https://example.com, same-host, null, or *", lambda o: Origins((o,))),
+        "Access",
+        "Web pages that may connect: same-host stands for those of the host that they connect to, "
+        "https://*.example.com for all hosts below, * for any page.",
+    ),
+    Option(
+        "trusted_proxies",
+        Entries("addresses, networks like 10.0.0.0/8, or unix", check_proxy),
+        "Access",
+        "Proxies whose word on a client's address, host and TLS is taken; unix is any peer on the "
+        "unix socket.",
+    ),
+    Option(
+        "forwarded_header",
+        Choice(("x-forwarded", "forwarded")),
+        "Access",
+        "Headers that the trusted proxies write: X-Forwarded-For, -Proto and -Host, or Forwarded.",
+    ),
+    Option(
+        "stamp_user",
+        Switch(),
+        "Access",
+        "Put the id and name of the principal into the user field of its presence, whatever its "
+        "client says.",
+    ),
+    Option(
         "supervise",
         Switch(),
         "Process",
@@ -245,148 +201,12 @@ OPTIONS: Final = (
         "Logging",
         "Log lines on stderr, for people or one JSON object each.",
     ),
-    _limit(
-        "max_message_bytes", Size(_KIB, _MAX_MESSAGE), "One WebSocket message, fragments joined."
+    Option(
+        "audit_log",
+        Text("FILE"),
+        "Logging",
+        "File for the audit log, one JSON object per line: who came, what was refused; - is "
+        "standard output.",
     ),
-    _limit("max_document_name_bytes", Integer(1, 4096), "A document's name, bytes of UTF-8."),
-    _limit("max_any_depth", Integer(1, _MAX_DEPTH), "Nesting of arrays and objects in a value."),
-    _limit("max_type_depth", Integer(1, _MAX_DEPTH), "Nesting of shared types inside one another."),
-    _limit(
-        "max_conflicts",
-        Integer(1, 100_000),
-        "Items of one update that compete for one place; the work grows with the square.",
-    ),
-    _limit(
-        "max_update_clients",
-        Integer(1, 16_777_216),
-        "Different client ids in one update or state vector.",
-    ),
-    _limit("max_held_updates", _COUNT, "Updates of a document that wait for a missing one."),
-    _limit("max_held_bytes", _BUFFER, "Bytes of those updates."),
-    _limit(
-        "max_merge",
-        Integer(1, 1024),
-        "Updates merged into one frame or stored record; 1 merges none.",
-    ),
-    _limit(
-        "max_frame_bytes",
-        Size(_KIB, _MAX_MESSAGE),
-        "Above this, a state or merged update goes out in several frames.",
-    ),
-    _limit(
-        "max_pending_bytes",
-        _BUFFER,
-        "Updates of all documents that wait for a commit; above, their senders are not read.",
-    ),
-    _limit(
-        "max_backlog_bytes",
-        _BUFFER,
-        "What a connection may send while its document loads; above, it is not read.",
-    ),
-    _limit(
-        "max_backlog_log_bytes",
-        _BUFFER,
-        "Committed updates kept for connections that lag; above, they get one difference.",
-    ),
-    _limit("max_tail_updates", _COUNT, "Committed updates that wait for integration in memory."),
-    _limit("max_log_records", _COUNT, "Stored records that make the next checkpoint due."),
-    _limit("max_log_bytes", _BUFFER, "Stored bytes that make the next checkpoint due."),
-    _limit(
-        "max_awareness_clients",
-        _COUNT,
-        "Awareness states of a document, and entries of one awareness message.",
-    ),
-    _limit("max_awareness_bytes", Size(_KIB, _MAX_MESSAGE), "One client's awareness state."),
-    _limit(
-        "max_ignored_messages",
-        _COUNT,
-        "Messages of one connection, between two pings, that mean nothing to a server.",
-    ),
-    _limit(
-        "awareness_bytes_per_s",
-        _BUFFER,
-        "Presence sent to all connections of one document together; above, less often.",
-    ),
-    _limit(
-        "max_token_bytes",
-        Size(_KIB, 64 * _KIB),
-        "A token, also one that a client hands in on an open connection.",
-    ),
-    _limit(
-        "token_refreshes_per_minute",
-        _COUNT,
-        "Tokens of one connection that are looked at in a minute.",
-    ),
-    _limit(
-        "share_failures_per_minute",
-        _COUNT,
-        "Wrong share links and passwords in a minute, of one link and of one address.",
-    ),
-    _limit("max_shares", _COUNT, "Share links of one document that can be joined by."),
-    _limit("max_connections", _COUNT, "Connections of the whole server."),
-    _limit(
-        "commit_interval_s",
-        Duration(0, 1),
-        "At most one commit starts in this time; 0 commits as fast as the disk can.",
-    ),
-    _limit(
-        "commit_retry_s",
-        Duration(0, 600),
-        "How long a failing store is retried before the affected clients are sent away.",
-    ),
-    _limit(
-        "awareness_interval_s",
-        Duration(0, 10),
-        "At most one awareness frame per document goes out in this time.",
-    ),
-    _limit(
-        "housekeeping_interval_s",
-        Duration(0.01, 60),
-        "How often idle rooms, laggards and silent peers are looked for.",
-    ),
-    _limit(
-        "keepalive_s",
-        Duration(0.1, _MAX_KEEPALIVE_S),
-        "A client without messages for this long gets an empty one; it gives up after 30 s.",
-    ),
-    _limit(
-        "ping_interval_s",
-        Duration(0.1, 3600),
-        "A WebSocket ping goes out this often; a peer silent between two is gone.",
-    ),
-    _limit(
-        "idle_room_s", Duration(0, 86400), "How long a document without connections stays open."
-    ),
-    _limit(
-        "max_lag_s",
-        Duration(0.1, 3600),
-        "A connection that takes nothing for this long while something waits is closed.",
-    ),
-    _limit(
-        "refusal_delay_s",
-        Duration(0, 10),
-        "Between telling a client why it is refused and closing it.",
-    ),
-    _limit(
-        "max_refusal_delay_s",
-        Duration(0, _MAX_KEEPALIVE_S),
-        "The longest that this gets for a client that comes back with the same refused edits.",
-    ),
-    _limit(
-        "max_quarantine_author_updates",
-        _COUNT,
-        "Refused updates of one author that are kept, those that follow one another as one.",
-    ),
-    _limit("max_quarantine_author_bytes", _BUFFER, "Bytes of those updates."),
-    _limit(
-        "max_quarantine_document_updates", _COUNT, "Refused updates of one document that are kept."
-    ),
-    _limit("max_quarantine_document_bytes", _BUFFER, "Bytes of those updates."),
-    _limit("max_quarantine_updates", _COUNT, "Refused updates of all documents that are kept."),
-    _limit("max_quarantine_bytes", _BUFFER, "Bytes of those updates."),
-    _limit(
-        "drain_timeout_s",
-        Duration(0, 3600),
-        "How long a shutdown waits for commits and checkpoints.",
-    ),
+    *LIMIT_OPTIONS,
 )

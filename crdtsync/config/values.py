@@ -9,8 +9,8 @@ TOML file. It raises ``ValueError`` with what would be right, in words that foll
 import difflib
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final, Protocol
 
@@ -29,7 +29,7 @@ __all__ = [
     "show_size",
 ]
 
-Value = str | int | float | None
+Value = str | int | float | tuple[str, ...] | None
 
 _BYTES: Final = {
     "": 1,
@@ -142,6 +142,45 @@ class Words:
 
     def show(self, value: Value) -> str:
         return "" if value is None else str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """Entries of one kind, each looked at, with commas between them; in TOML, a list."""
+
+    meaning: str
+    """What each of them is, in words."""
+    check: Callable[[str], object] = field(repr=False)
+    """Raises ``ValueError`` where one is none, in words that follow it ("is not ...")."""
+    metavar: str = "LIST"
+    unit: str = ""
+
+    @property
+    def allowed(self) -> str:
+        return f"{self.meaning}, separated by commas"
+
+    def from_text(self, text: str) -> Value:
+        return self._checked([word.strip() for word in text.split(",") if word.strip()])
+
+    def from_toml(self, value: object) -> Value:
+        if isinstance(value, str):
+            return self.from_text(value)
+        if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
+            raise ValueError("has to be a list of strings")
+        return self._checked(list(value))
+
+    def _checked(self, words: list[str]) -> Value:
+        for word in words:
+            try:
+                self.check(word)
+            except ValueError as error:
+                which = f"holds {word!r}, which " if len(words) > 1 else ""
+                raise ValueError(f"{which}{error}") from None
+        return tuple(words)
+
+    def show(self, value: Value) -> str:
+        assert isinstance(value, tuple)
+        return ",".join(value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,14 @@ import anyio
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crdtsync.access.service import Access
+from crdtsync.audit import NO_AUDIT
+from crdtsync.audit_log import AuditLog
 from crdtsync.config import load
 from crdtsync.errors import OperatorError
 from crdtsync.guarding import guard_of
 from crdtsync.hub import Hub
 from crdtsync.server.asgi import create_app
+from crdtsync.server.doors import doors_of
 from crdtsync.store import open_store
 
 __all__ = ["app", "create_app"]
@@ -55,10 +58,20 @@ async def _configured() -> ASGIApp:
     config = load(env=os.environ).config
     authenticator = await configured_authenticator(config)
     store = open_store(config.store, durability=config.durability)
-    hub = Hub(store, limits=config.limits, guard=guard_of(config.store))
+    hub = Hub(
+        store,
+        limits=config.limits,
+        guard=guard_of(config.store),
+        audit=AuditLog(config.audit_log) if config.audit_log else NO_AUDIT,
+        stamp_user=config.stamp_user,
+    )
     access = Access(hub, roles=config.roles)
     return create_app(
-        hub, authenticator=access.wrap(authenticator), access=access, roles=config.roles
+        hub,
+        authenticator=access.wrap(authenticator),
+        access=access,
+        doors=doors_of(config),
+        roles=config.roles,
     )
 
 

@@ -11,10 +11,18 @@ import anyio
 
 from crdtsync.access.links import PREFIX
 from crdtsync.auth import Authenticator, ConnectRequest
-from crdtsync.errors import CloseCode, CrdtsyncError, RemoteError, Unauthenticated, Unavailable
+from crdtsync.errors import (
+    CloseCode,
+    CrdtsyncError,
+    DocumentQuarantined,
+    RemoteError,
+    TooManyConnections,
+    Unauthenticated,
+    Unavailable,
+)
 from crdtsync.gate import Principal
 
-__all__ = ["AUTHENTICATION_TIMEOUT_S", "admit", "readmission", "refusal"]
+__all__ = ["AUTHENTICATION_TIMEOUT_S", "TOLD", "admit", "readmission", "refusal"]
 
 log = logging.getLogger("crdtsync.websocket")
 
@@ -23,6 +31,11 @@ AUTHENTICATION_TIMEOUT_S: Final = 30.0
 MIN_SECRET_CHARACTERS: Final = 4
 """What is shorter is no token, and stands in any text."""
 _TOKEN_HEADERS: Final = frozenset(("authorization", "sec-websocket-protocol"))
+
+
+TOLD: Final = (RemoteError, DocumentQuarantined, TooManyConnections)
+"""What a client is told in an auth message, and closed for only a moment later: clients before
+y-websocket 3.1 come back at once behind any close, and show nobody its reason."""
 
 
 async def admit(authenticator: Authenticator, request: ConnectRequest) -> Principal:

@@ -11,6 +11,7 @@ from functools import partial
 from starlette.applications import Starlette
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.datastructures import URLPath
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Match, NoMatchFound, Route
@@ -23,6 +24,7 @@ from crdtsync.hub import Hub
 from crdtsync.metrics import Metrics, package_version
 from crdtsync.roles import BUILT_IN, Role
 from crdtsync.server import openapi_access, openapi_quarantine
+from crdtsync.server.doors import Doors, HttpDoor
 from crdtsync.server.health import MAX_LOOP_LAG_S, Health
 from crdtsync.server.openapi import Json, describe
 from crdtsync.server.page import Page
@@ -59,9 +61,10 @@ register_url_convertor("document", NameConvertor())
 class DocumentRoute(BaseRoute):
     """Takes every WebSocket. The name is read from the raw path, not from a route's pattern."""
 
-    def __init__(self, hub: Hub, authenticator: Authenticator) -> None:
+    def __init__(self, hub: Hub, authenticator: Authenticator, doors: Doors) -> None:
         self._hub = hub
         self._authenticator = authenticator
+        self._doors = doors
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Match by the scope's type alone."""
@@ -73,7 +76,14 @@ class DocumentRoute(BaseRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the document."""
-        await serve_document(scope, receive, send, hub=self._hub, authenticator=self._authenticator)
+        await serve_document(
+            scope,
+            receive,
+            send,
+            hub=self._hub,
+            authenticator=self._authenticator,
+            doors=self._doors,
+        )
 
 
 def create_app(
@@ -81,6 +91,7 @@ def create_app(
     *,
     authenticator: Authenticator | None = None,
     access: Access | None = None,
+    doors: Doors | None = None,
     lifespan: bool = True,
     metrics: bool = True,
     page: bool = True,
@@ -94,14 +105,16 @@ def create_app(
     application, whose mounts get no lifespan events, pass ``lifespan=False`` and hold
     ``async with hub:`` in the outer application's lifespan. ``access`` adds the routes of share
     links and revocations, and is entered behind the hub; ``authenticator`` is then what its
-    ``wrap`` returned (without one, that of the open one). ``metrics``, ``page`` and ``rest`` leave
-    those routes out; ``roles`` are those that a principal's grants may name; ``max_loop_lag_s`` is
-    where ``/health/ready`` says no.
+    ``wrap`` returned (without one, that of the open one). ``doors`` says which pages may connect
+    and which proxies are believed (by default those of this host, and none). ``metrics``, ``page``
+    and ``rest`` leave those routes out; ``roles`` are those that a principal's grants may name;
+    ``max_loop_lag_s`` is where ``/health/ready`` says no.
     """
     if authenticator is None:
         authenticator = OpenAuthenticator()
         authenticator = access.wrap(authenticator) if access is not None else authenticator
-    permits = Permits(authenticator, roles)
+    doors = doors or Doors()
+    permits = Permits(hub, authenticator, roles)
     health = Health(hub, max_loop_lag_s=max_loop_lag_s)
     described = partial(
         describe,
@@ -114,7 +127,7 @@ def create_app(
         more=[openapi_quarantine.PARTS, *([openapi_access.PARTS] if access is not None else [])],
     )
     routes: list[BaseRoute] = [
-        DocumentRoute(hub, authenticator),
+        DocumentRoute(hub, authenticator, doors),
         Route("/health/live", health.live),
         Route("/health/ready", health.ready),
         Route(f"{API}/openapi.json", _description(described)),
@@ -133,7 +146,7 @@ def create_app(
     if metrics:
         routes.append(Route("/metrics", _metrics(hub)))
     if page:
-        routes.append(Route("/", Page(hub, metrics=metrics, rest=rest).get))
+        routes.append(Route("/", Page(hub, metrics=metrics, rest=rest, doors=doors).get))
 
     @asynccontextmanager
     async def run(app: Starlette) -> AsyncIterator[None]:
@@ -145,6 +158,7 @@ def create_app(
 
     return Starlette(
         routes=routes,
+        middleware=[Middleware(HttpDoor, hub=hub, doors=doors)],
         exception_handlers=exception_handlers(),
         lifespan=run if lifespan else None,
     )

@@ -22,6 +22,7 @@ from picows.picows import (  # type: ignore[attr-defined]
 
 from crdtsync.auth import Authenticator
 from crdtsync.hub import Hub
+from crdtsync.server.doors import Doors
 from crdtsync.server.native_link import CLOSE_TIMEOUT_S, NativeLink, offered_subprotocols
 from crdtsync.server.request import select_subprotocol
 
@@ -149,9 +150,10 @@ class _Protocol(WSProtocol):  # type: ignore[misc] # picows has no types for it
 class NativeServer:
     """Makes picows protocols for sockets whose upgrade request the front door has seen."""
 
-    def __init__(self, hub: Hub, authenticator: Authenticator) -> None:
+    def __init__(self, hub: Hub, authenticator: Authenticator, doors: Doors | None = None) -> None:
         self.hub = hub
         self.authenticator = authenticator
+        self.doors = doors or Doors()
         self.max_message_bytes = hub.limits.max_message_bytes
         self.loop = asyncio.get_running_loop()
         self.links: set[NativeLink] = set()
@@ -185,10 +187,11 @@ class NativeServer:
         """Take over a socket; return its protocol, which waits for the upgrade request."""
         peer = transport.get_extra_info("peername")
         address = str(peer[0]) if peer else ""
+        secure = transport.get_extra_info("ssl_object") is not None
         made: list[NativeLink] = []
 
         def listener(request: WSUpgradeRequest) -> object:
-            link = NativeLink(self, request, address)
+            link = NativeLink(self, request, address, secure=secure)
             made.append(link)
             protocol.link = link
             offered = offered_subprotocols(request)

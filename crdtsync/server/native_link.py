@@ -6,6 +6,7 @@ whole message, the closing handshake, admission. picows parses frames and answer
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from picows import (
@@ -17,18 +18,19 @@ from picows import (
     WSUpgradeRequest,
 )
 
+from crdtsync.audit import Caller
 from crdtsync.auth import ConnectRequest
 from crdtsync.connection import FRAME_OVERHEAD_BYTES, Connection
 from crdtsync.errors import (
     CloseCode,
     CrdtsyncError,
-    DocumentQuarantined,
     MessageTooLarge,
-    RemoteError,
     close_reason,
 )
 from crdtsync.protocol import document_name, permission_denied_frame
-from crdtsync.server.admission import admit, readmission, refusal
+from crdtsync.seats import Seat
+from crdtsync.server.admission import TOLD, admit, readmission
+from crdtsync.server.doors import count_refusal
 from crdtsync.server.native_send import sender
 from crdtsync.server.request import connect_request
 
@@ -51,19 +53,26 @@ MAX_EARLY_BYTES: Final = 1024 * 1024
 MAX_CLOSE_CODE: Final = 4999
 """The highest close code that a frame may have (RFC 6455, 7.4.2)."""
 
+NO_STATUS: Final = 1005
+"""A close frame without a code (RFC 6455, 7.4.1)."""
+
 _BINARY: Final = WSMsgType.BINARY
 
 
 class NativeLink(WSListener):
     """One socket, as the engine's ``Link``."""
 
-    def __init__(self, server: "NativeServer", request: WSUpgradeRequest, address: str) -> None:
+    def __init__(
+        self, server: "NativeServer", request: WSUpgradeRequest, address: str, *, secure: bool
+    ) -> None:
         self._server = server
         self._request: WSUpgradeRequest | None = request
         self._address = address
+        self._secure = secure
         self._transport: WSTransport  # from the moment when it is connected
         self._renewed = False
         self._connection: Connection | None = None
+        self._seat: Seat | None = None
         self._early: list[bytes | None] = []  # None: a text message
         self._early_bytes = 0
         self._parts: list[bytes] | None = None
@@ -173,9 +182,9 @@ class NativeLink(WSListener):
         self._detach()
         self.close(CloseCode.PROTOCOL_ERROR, reason)
 
-    def _detach(self) -> None:
+    def _detach(self, code: int | None = None) -> None:
         if self._connection is not None:
-            self._connection.lost()
+            self._connection.lost(code)
 
     def broken(self, code: Any, reason: str) -> None:
         """Refuse what picows' parser finds wrong, before picows does; read nothing behind it.
@@ -216,10 +225,12 @@ class NativeLink(WSListener):
 
     def _answer_close(self, code: Any) -> None:  # an int, whatever picows' stubs say
         if code == WSCloseCode.NO_INFO:  # picows' word for none
+            self._detach(NO_STATUS)
             self.close(CloseCode.NORMAL, "")
         elif code == WSCloseCode.ABNORMAL_CLOSURE or code > MAX_CLOSE_CODE:
             self._fail("a close code that is never sent")  # picows lets these through
         else:
+            self._detach(code)
             self.close(code, "")
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
@@ -228,6 +239,8 @@ class NativeLink(WSListener):
         if self._hang_up is not None:
             self._hang_up.cancel()
         self._server.gone(self)
+        if self._seat is not None:
+            self._seat.leave()
         if self._connection is not None:
             self._connection.lost()
 
@@ -293,19 +306,29 @@ class NativeLink(WSListener):
         assert request is not None
         self._request = None
         hub = self._server.hub
+        if self._transport.is_disconnected:
+            return
+        path, _, query = request.path.partition(b"?")
+        asked = ConnectRequest(document="", address=self._address)
         try:
-            path, _, query = request.path.partition(b"?")
+            asked = _connect_request("", query, request, self._address)
+            asked = self._server.doors.enter(asked, secure=self._secure)
+            self._seat = hub.seats.arrive(asked.address)
             name = document_name(_path(path), max_bytes=hub.limits.max_document_name_bytes)
-            asked = _connect_request(name, query, request, self._address)
+            asked = replace(asked, document=name)
             principal = await admit(self._server.authenticator, asked)
             if self._closing:
                 return
             connection = hub.connect(
-                _Sink(self), name, principal, acknowledge=asked.params.get("ack") == "1"
+                _Sink(self),
+                name,
+                principal,
+                acknowledge=asked.params.get("ack") == "1",
+                caller=Caller(address=asked.address, request_id=asked.request_id),
             )
             hub.sessions.renewable(connection, readmission(self._server.authenticator, asked))
         except CrdtsyncError as error:
-            await self._refuse(error)
+            await self._refuse(error, asked)
             return
         except Exception:
             log.exception("a client could not be let in")
@@ -321,12 +344,11 @@ class NativeLink(WSListener):
             else:
                 connection.receive(message)
 
-    async def _refuse(self, error: CrdtsyncError) -> None:
+    async def _refuse(self, error: CrdtsyncError, asked: ConnectRequest) -> None:
         hub = self._server.hub
-        code, kind, reason = refusal(error)
-        hub.stats.rejected[kind] += 1
+        code, reason = count_refusal(hub, error, asked)
         self._early.clear()
-        if isinstance(error, RemoteError | DocumentQuarantined):
+        if isinstance(error, TOLD):
             self._send(permission_denied_frame(reason))
             await asyncio.sleep(hub.limits.refusal_delay_s)
         self.close(code, reason)

@@ -13,13 +13,13 @@ from importlib.resources import files
 from string import Template
 from urllib.parse import quote
 
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
 from crdtsync.hub import Hub
 from crdtsync.metrics import package_version
+from crdtsync.server.doors import Doors
 from crdtsync.server.parameters import API
 
 __all__ = ["Page", "websocket_base"]
@@ -31,8 +31,9 @@ _STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 class Page:
     """The page of one hub, with links to what is served beside it."""
 
-    def __init__(self, hub: Hub, *, metrics: bool, rest: bool) -> None:
+    def __init__(self, hub: Hub, *, metrics: bool, rest: bool, doors: Doors | None = None) -> None:
         self._hub = hub
+        self._doors = doors or Doors()
         self._links = [("/health/ready", "whether it takes work, and why not")]
         if metrics:
             self._links.append(("/metrics", "figures for Prometheus"))
@@ -56,7 +57,7 @@ class Page:
             durability=escape(hub.store.durability),
             rooms=len(hub.rooms),
             connections=sum(len(room.connections) for room in hub.rooms.values()),
-            websocket=escape(websocket_base(request.scope)),
+            websocket=escape(websocket_base(request.scope, self._doors)),
             links="\n".join(links),
         )
         headers = {
@@ -68,18 +69,14 @@ class Page:
         return Response(text, media_type="text/html", headers=headers)
 
 
-def websocket_base(scope: Scope) -> str:
+def websocket_base(scope: Scope, doors: Doors) -> str:
     """Return the URL that a client is given, ``ws://HOST`` or ``wss://HOST`` and the mount.
 
-    The host is the request's, where it looks like one: it goes into code that people copy. So
-    does whether a proxy in front says that it has ended TLS; nothing else depends on either.
+    The host is the request's, where it looks like one: it goes into code that people copy.
     """
-    headers = Headers(scope=scope)
-    secure = scope.get("scheme") in ("https", "wss")
-    scheme = "wss" if secure or headers.get("x-forwarded-proto") == "https" else "ws"
-    host = headers.get("host", "")
-    if not _HOST.fullmatch(host):
-        host = "localhost"
+    seen = doors.seen(scope)
+    scheme = "wss" if seen.secure else "ws"
+    host = seen.host if _HOST.fullmatch(seen.host) else "localhost"
     return f"{scheme}://{host}{quote(scope.get('root_path', ''))}"
 
 

@@ -18,9 +18,9 @@ from starlette.requests import Request
 from crdtsync.auth import Authenticator
 from crdtsync.errors import Forbidden
 from crdtsync.gate import Principal
+from crdtsync.hub import Hub
 from crdtsync.roles import BUILT_IN, Grants, Role
-from crdtsync.server.admission import admit
-from crdtsync.server.request import scope_request
+from crdtsync.server.doors import admit_request
 from crdtsync.store.base import DocumentInfo, Store
 
 __all__ = ["MAX_LOOKS", "Cursors", "Permits", "Place", "Sight"]
@@ -50,14 +50,17 @@ class Permits:
     holds everywhere. Who has no role administers nothing, nor does who came by a share link.
     """
 
-    def __init__(self, authenticator: Authenticator, roles: Mapping[str, Role] = BUILT_IN) -> None:
+    def __init__(
+        self, hub: Hub, authenticator: Authenticator, roles: Mapping[str, Role] = BUILT_IN
+    ) -> None:
         """``roles`` are those that grants may name."""
+        self._hub = hub
         self._authenticator = authenticator
         self.roles = roles
 
     async def principal(self, request: Request, document: str) -> Principal:
         """Return who asks, for a document or for none (``""``)."""
-        return await admit(self._authenticator, scope_request(request.scope, document))
+        return await admit_request(self._hub, self._authenticator, request, document)
 
     async def admin(self, request: Request, document: str = "") -> Principal:
         """Return who asks, or raise ``Forbidden`` unless it administers what it asks for."""

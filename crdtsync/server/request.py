@@ -6,14 +6,18 @@ a token is worth: that is the authenticator's.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Final
 from urllib.parse import parse_qsl, quote
 
 from starlette.types import Scope
 
+from crdtsync.audit import Caller
 from crdtsync.auth import ConnectRequest
 from crdtsync.errors import Unauthenticated
 
 __all__ = [
+    "CALLER",
     "SUBPROTOCOL",
     "TOKEN_SUBPROTOCOL",
     "brings_token",
@@ -28,6 +32,8 @@ SUBPROTOCOL = "crdtsync"
 """The WebSocket subprotocol that the server selects where a client offers it."""
 TOKEN_SUBPROTOCOL = "token."
 """A client may offer ``token.<value>`` beside it, to carry a token that no log shows."""
+CALLER: Final = "crdtsync.caller"
+"""Where a scope has its ``Caller``, once the doors have found out who that is."""
 MAX_QUERY_FIELDS = 100
 """Fields of one query string; the rest is ignored as a whole."""
 
@@ -116,15 +122,19 @@ def connect_request(
 
 
 def scope_request(scope: Scope, document: str) -> ConnectRequest:
-    """Return the connect request of an ASGI scope, HTTP or WebSocket."""
+    """Return the connect request of an ASGI scope, HTTP or WebSocket. Raises as above."""
     client = scope.get("client")
-    return connect_request(
+    asked = connect_request(
         document,
         query=scope.get("query_string", b""),
         headers=scope["headers"],
         subprotocols=scope.get("subprotocols", ()),
         address=client[0] if client else "",
     )
+    caller: Caller | None = scope.get(CALLER)
+    if caller is None:
+        return asked
+    return replace(asked, address=caller.address, request_id=caller.request_id)
 
 
 def brings_token(scope: Scope) -> bool:

@@ -17,6 +17,7 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from crdtsync.audit import What
 from crdtsync.documents import join_stored
 from crdtsync.errors import DocumentQuarantined
 from crdtsync.gate import Principal
@@ -24,6 +25,7 @@ from crdtsync.guard import Quarantined
 from crdtsync.hub import Hub
 from crdtsync.protocol import document_name
 from crdtsync.room import Room
+from crdtsync.server.doors import record_request
 from crdtsync.server.parameters import API, DEFAULT_PAGE, MAX_PAGE, iso, number
 from crdtsync.server.permits import Cursors, Permits, Place, Sight
 from crdtsync.server.problems import Problem
@@ -102,9 +104,10 @@ class Rest:
         """Answer with one representation of one document (304 where one has it), or delete it."""
         name = self._name(request)
         if request.method == "DELETE":
-            await self._permits.admin(request, name)
+            principal = await self._permits.admin(request, name)
             if not await self._hub.delete(name):
                 raise _unknown_document()
+            record_request(self._hub, request, What.DELETED, principal, document=name)
             return Response(status_code=204)
         await self._permits.principal(request, name)
         shape = format_of(request)
@@ -171,15 +174,15 @@ class Rest:
     async def one_quarantined(self, request: Request) -> Response:
         """Answer with one record, with the stored update, or release the document."""
         name = self._name(request, QUARANTINED)
-        if request.method == "DELETE":
-            await self._permits.admin(request, name)
-        else:
-            await self._permits.principal(request, name)
+        ask = self._permits.admin if request.method == "DELETE" else self._permits.principal
+        principal = await ask(request, name)
         record = self._hub.guard.quarantined(name)
         if record is None:
             raise Problem(404, "No document of this name is quarantined.", code="not-quarantined")
         if request.method == "DELETE":
             self._hub.guard.release(name)
+            action = "quarantined-document-released"
+            record_request(self._hub, request, What.ADMIN, principal, document=name, action=action)
             return Response(status_code=204)
         shape = format_of(request)
         if shape == "metadata":

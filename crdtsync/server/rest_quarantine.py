@@ -3,6 +3,7 @@
 Owns the URLs below ``/api/v1/quarantine``. For admins alone: of the document, or of all.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -11,12 +12,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from crdtsync.audit import What
 from crdtsync.documents.refused import MISSING, Applied, refused_content
 from crdtsync.errors import InvalidUpdate
 from crdtsync.gate import Principal
 from crdtsync.hub import Hub
 from crdtsync.protocol import check_document_name
 from crdtsync.refused.base import Entry, Filter
+from crdtsync.server.doors import record_request
 from crdtsync.server.parameters import API, DEFAULT_PAGE, MAX_PAGE, iso, number
 from crdtsync.server.permits import Permits
 from crdtsync.server.problems import Problem
@@ -66,10 +69,12 @@ class RestQuarantine:
     async def all(self, request: Request) -> Response:
         """List entries, a page at a time, or drop those of a document or an author."""
         query = request.query_params
-        document, author = await self._admitted(request), query.get("author")
+        admin, document = await self._admitted(request)
+        author = query.get("author")
         if request.method == "DELETE":
             found = await self._meant(Filter(document=document, author=author))
             dropped = await self._hub.quarantine.drop(found)
+            self._note(request, admin, "refused-updates-dropped", found)
             return JSONResponse({"dropped": dropped}, headers=_UNCACHED)
         after = number(query, "after", least=0, most=MAX_ID, otherwise=0)
         which = Filter(document=document, author=author, after=after)
@@ -92,9 +97,10 @@ class RestQuarantine:
 
     async def one(self, request: Request) -> Response:
         """Answer with one entry or its update, or drop it."""
-        entry = await self._found(request)
+        admin, entry = await self._found(request)
         if request.method == "DELETE":
             await self._hub.quarantine.drop([entry])
+            self._note(request, admin, "refused-updates-dropped", [entry])
             return Response(status_code=204)
         shape = request.query_params.get("format")
         if shape not in (None, "metadata", "update"):
@@ -120,16 +126,37 @@ class RestQuarantine:
 
     async def apply(self, request: Request) -> Response:
         """Let one entry into its document after all."""
-        return self._answer(await self._apply([await self._found(request)]))
+        admin, entry = await self._found(request)
+        done = await self._apply([entry])
+        self._note(request, admin, "refused-updates-applied", done.applied)
+        return self._answer(done)
 
     async def apply_all(self, request: Request) -> Response:
         """Let the entries of a document, or of one author in it, in after all, in order."""
         query = request.query_params
-        document = await self._admitted(request)
+        admin, document = await self._admitted(request)
         if document is None:
             raise Problem(400, "Name the document.", code="invalid-parameter")
         found = await self._meant(Filter(document=document, author=query.get("author")), whole=True)
-        return self._answer(await self._apply(found))
+        done = await self._apply(found)
+        self._note(request, admin, "refused-updates-applied", done.applied)
+        return self._answer(done)
+
+    def _note(
+        self, request: Request, admin: Principal, action: str, entries: Sequence[Entry]
+    ) -> None:
+        """Write into the audit log what was done with some entries: a line for each document."""
+        for name in dict.fromkeys(entry.document for entry in entries):
+            updates = sum(entry.document == name for entry in entries)
+            record_request(
+                self._hub,
+                request,
+                What.ADMIN,
+                admin,
+                document=name,
+                action=action,
+                entries=updates,
+            )
 
     async def _apply(self, entries: list[Entry]) -> Applied:
         """Edit the document as the entries' authors; as many as fit, in whatever order fits."""
@@ -171,24 +198,23 @@ class RestQuarantine:
             raise Problem(400, "Name a document or an author.", code="invalid-parameter")
         return await self._hub.quarantine.entries(which, limit=MAX_PAGE, whole=whole)
 
-    async def _found(self, request: Request) -> Entry:
+    async def _found(self, request: Request) -> tuple[Principal, Entry]:
         text = request.path_params["id"]
         entry = None
         if text.isascii() and text.isdigit() and len(text) < 19:
             which = Filter(ids=(int(text),))
             entry = next(iter(await self._hub.quarantine.entries(which, limit=1, whole=True)), None)
-        await self._permits.admin(request, "" if entry is None else entry.document)
+        admin = await self._permits.admin(request, "" if entry is None else entry.document)
         if entry is None:
             raise Problem(404, "The quarantine has no such entry.", code="unknown-entry")
-        return entry
+        return admin, entry
 
-    async def _admitted(self, request: Request) -> str | None:
-        """Return the document that the query names, once it is clear who asks about it."""
+    async def _admitted(self, request: Request) -> tuple[Principal, str | None]:
+        """Return who asks, and the document that the query names."""
         document = request.query_params.get("document")
         if document is not None:
             check_document_name(document, max_bytes=self._hub.limits.max_document_name_bytes)
-        await self._permits.admin(request, document or "")
-        return document
+        return await self._permits.admin(request, document or ""), document
 
 
 def _entry(entry: Entry, base: str) -> dict[str, Any]:

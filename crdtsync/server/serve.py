@@ -23,6 +23,8 @@ from hypercorn.config import Config as HypercornConfig
 from hypercorn.typing import ASGIFramework
 
 from crdtsync.access.service import Access
+from crdtsync.audit import NO_AUDIT, Audit
+from crdtsync.audit_log import AuditLog
 from crdtsync.auth import Authenticator, OpenAuthenticator
 from crdtsync.config import Config
 from crdtsync.engine import Change
@@ -33,6 +35,7 @@ from crdtsync.guarding import NOTE, DocumentGuard, ending_process, guard_folder
 from crdtsync.hub import Hub
 from crdtsync.refused.keeping import RefusedUpdates
 from crdtsync.server.asgi import create_app
+from crdtsync.server.doors import Doors, doors_of
 from crdtsync.server.frontdoor import FrontDoor, HttpServer
 from crdtsync.store import open_store
 from crdtsync.store.base import Store
@@ -128,6 +131,7 @@ async def serve(
     """
     config = config or Config()
     stop = stop or asyncio.Event()
+    doors = doors_of(config)
     if authenticator is None:
         check_exposure(config)
         authenticator = await _authenticator(config)
@@ -148,6 +152,8 @@ async def serve(
             on_change=on_change,
             guard=_guard(folder, supervised),
             quarantine=RefusedUpdates(folder, config.limits),
+            audit=_audit(config),
+            stamp_user=config.stamp_user,
         )
         async with AsyncExitStack() as stack:
             await _enter(stack, hub, folder)
@@ -161,6 +167,7 @@ async def serve(
                 hub,
                 access,
                 access.wrap(authenticator),
+                doors,
                 sockets,
                 tls,
                 started,
@@ -178,6 +185,10 @@ async def _authenticator(config: Config) -> Authenticator:
     from crdtsync.identity import configured_authenticator
 
     return await configured_authenticator(config)
+
+
+def _audit(config: Config) -> Audit:
+    return AuditLog(config.audit_log) if config.audit_log else NO_AUDIT
 
 
 def _guard(folder: Path | None, supervised: Supervised | None) -> Guard:
@@ -226,6 +237,7 @@ async def _serve_hub(
     hub: Hub,
     access: Access,
     authenticator: Authenticator,
+    doors: Doors,
     sockets: list[socket.socket],
     tls: ssl.SSLContext | None,
     started: Callable[[Listening], None] | None,
@@ -234,10 +246,15 @@ async def _serve_hub(
 ) -> None:
     loop = asyncio.get_running_loop()
     app = create_app(
-        hub, authenticator=authenticator, access=access, lifespan=False, roles=config.roles
+        hub,
+        authenticator=authenticator,
+        access=access,
+        doors=doors,
+        lifespan=False,
+        roles=config.roles,
     )
     http = HttpServer(ASGIWrapper(cast(ASGIFramework, app)), _hypercorn(config))
-    native, notes = _native(config, hub, authenticator)
+    native, notes = _native(config, hub, authenticator, doors)
     make = native.adopt if native is not None else None
     create = loop.create_unix_server if config.unix_socket else loop.create_server
     servers: list[asyncio.AbstractServer] = [
@@ -275,7 +292,7 @@ async def _serve_hub(
 
 
 def _native(
-    config: Config, hub: Hub, authenticator: Authenticator
+    config: Config, hub: Hub, authenticator: Authenticator, doors: Doors
 ) -> tuple["NativeServer | None", tuple[str, ...]]:
     if config.unix_socket:
         return None, ("unix sockets take the ASGI transport",)
@@ -290,7 +307,7 @@ def _native(
                 hint="Install picows, or set transport to auto",
             ) from None
         return None, ("picows is not installed: the slower ASGI transport is used",)
-    return NativeServer(hub, authenticator), ()
+    return NativeServer(hub, authenticator, doors), ()
 
 
 def _hypercorn(config: Config) -> HypercornConfig:

@@ -12,23 +12,25 @@ shown any awareness might not know the question, and is left to the server's own
 
 import logging
 from collections import deque
+from dataclasses import replace
 
 import anyio
 from starlette.types import Message, Receive, Scope, Send
 
-from crdtsync.auth import Authenticator
+from crdtsync.audit import Caller
+from crdtsync.auth import Authenticator, ConnectRequest
 from crdtsync.connection import Connection
 from crdtsync.errors import (
     CloseCode,
     CrdtsyncError,
-    DocumentQuarantined,
     MessageTooLarge,
-    RemoteError,
     close_reason,
 )
 from crdtsync.hub import Hub
 from crdtsync.protocol import QUERY_AWARENESS, document_name, permission_denied_frame
-from crdtsync.server.admission import admit, readmission, refusal
+from crdtsync.seats import Seat
+from crdtsync.server.admission import TOLD, admit, readmission
+from crdtsync.server.doors import Doors, count_refusal
 from crdtsync.server.request import encoded_path, scope_request, select_subprotocol
 
 __all__ = [
@@ -63,6 +65,7 @@ class WebSocketLink:
         self._outbox_bytes = 0
         self._full = False
         self._closing: Message | None = None
+        self._peer_code: int | None = None
         self._wake = anyio.Event()
         self._readable = anyio.Event()
         self._readable.set()
@@ -138,7 +141,8 @@ class WebSocketLink:
                 with self._scope:
                     await self._read(connection)
             finally:
-                connection.lost()  # before the writer is waited for: a server may shield its send
+                # Before the writer is waited for: a server may shield its send.
+                connection.lost(self._peer_code)
                 tasks.cancel_scope.cancel()
 
     async def _read(self, connection: Connection) -> None:
@@ -147,6 +151,7 @@ class WebSocketLink:
                 await self._readable.wait()
             message = await self._receive()
             if message["type"] == "websocket.disconnect":
+                self._peer_code = message.get("code")
                 return
             if self._closing is not None:
                 continue  # the closing handshake waits for the peer's answer behind this
@@ -194,7 +199,13 @@ class WebSocketLink:
 
 
 async def serve_document(
-    scope: Scope, receive: Receive, send: Send, *, hub: Hub, authenticator: Authenticator
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    *,
+    hub: Hub,
+    authenticator: Authenticator,
+    doors: Doors | None = None,
 ) -> None:
     """Serve one WebSocket: accept, authenticate, connect to the document, run.
 
@@ -212,34 +223,73 @@ async def serve_document(
         }
     )
     link = WebSocketLink(receive, send, max_message_bytes=hub.limits.max_message_bytes)
+    visit = _Visit(scope, link, hub, authenticator, doors or Doors())
     try:
-        connection = await _connect(scope, link, hub, authenticator)
-    except CrdtsyncError as error:
-        await _refuse(receive, send, hub, error)
-        return
-    await link.run(connection)
+        try:
+            connection = await visit.connect()
+        except CrdtsyncError as error:
+            await _refuse(receive, send, hub, error, visit.asked)
+            return
+        await link.run(connection)
+    finally:
+        visit.leave()
 
 
-async def _connect(
-    scope: Scope, link: WebSocketLink, hub: Hub, authenticator: Authenticator
-) -> Connection:
-    name = document_name(encoded_path(scope), max_bytes=hub.limits.max_document_name_bytes)
-    request = scope_request(scope, name)
-    principal = await admit(authenticator, request)
-    connection = hub.connect(link, name, principal, acknowledge=request.params.get("ack") == "1")
-    hub.sessions.renewable(connection, readmission(authenticator, request))
-    return connection
+class _Visit:
+    """One client on its way in, with what is known of it so far."""
+
+    def __init__(
+        self,
+        scope: Scope,
+        link: WebSocketLink,
+        hub: Hub,
+        authenticator: Authenticator,
+        doors: Doors,
+    ) -> None:
+        client = scope.get("client")
+        self.asked = ConnectRequest(document="", address=client[0] if client else "")
+        self._scope = scope
+        self._link = link
+        self._hub = hub
+        self._authenticator = authenticator
+        self._doors = doors
+        self._seat: Seat | None = None
+
+    async def connect(self) -> Connection:
+        """Find out who it is, and let it into its document. Raises ``CrdtsyncError``."""
+        hub, scope = self._hub, self._scope
+        asked = scope_request(scope, "")
+        self.asked = self._doors.enter(asked, secure=scope.get("scheme") == "wss")
+        self._seat = hub.seats.arrive(self.asked.address)
+        name = document_name(encoded_path(scope), max_bytes=hub.limits.max_document_name_bytes)
+        self.asked = asked = replace(self.asked, document=name)
+        principal = await admit(self._authenticator, asked)
+        connection = hub.connect(
+            self._link,
+            name,
+            principal,
+            acknowledge=asked.params.get("ack") == "1",
+            caller=Caller(address=asked.address, request_id=asked.request_id),
+        )
+        hub.sessions.renewable(connection, readmission(self._authenticator, asked))
+        return connection
+
+    def leave(self) -> None:
+        """Take note that the socket is gone."""
+        if self._seat is not None:
+            self._seat.leave()
 
 
-async def _refuse(receive: Receive, send: Send, hub: Hub, error: CrdtsyncError) -> None:
+async def _refuse(
+    receive: Receive, send: Send, hub: Hub, error: CrdtsyncError, asked: ConnectRequest
+) -> None:
     """Tell the client why, wait until that has arrived, close with the error's code."""
-    code, kind, reason = refusal(error)
-    hub.stats.rejected[kind] += 1
+    code, reason = count_refusal(hub, error, asked)
     try:
-        if isinstance(error, RemoteError | DocumentQuarantined):
+        if isinstance(error, TOLD):
             await send({"type": "websocket.send", "bytes": permission_denied_frame(reason)})
             await anyio.sleep(hub.limits.refusal_delay_s)
-        await send({"type": "websocket.close", "code": int(code), "reason": close_reason(reason)})
+        await send({"type": "websocket.close", "code": code, "reason": close_reason(reason)})
         with anyio.move_on_after(CLOSE_TIMEOUT_S):
             while (await receive())["type"] != "websocket.disconnect":
                 pass

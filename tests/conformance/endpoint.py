@@ -69,7 +69,7 @@ class EchoConnection:
     def heard(self) -> None:
         """Take no note."""
 
-    def lost(self) -> None:
+    def lost(self, code: int | None = None) -> None:
         """Take note that nothing counts any more."""
         self.closed = True
 

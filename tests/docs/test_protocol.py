@@ -19,6 +19,7 @@ from crdtsync.errors import (
     Restarting,
     Unavailable,
 )
+from crdtsync.fill import Fill
 from crdtsync.limits import Limits
 from crdtsync.protocol import (
     EMPTY_STEP_2,
@@ -150,6 +151,13 @@ def present(entries: Iterable[Entry]) -> None:
     receive(awareness_frame(encode_entries(entries)))
 
 
+def grow(*structs: bytes) -> None:
+    """Add to a document that has no room."""
+    limits = replace(LIMITS, max_document_bytes=1)
+    data = update(*structs)
+    Fill(limits).check(data, scan(data, limits), Document(limits).knows)
+
+
 def clients(count: int) -> bytes:
     """Return the beginning of something that names so many clients."""
     return write_var_uint(count)
@@ -171,6 +179,7 @@ REFUSED: dict[str, list[Callable[[], object]]] = {
         lambda: present([Entry(1, 1, f'"{"x" * LIMITS.max_awareness_bytes}"')]),
         lambda: present(Entry(n, 1, "1") for n in range(LIMITS.max_awareness_clients + 1)),
     ],
+    "document-too-large": [lambda: grow(TEXT)],
     "update-truncated": [lambda: read(update(TEXT)[:-1])],
     "update-trailing": [lambda: read(update(TEXT) + b"\x00")],
     "update-clients": [

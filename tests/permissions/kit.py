@@ -5,6 +5,7 @@ from typing import Any
 
 import pycrdt
 
+from crdtsync.audit import NO_AUDIT
 from crdtsync.clock import ManualClock
 from crdtsync.connection import Connection
 from crdtsync.document import Document
@@ -122,6 +123,7 @@ class Server:
         self.stats = Stats()
         self.clock = ManualClock()
         self.refusals = Patient(limits, self.clock, self.stats, NO_QUARANTINE)
+        self.audit = NO_AUDIT
         self.peers = 0
         self.room = Room(
             "doc", engine=self, gate=gate, limits=limits, stats=self.stats, clock=self.clock
@@ -163,6 +165,8 @@ class Server:
 
     def read_apart(self, connection: Connection, frame: bytes) -> None:
         connection.was_read(connection.read(frame))
+
+    def left(self, connection: Connection) -> None: ...
 
     def later(self, delay_s: float, call: Callable[[], None]) -> None:
         call()

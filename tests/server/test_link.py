@@ -72,8 +72,8 @@ class Engine:
     def refuse(self, error: RemoteError) -> None:
         self.refused.append(error)
 
-    def __getattr__(self, name: str) -> Callable[[], None]:
-        return lambda: self.calls.append(name)
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_: self.calls.append(name)
 
 
 async def run(link: WebSocketLink, engine: Engine) -> None:

@@ -7,9 +7,11 @@ import re
 import httpx
 import pytest
 
+from crdtsync.forwarded import Proxies
 from crdtsync.gate import Principal
 from crdtsync.hub import Hub
 from crdtsync.server.asgi import create_app
+from crdtsync.server.doors import Doors
 from crdtsync.server.page import websocket_base
 
 from .conftest import asgi_client, sample
@@ -55,16 +57,19 @@ async def test_a_strange_host_gets_nowhere(http: httpx.AsyncClient, host: str) -
 def test_a_mount_is_part_of_the_address() -> None:
     """Clients of a mounted application are sent to the mount."""
     scope = {"scheme": "http", "headers": [(b"host", b"a")], "root_path": "/collab"}
-    assert websocket_base(scope) == "ws://a/collab"
+    assert websocket_base(scope, Doors()) == "ws://a/collab"
 
 
 @pytest.mark.parametrize(
     ("forwarded", "scheme"), [(b"https", "wss"), (b"http", "ws"), (b'"><b>', "ws")]
 )
 def test_a_proxy_says_that_it_has_ended_tls(forwarded: bytes, scheme: str) -> None:
-    """Behind a TLS proxy the page shows the address that clients outside need."""
+    """Behind a trusted TLS proxy the page shows what clients outside need; others say nothing."""
     headers = [(b"host", b"a"), (b"x-forwarded-proto", forwarded)]
-    assert websocket_base({"scheme": "http", "headers": headers}) == f"{scheme}://a"
+    scope = {"scheme": "http", "headers": headers, "client": ("10.0.0.1", 1)}
+    doors = Doors(proxies=Proxies(("10.0.0.0/8",)))
+    assert websocket_base(scope, doors) == f"{scheme}://a"
+    assert websocket_base(scope, Doors()) == "ws://a"
 
 
 async def test_a_mount_is_escaped(hub: Hub) -> None:

@@ -1,0 +1,222 @@
+"""The options that are fields of ``Limits``: the part of the table of options that is longest."""
+
+from typing import Final
+
+from crdtsync.config.option import Option
+from crdtsync.config.values import Duration, Integer, Kind, Size
+
+__all__ = ["LIMIT_OPTIONS"]
+
+_KIB: Final = 1024
+_MIB: Final = 1024 * _KIB
+_GIB: Final = 1024 * _MIB
+
+# Upper bounds that are more than "a sane number":
+# - a store keeps an update in one piece, and SQLite's pieces end below 1 GB;
+# - browsers can't read a value nested some 5,000 deep, far above it native code overflows, and
+#   long before it Python's recursion ends;
+# - y-websocket gives a connection up 30 s after its last message.
+_MAX_MESSAGE: Final = 512 * _MIB
+_MAX_DEPTH: Final = 1_000
+_MAX_KEEPALIVE_S: Final = 28.0
+
+_COUNT: Final = Integer(1, 1_000_000_000)
+_BUFFER: Final = Size(64 * _KIB, 16 * _GIB)
+
+
+def _limit(name: str, kind: Kind, meaning: str) -> Option:
+    return Option(name, kind, "Limits", meaning)
+
+
+LIMIT_OPTIONS: Final = (
+    _limit(
+        "max_message_bytes", Size(_KIB, _MAX_MESSAGE), "One WebSocket message, fragments joined."
+    ),
+    _limit("max_document_name_bytes", Integer(1, 4096), "A document's name, bytes of UTF-8."),
+    _limit("max_any_depth", Integer(1, _MAX_DEPTH), "Nesting of arrays and objects in a value."),
+    _limit("max_type_depth", Integer(1, _MAX_DEPTH), "Nesting of shared types inside one another."),
+    _limit(
+        "max_conflicts",
+        Integer(1, 100_000),
+        "Items of one update that compete for one place; the work grows with the square.",
+    ),
+    _limit(
+        "max_update_clients",
+        Integer(1, 16_777_216),
+        "Different client ids in one update or state vector.",
+    ),
+    _limit("max_held_updates", _COUNT, "Updates of a document that wait for a missing one."),
+    _limit("max_held_bytes", _BUFFER, "Bytes of those updates."),
+    _limit(
+        "max_merge",
+        Integer(1, 1024),
+        "Updates merged into one frame or stored record; 1 merges none.",
+    ),
+    _limit(
+        "max_frame_bytes",
+        Size(_KIB, _MAX_MESSAGE),
+        "Above this, a state or merged update goes out in several frames.",
+    ),
+    _limit(
+        "max_pending_bytes",
+        _BUFFER,
+        "Updates of all documents that wait for a commit; above, their senders are not read.",
+    ),
+    _limit(
+        "max_backlog_bytes",
+        _BUFFER,
+        "What a connection may send while its document loads; above, it is not read.",
+    ),
+    _limit(
+        "max_backlog_log_bytes",
+        _BUFFER,
+        "Committed updates kept for connections that lag; above, they get one difference.",
+    ),
+    _limit("max_tail_updates", _COUNT, "Committed updates that wait for integration in memory."),
+    _limit("max_log_records", _COUNT, "Stored records that make the next checkpoint due."),
+    _limit("max_log_bytes", _BUFFER, "Stored bytes that make the next checkpoint due."),
+    _limit(
+        "max_awareness_clients",
+        _COUNT,
+        "Awareness states of a document, and entries of one awareness message.",
+    ),
+    _limit("max_awareness_bytes", Size(_KIB, _MAX_MESSAGE), "One client's awareness state."),
+    _limit(
+        "max_ignored_messages",
+        _COUNT,
+        "Messages of one connection, between two pings, that mean nothing to a server.",
+    ),
+    _limit(
+        "awareness_bytes_per_s",
+        _BUFFER,
+        "Presence sent to all connections of one document together; above, less often.",
+    ),
+    _limit(
+        "max_token_bytes",
+        Size(_KIB, 64 * _KIB),
+        "A token, also one that a client hands in on an open connection.",
+    ),
+    _limit(
+        "token_refreshes_per_minute",
+        _COUNT,
+        "Tokens of one connection that are looked at in a minute.",
+    ),
+    _limit(
+        "share_failures_per_minute",
+        _COUNT,
+        "Wrong share links and passwords in a minute, of one link and of one address.",
+    ),
+    _limit("max_shares", _COUNT, "Share links of one document that can be joined by."),
+    _limit(
+        "max_awareness_per_connection",
+        _COUNT,
+        "Awareness states that one connection may bring; more are ignored.",
+    ),
+    _limit(
+        "max_awareness_clock_jump",
+        Integer(1, 1 << 31),
+        "How far a connection may take an awareness clock beyond where it found it.",
+    ),
+    _limit("max_connections", _COUNT, "Connections of the whole server."),
+    _limit("max_connections_per_document", _COUNT, "Connections of one document."),
+    _limit(
+        "max_connections_per_address",
+        _COUNT,
+        "Connections from one address, or IPv6 network of 64 bits; loopback is not counted.",
+    ),
+    _limit(
+        "max_connections_per_principal",
+        _COUNT,
+        "Connections of one principal; anonymous ones are not counted.",
+    ),
+    _limit(
+        "max_bytes_per_s",
+        Size(0, 16 * _GIB),
+        "Bytes per second that a connection sends; above, it is read more slowly. 0 turns it off.",
+    ),
+    _limit(
+        "max_messages_per_s",
+        Integer(0, 1_000_000_000),
+        "The same, in messages.",
+    ),
+    _limit(
+        "rate_burst_s",
+        Duration(0.1, 3600),
+        "What a rate brings in this time may come at once.",
+    ),
+    _limit(
+        "max_slowed_s",
+        Duration(1, 86400),
+        "A connection that goes on above its rate for this long is closed.",
+    ),
+    _limit(
+        "max_document_bytes",
+        Size(0, 16 * _GIB),
+        "State of one document; above, nothing is added to it. 0 turns it off.",
+    ),
+    _limit(
+        "commit_interval_s",
+        Duration(0, 1),
+        "At most one commit starts in this time; 0 commits as fast as the disk can.",
+    ),
+    _limit(
+        "commit_retry_s",
+        Duration(0, 600),
+        "How long a failing store is retried before the affected clients are sent away.",
+    ),
+    _limit(
+        "awareness_interval_s",
+        Duration(0, 10),
+        "At most one awareness frame per document goes out in this time.",
+    ),
+    _limit(
+        "housekeeping_interval_s",
+        Duration(0.01, 60),
+        "How often idle rooms, laggards and silent peers are looked for.",
+    ),
+    _limit(
+        "keepalive_s",
+        Duration(0.1, _MAX_KEEPALIVE_S),
+        "A client without messages for this long gets an empty one; it gives up after 30 s.",
+    ),
+    _limit(
+        "ping_interval_s",
+        Duration(0.1, 3600),
+        "A WebSocket ping goes out this often; a peer silent between two is gone.",
+    ),
+    _limit(
+        "idle_room_s", Duration(0, 86400), "How long a document without connections stays open."
+    ),
+    _limit(
+        "max_lag_s",
+        Duration(0.1, 3600),
+        "A connection that takes nothing for this long while something waits is closed.",
+    ),
+    _limit(
+        "refusal_delay_s",
+        Duration(0, 10),
+        "Between telling a client why it is refused and closing it.",
+    ),
+    _limit(
+        "max_refusal_delay_s",
+        Duration(0, _MAX_KEEPALIVE_S),
+        "The longest that this gets for a client that comes back with the same refused edits.",
+    ),
+    _limit(
+        "max_quarantine_author_updates",
+        _COUNT,
+        "Refused updates of one author that are kept, those that follow one another as one.",
+    ),
+    _limit("max_quarantine_author_bytes", _BUFFER, "Bytes of those updates."),
+    _limit(
+        "max_quarantine_document_updates", _COUNT, "Refused updates of one document that are kept."
+    ),
+    _limit("max_quarantine_document_bytes", _BUFFER, "Bytes of those updates."),
+    _limit("max_quarantine_updates", _COUNT, "Refused updates of all documents that are kept."),
+    _limit("max_quarantine_bytes", _BUFFER, "Bytes of those updates."),
+    _limit(
+        "drain_timeout_s",
+        Duration(0, 3600),
+        "How long a shutdown waits for commits and checkpoints.",
+    ),
+)
