@@ -2,7 +2,7 @@
 
 Owns the estimate: the size of the newest checkpoint's state, and what was stored since. A log is
 larger than what it adds to the state (20 bytes for a keystroke's one), so it may exceed the limit
-by ``max_log_bytes`` until a checkpoint has shown how large the document really is.
+by ``max_log_bytes``, or a quarter, until a checkpoint has shown how large the document really is.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ class Fill:
     def __init__(self, limits: Limits) -> None:
         self.limit = limits.max_document_bytes
         """0: there is none."""
-        self._slack = limits.max_log_bytes
+        self._slack = min(limits.max_log_bytes, self.limit // 4)
         self.state_bytes = 0
         """Of the newest checkpoint."""
         self.log_bytes = 0

@@ -341,6 +341,100 @@ def test_a_lagging_clock_is_told(table: AwarenessTable) -> None:
     assert states(table) == {5: (51, HERE)}
 
 
+# Clocks and principals: what somebody else may not do to a client that is away
+
+
+def test_a_forged_clock_leaves_its_victim_room(table: AwarenessTable) -> None:
+    """Nobody takes a clock to the end of its range: the victim can always go beyond."""
+    table.apply([entry(5, 10)], "victim")
+    table.leave("victim")
+    top = 10 + LIMITS.max_awareness_clock_jump
+    assert not table.apply([entry(5, top + 1)], "mallory", first=True)
+    assert not table.apply([entry(5, (1 << 32) - 1)], "mallory")
+    assert states(table) == {}
+    assert table.apply([entry(5, top)], "mallory")
+    assert not table.apply([entry(5, top + 1, MOVED)], "mallory"), "not in two steps either"
+    table.leave("mallory")
+    assert table.apply([entry(5, 11)], "victim", first=True), "it is told"
+    assert table.changed_since(table.version - 1) == [entry(5, top, "null")]
+    assert table.apply([entry(5, top + 1)], "victim")
+    assert states(table) == {5: (top + 1, HERE)}
+
+
+def test_max_awareness_clock_jump() -> None:
+    """A connection takes a clock as far as the limit from where it found it, and no further."""
+    table = AwarenessTable(Limits(max_awareness_clock_jump=3))
+    assert table.apply([entry(5, 100)], "a")
+    assert table.apply([entry(5, 103)], "a")
+    assert not table.apply([entry(5, 104)], "a")
+    assert table.apply([entry(5, 103, "null")], "a"), "it may still say good-bye"
+    table.leave("a")
+    assert not table.apply([entry(5, 107)], "b")
+    assert table.apply([entry(5, 106)], "b"), "another connection may go on from there"
+
+
+def test_an_unknown_id_begins_in_the_lower_half(table: AwarenessTable) -> None:
+    """What is introduced leaves half of the clocks above it."""
+    assert not table.apply([entry(5, (1 << 31) + 1)], "a")
+    assert table.apply([entry(5, 1 << 31)], "a")
+
+
+def test_a_claim_jumps_no_further(table: AwarenessTable) -> None:
+    """A claim with a forged clock is none."""
+    table.apply([entry(5, 3)], "owner")
+    table.apply([entry(5, (1 << 32) - 1, MOVED)], "mallory", first=True)
+    assert table.rivals() == []
+    table.leave("owner")
+    assert states(table) == {}
+
+
+def test_an_id_stays_with_its_principal(table: AwarenessTable) -> None:
+    """The id of somebody with a name is nobody else's, also while that one is away."""
+    table.apply([entry(5, 3)], "a", who="ada")
+    table.apply([entry(5, 4, MOVED)], "b", first=True, who="bob")
+    assert table.rivals() == [], "no claim"
+    table.leave("a")
+    version = table.version
+    for who in ("bob", ""):
+        assert not table.apply([entry(5, 9, MOVED)], f"by {who}", first=True, who=who)
+        assert not table.apply([entry(5, 1, MOVED)], f"by {who}", who=who)
+    assert table.version == version
+    assert table.apply([entry(5, 3, MOVED)], "a2", first=True, who="ada")
+    assert states(table) == {5: (4, MOVED)}
+
+
+def test_a_principal_comes_back_while_its_old_socket_hangs(table: AwarenessTable) -> None:
+    """The half-open case works for principals: the claim is theirs, and goes over."""
+    table.apply([entry(5, 3)], "old", who="ada")
+    table.apply([entry(5, 3)], "new", first=True, who="ada")
+    table.apply([entry(5, 4, MOVED)], "new", who="ada")
+    assert table.rivals() == ["old"]
+    table.leave("old")
+    assert states(table) == {5: (4, MOVED)}
+    table.leave("new")
+    assert not table.apply([entry(5, 9)], "b", who="bob"), "it is still hers"
+
+
+def test_an_anonymous_id_may_sign_in(table: AwarenessTable) -> None:
+    """An id that nobody with a name had may become somebody's."""
+    table.apply([entry(5, 3)], "a")
+    table.leave("a")
+    assert table.apply([entry(5, 4)], "b", who="bob")
+    table.leave("b")
+    assert not table.apply([entry(5, 5)], "c")
+
+
+def test_max_awareness_per_connection() -> None:
+    """What a connection brings beyond its share is ignored, and leaves room for others."""
+    table = AwarenessTable(Limits(max_awareness_per_connection=3))
+    table.apply([entry(n, 1) for n in range(10)], "a")
+    assert set(states(table)) == {0, 1, 2}
+    assert table.apply([entry(0, 2, MOVED)], "a"), "its own it may move"
+    assert table.apply([entry(9, 1)], "b")
+    table.leave("b")
+    assert not table.apply([entry(9, 2)], "a"), "nor may it take one over"
+
+
 def test_the_quick_reader_agrees() -> None:
     """What the reader of single states takes, the reader of all messages takes alike; no more."""
     dice = random.Random(11)

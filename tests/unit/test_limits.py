@@ -56,7 +56,9 @@ def test_the_exceptions_are_limits() -> None:
 def test_limits_are_positive_and_frozen() -> None:
     """The defaults make sense, and nobody changes them under a running server."""
     limits = Limits()
-    assert all(getattr(limits, field.name) > 0 for field in fields(Limits))
+    off = {field.name for field in fields(Limits) if not getattr(limits, field.name)}
+    assert off == {"max_messages_per_s", "max_document_bytes"}, "0 turns these off"
+    assert all(getattr(limits, field.name) >= 0 for field in fields(Limits))
     with pytest.raises(AttributeError):
         limits.max_merge = 1  # type: ignore[misc]
     assert limits.max_frame_bytes < limits.max_message_bytes
