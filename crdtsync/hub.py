@@ -35,7 +35,6 @@ from crdtsync.errors import (
     Restarting,
     StoreDamaged,
     StoreError,
-    TooManyConnections,
     Unavailable,
 )
 from crdtsync.gate import ContentGate, Gate, Principal
@@ -44,7 +43,7 @@ from crdtsync.housekeeping import Housekeeping
 from crdtsync.limits import Limits
 from crdtsync.loading import LOAD_HERE_BYTES, Loader, size_of
 from crdtsync.protocol import check_document_name
-from crdtsync.recording import record
+from crdtsync.recording import record, record_deletion
 from crdtsync.refused.base import NO_QUARANTINE, Quarantine
 from crdtsync.refusing import Refusals
 from crdtsync.room import Room
@@ -223,15 +222,11 @@ class Hub:
         """
         self._check(document)
         self.sessions.check(document, principal)
-        limits = self.limits
-        if self.connections >= limits.max_connections:
-            raise TooManyConnections("the server has too many connections")
         known = self.rooms.get(document)
-        if known is not None and len(known.connections) >= limits.max_connections_per_document:
-            raise TooManyConnections("the document has too many connections")
+        self.seats.check(self.connections, 0 if known is None else len(known.connections))
         seat = self.seats.sit(principal.id)
         room = self._room(document)
-        make = CountedConnection if limits.max_messages_per_s else Connection
+        make = CountedConnection if self.limits.max_messages_per_s else Connection
         connection = make(link, room, principal, acknowledge=acknowledge, caller=caller)
         connection.seat = seat
         self.stats.connections_total += 1
@@ -363,7 +358,9 @@ class Hub:
                 raise Unavailable(room.degraded)
             return room.committed_sequence
 
-    async def delete(self, document: str) -> bool:
+    async def delete(
+        self, document: str, *, principal: Principal | None = None, caller: Caller = NOBODY
+    ) -> bool:
         """Delete a document: its clients are sent away for good, the store forgets it."""
         room = self.rooms.get(document)
         if room is not None:
@@ -375,6 +372,8 @@ class Hub:
         late = self.rooms.get(document)
         if late is not None:  # opened meanwhile, on what is gone now
             self.abandon(late, "the document was deleted")
+        if deleted:
+            record_deletion(self.audit, document, principal or Principal(), caller)
         return deleted
 
     # The end

@@ -17,16 +17,17 @@ GRANT_BYTES: Final = 64 * 1024
 GRANT_MESSAGES: Final = 64
 """The same, in messages."""
 QUANTUM_S: Final = 0.1
-"""A pause lasts until so much may come again, so that there are few of them."""
+"""A pause lasts until so much may come again, or a quarter of the burst: so there are few."""
 
 
 class Bucket:
     """Tokens that come at a rate, up to what ``burst_s`` brings; taking more leaves a debt."""
 
-    __slots__ = ("_at_s", "_rate", "_size", "_slow_since_s", "_tokens")
+    __slots__ = ("_at_s", "_quantum_s", "_rate", "_size", "_slow_since_s", "_tokens")
 
     def __init__(self, rate: float, burst_s: float, now_s: float) -> None:
         self._rate = rate
+        self._quantum_s = min(QUANTUM_S, burst_s / 4)  # less than what counts as calm
         self._size = self._tokens = rate * burst_s
         self._at_s = now_s
         self._slow_since_s: float | None = None
@@ -42,7 +43,7 @@ class Bucket:
             return 0.0
         if self._slow_since_s is None:
             self._slow_since_s = now_s
-        return QUANTUM_S - tokens / self._rate
+        return self._quantum_s - tokens / self._rate
 
     def slow_for_s(self, now_s: float) -> float:
         """Return for how long it has been empty again and again, without a calm while."""

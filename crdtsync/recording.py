@@ -1,13 +1,14 @@
-"""What the audit log is told of a connection."""
+"""What the audit log is told of connections, and of a document's end."""
 
 from typing import TYPE_CHECKING
 
-from crdtsync.audit import Event, What
+from crdtsync.audit import Audit, Caller, Event, What
+from crdtsync.gate import Principal
 
 if TYPE_CHECKING:
     from crdtsync.connection import Connection
 
-__all__ = ["record"]
+__all__ = ["record", "record_deletion"]
 
 
 def record(
@@ -30,5 +31,18 @@ def record(
             code=code,
             reason=reason,
             detail=detail,
+        )
+    )
+
+
+def record_deletion(audit: Audit, document: str, principal: Principal, caller: Caller) -> None:
+    """Write into an audit log who deleted a document."""
+    audit.record(
+        Event(
+            what=What.DELETED,
+            document=document,
+            principal=principal.id,
+            share=principal.share,
+            caller=caller,
         )
     )

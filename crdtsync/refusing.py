@@ -80,7 +80,7 @@ class Refusals:
         if kind == "gate":
             self._send_away(connection, name, denial.reason, found, run)
         elif kind == "damaged" or not connection.denials:
-            if not connection.denials:
+            if not (connection.denials or connection.blocked):
                 record(connection, What.DENIED, reason=denial.reason, kind=kind)
             connection.deny(denial.reason)
 

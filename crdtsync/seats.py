@@ -48,6 +48,13 @@ class Seats:
         self.principals: dict[str, int] = {}
         """By id."""
 
+    def check(self, everywhere: int, here: int) -> None:
+        """Raise ``TooManyConnections`` where the server, or a document, has as many as it may."""
+        if everywhere >= self._limits.max_connections:
+            raise TooManyConnections("the server has too many connections")
+        if here >= self._limits.max_connections_per_document:
+            raise TooManyConnections("the document has too many connections")
+
     def arrive(self, address: str) -> Seat:
         """Count a client that has just come. Raises ``TooManyConnections``."""
         key = "" if is_loopback(address) else neighbourhood(address)

@@ -29,6 +29,7 @@ __all__ = [
     "Doors",
     "HttpDoor",
     "admit_request",
+    "caller_of",
     "count_refusal",
     "doors_of",
     "record_request",
@@ -48,23 +49,23 @@ class Doors:
     origins: Origins = field(default_factory=Origins)
     proxies: Proxies = field(default_factory=Proxies)
 
-    def enter(
-        self, request: ConnectRequest, *, secure: bool = False, check_origin: bool = True
-    ) -> ConnectRequest:
-        """Return a request with the client's own address, and an id of its own.
+    def arrive(self, request: ConnectRequest, *, secure: bool) -> tuple[ConnectRequest, Seen]:
+        """Return a request with the client's own address and an id, and how the client made it.
 
         ``request.address`` is the peer's: the client's, or a proxy's. The id is the one that a
-        trusted proxy gave it. Raises ``ForeignOrigin``.
+        trusted proxy gave it, or a new one.
         """
         headers = request.headers
         seen = self.proxies.seen(headers, peer=request.address, secure=secure)
-        origin = headers.get("origin", "")
-        if check_origin and not self.origins.allows(origin, host=seen.host):
-            raise ForeignOrigin
         request_id = headers.get("x-request-id", "")
         if not self.proxies.trusts(request.address) or not _REQUEST_ID.fullmatch(request_id):
             request_id = secrets.token_hex(8)
-        return replace(request, address=seen.address, request_id=request_id)
+        return replace(request, address=seen.address, request_id=request_id), seen
+
+    def check_origin(self, request: ConnectRequest, seen: Seen) -> None:
+        """Raise ``ForeignOrigin`` where a request comes from a page that may not send it."""
+        if not self.origins.allows(request.headers.get("origin", ""), host=seen.host):
+            raise ForeignOrigin
 
     def seen(self, scope: Scope) -> Seen:
         """Return how the client itself made a request."""
@@ -100,13 +101,11 @@ class HttpDoor:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        said = _said(scope)
+        asked, seen = self._doors.arrive(_said(scope), secure=_is_secure(scope))
         try:
-            asked = self._doors.enter(
-                said, secure=_is_secure(scope), check_origin=scope["method"] not in SAFE_METHODS
-            )
+            if scope["method"] not in SAFE_METHODS:
+                self._doors.check_origin(asked, seen)
         except ForeignOrigin as error:
-            asked = self._doors.enter(said, secure=_is_secure(scope), check_origin=False)
             count_refusal(self._hub, error, asked)
             answer = problem(error.http_status, str(error), code=error.kind)
             await answer(scope, receive, send)
@@ -145,6 +144,12 @@ async def admit_request(
         raise
 
 
+def caller_of(request: Request) -> Caller:
+    """Return where an HTTP request comes from."""
+    caller: Caller = request.scope.get(CALLER, NOBODY)
+    return caller
+
+
 def record_request(
     hub: Hub,
     request: Request,
@@ -161,7 +166,7 @@ def record_request(
             document=document,
             principal=principal.id,
             share=principal.share,
-            caller=request.scope.get(CALLER, NOBODY),
+            caller=caller_of(request),
             detail=detail,
         )
     )

@@ -23,7 +23,8 @@ from picows.picows import (  # type: ignore[attr-defined]
 from crdtsync.auth import Authenticator
 from crdtsync.hub import Hub
 from crdtsync.server.doors import Doors
-from crdtsync.server.native_link import CLOSE_TIMEOUT_S, NativeLink, offered_subprotocols
+from crdtsync.server.native_link import CLOSE_TIMEOUT_S, NativeLink
+from crdtsync.server.native_request import offered_subprotocols
 from crdtsync.server.request import select_subprotocol
 
 __all__ = ["NativeServer"]

@@ -31,13 +31,13 @@ from crdtsync.protocol import document_name, permission_denied_frame
 from crdtsync.seats import Seat
 from crdtsync.server.admission import TOLD, admit, readmission
 from crdtsync.server.doors import count_refusal
+from crdtsync.server.native_request import native_request, request_path
 from crdtsync.server.native_send import sender
-from crdtsync.server.request import connect_request
 
 if TYPE_CHECKING:
     from crdtsync.server.native import NativeServer
 
-__all__ = ["CLOSE_TIMEOUT_S", "NativeLink", "offered_subprotocols"]
+__all__ = ["CLOSE_TIMEOUT_S", "NativeLink"]
 
 log = logging.getLogger("crdtsync.websocket")
 
@@ -310,11 +310,13 @@ class NativeLink(WSListener):
             return
         path, _, query = request.path.partition(b"?")
         asked = ConnectRequest(document="", address=self._address)
+        doors = self._server.doors
         try:
-            asked = _connect_request("", query, request, self._address)
-            asked = self._server.doors.enter(asked, secure=self._secure)
+            said = native_request(query, request, self._address)
+            asked, seen = doors.arrive(said, secure=self._secure)
+            doors.check_origin(asked, seen)
             self._seat = hub.seats.arrive(asked.address)
-            name = document_name(_path(path), max_bytes=hub.limits.max_document_name_bytes)
+            name = document_name(request_path(path), max_bytes=hub.limits.max_document_name_bytes)
             asked = replace(asked, document=name)
             principal = await admit(self._server.authenticator, asked)
             if self._closing:
@@ -366,32 +368,3 @@ class _Sink:
         self.ping = link.ping
         self.pause_reading = link.pause_reading
         self.resume_reading = link.resume_reading
-
-
-def _path(target: bytes) -> bytes:
-    """Return the path of a request target, which may be a whole URL (RFC 9112, 3.2.2)."""
-    if target.startswith(b"/"):
-        return target
-    _, _, rest = target.partition(b"://")
-    return b"/" + rest.partition(b"/")[2]
-
-
-def _connect_request(
-    name: str, query: bytes, request: WSUpgradeRequest, address: str
-) -> ConnectRequest:
-    headers = [
-        (key.encode("latin-1", "replace"), value.encode("latin-1", "replace"))
-        for key, value in request.headers.items()
-    ]
-    return connect_request(
-        name,
-        query=query,
-        headers=headers,
-        subprotocols=offered_subprotocols(request),
-        address=address,
-    )
-
-
-def offered_subprotocols(request: WSUpgradeRequest) -> list[str]:
-    header = ",".join(request.headers.getall("Sec-WebSocket-Protocol", ()))
-    return [name.strip() for name in header.split(",") if name.strip()]

@@ -25,7 +25,7 @@ from crdtsync.guard import Quarantined
 from crdtsync.hub import Hub
 from crdtsync.protocol import document_name
 from crdtsync.room import Room
-from crdtsync.server.doors import record_request
+from crdtsync.server.doors import caller_of, record_request
 from crdtsync.server.parameters import API, DEFAULT_PAGE, MAX_PAGE, iso, number
 from crdtsync.server.permits import Cursors, Permits, Place, Sight
 from crdtsync.server.problems import Problem
@@ -105,9 +105,9 @@ class Rest:
         name = self._name(request)
         if request.method == "DELETE":
             principal = await self._permits.admin(request, name)
-            if not await self._hub.delete(name):
+            caller = caller_of(request)
+            if not await self._hub.delete(name, principal=principal, caller=caller):
                 raise _unknown_document()
-            record_request(self._hub, request, What.DELETED, principal, document=name)
             return Response(status_code=204)
         await self._permits.principal(request, name)
         shape = format_of(request)
@@ -181,8 +181,9 @@ class Rest:
             raise Problem(404, "No document of this name is quarantined.", code="not-quarantined")
         if request.method == "DELETE":
             self._hub.guard.release(name)
-            action = "quarantined-document-released"
-            record_request(self._hub, request, What.ADMIN, principal, document=name, action=action)
+            record_request(
+                self._hub, request, What.ADMIN, principal, document=name, action="release"
+            )
             return Response(status_code=204)
         shape = format_of(request)
         if shape == "metadata":

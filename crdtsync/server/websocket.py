@@ -258,8 +258,9 @@ class _Visit:
     async def connect(self) -> Connection:
         """Find out who it is, and let it into its document. Raises ``CrdtsyncError``."""
         hub, scope = self._hub, self._scope
-        asked = scope_request(scope, "")
-        self.asked = self._doors.enter(asked, secure=scope.get("scheme") == "wss")
+        secure = scope.get("scheme") == "wss"
+        self.asked, seen = self._doors.arrive(scope_request(scope, ""), secure=secure)
+        self._doors.check_origin(self.asked, seen)
         self._seat = hub.seats.arrive(self.asked.address)
         name = document_name(encoded_path(scope), max_bytes=hub.limits.max_document_name_bytes)
         self.asked = asked = replace(self.asked, document=name)

@@ -84,6 +84,24 @@ async def test_what_connections_leave(tmp_path: Path) -> None:
     assert "SECRET" not in path.read_text()
 
 
+async def test_denials_and_deletions(tmp_path: Path) -> None:
+    """The first edit of a connection that is not taken is there, and a document's deletion."""
+    path = tmp_path / "audit.jsonl"
+    async with Hub(MemoryStore(), limits=quick(), audit=AuditLog(str(path))) as hub:
+        writer, viewer = await join(hub), await join(hub, principal=Principal(read_only=True))
+        writer.type("x")
+        viewer.type("y")
+        viewer.type("z")
+        await writer.shows("x")
+        assert await hub.delete("doc")
+        assert not await hub.delete("doc")
+    events = [(event["event"], event.get("reason", "")) for event in read(path)]
+    denied = ("denied", "this document is read-only for you")
+    assert events.count(denied) == 1
+    assert events[-1] == ("deleted", "")
+    assert [what for what, _ in events].count("deleted") == 1
+
+
 async def test_a_shutdown_is_in_it(tmp_path: Path) -> None:
     """The end of the server writes what waits: every connection's end is there."""
     path = tmp_path / "audit.jsonl"

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crdtsync.connection import MAX_PAUSE_S, Connection
+from crdtsync.brake import MAX_PAUSE_S
+from crdtsync.connection import Connection
 from crdtsync.counted import CountedConnection
 from crdtsync.errors import TooManyRequests
 from crdtsync.hub import Hub
@@ -85,7 +86,7 @@ async def test_a_slowed_client_is_not_read_for_other_reasons_either() -> None:
         connection.resume_reading()
         assert not client.link.reading
         connection.pause_reading()
-        connection._speed_up()
+        connection.brake.release()
         assert not client.link.reading
         connection.resume_reading()
         assert client.link.reading
