@@ -178,9 +178,9 @@ class Connection:
             self._keep(frame)
             return
         room = self.room
-        self.credit -= len(frame)
+        self.credit = credit = self.credit - len(frame)
         try:
-            if self.credit < 0:
+            if credit < 0:
                 self.settle()
             update = short_update(frame)
             if update is not None:  # the path of a keystroke

@@ -2,6 +2,7 @@
 
 import pytest
 
+from crdtsync.audit import NO_AUDIT, Event, What
 from crdtsync.auth import ConnectRequest
 from crdtsync.errors import Forbidden, Unauthenticated, Unavailable
 from crdtsync.gate import Principal
@@ -86,8 +87,10 @@ async def test_quarantined_documents_are_asked_for(hub: Hub, path: str) -> None:
         is_problem(await client.delete(f"{path}/d"), 401, "unauthenticated")
 
 
-async def test_who_may_only_read_releases_nothing(hub: Hub) -> None:
-    """Releasing is for who administers."""
+async def test_who_may_only_read_releases_nothing(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Releasing is for who administers, and is in the audit log."""
 
     class Viewers:
         async def authenticate(self, request: ConnectRequest) -> Principal:
@@ -95,10 +98,15 @@ async def test_who_may_only_read_releases_nothing(hub: Hub) -> None:
 
     for _ in range(MAX_DEATHS):
         hub.guard.suspect("d", Work.INTEGRATING, 11)
+    events: list[Event] = []
+    monkeypatch.setattr(NO_AUDIT, "record", events.append)
     app = create_app(hub, authenticator=Viewers(), lifespan=False)
     async with asgi_client(app) as client:
         is_problem(await client.delete("/api/v1/quarantined/d"), 403, "forbidden")
         assert hub.guard.quarantined("d") is not None
         answer = await client.delete("/api/v1/quarantined/d", params={"token": "admin"})
         assert answer.status_code == 204
+    (event,) = [each for each in events if each.what is What.ADMIN]
+    assert (event.document, event.principal, event.detail) == ("d", "viewer", {"action": "release"})
+    assert event.caller.address == "127.0.0.1"
     assert hub.guard.quarantined("d") is None
