@@ -83,18 +83,35 @@ def test_the_host_of_a_proxy(transport: str) -> None:
 
 
 def test_changes_over_http(transport: str) -> None:
-    """A page of another host may send what changes nothing, and can't release a document."""
-    with serve(transport) as server:
-        url = f"{server.url}/api/v1/quarantined/x"
-        for origin, status in (("https://evil.example", 403), ("http://localhost:5173", 404)):
-            answer = httpx.delete(url, headers={"Origin": origin})
-            assert answer.status_code == status
-        assert httpx.delete(url).status_code == 404
-        answer = httpx.delete(url, headers={"Origin": "null"})
-        assert answer.json()["code"] == "foreign-origin"
-        assert answer.json()["detail"] == ORIGIN
+    """A page of another host may send what changes nothing, and changes nothing itself."""
+    changes = [
+        ("DELETE", "documents/x"),
+        ("DELETE", "quarantined/x"),
+        ("DELETE", "quarantine?document=x"),
+        ("DELETE", "quarantine/1"),
+        ("POST", "quarantine/apply?document=x"),
+        ("POST", "quarantine/1/apply"),
+        ("POST", "shares"),
+        ("DELETE", "shares/1"),
+        ("POST", "revocations"),
+        ("DELETE", "revocations?principal=x"),
+    ]
+    book = Book()
+    with serve(transport, authenticator=book) as server:
+        for method, path in changes:
+            url = f"{server.url}/api/v1/{path}"
+            for origin in ("https://evil.example", "null"):
+                answer = httpx.request(method, url, headers={"Origin": origin})
+                assert (answer.status_code, answer.json()["code"]) == (403, "foreign-origin"), path
+                assert answer.json()["detail"] == ORIGIN
+            assert book.requests == []
+        assert server.rejected() == {"foreign-origin": 2 * len(changes)}
+        for method, path in changes:
+            url = f"{server.url}/api/v1/{path}"
+            answer = httpx.request(method, url, headers={"Origin": "http://localhost:5173"})
+            assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated"), path
+        url = f"{server.url}/api/v1/quarantined/x?token=t"
         assert httpx.get(url, headers={"Origin": "https://evil.example"}).status_code == 404
-        assert server.rejected() == {"foreign-origin": 2}
 
 
 @pytest.mark.parametrize(
