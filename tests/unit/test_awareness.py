@@ -468,3 +468,20 @@ def test_the_quick_reader_agrees() -> None:
         assert isinstance(message, AwarenessMessage)
         assert read_entries(message.payload, limits) == [single]
     assert taken > 3_000
+
+
+def test_a_good_bye_moves_no_bound() -> None:
+    """A connection that removes its own state and sets it again goes no further than otherwise."""
+    table = AwarenessTable(Limits(max_awareness_clock_jump=3, max_awareness_per_connection=2))
+    assert table.apply([entry(5, 100)], "a")
+    assert table.apply([entry(5, 102, "null")], "a")
+    assert not table.apply([entry(5, 104)], "a")
+    assert table.apply([entry(5, 103)], "a")
+    assert table.apply([entry(5, 103, "null")], "a")
+    assert table.apply([entry(5, 106)], "b"), "its client may be elsewhere"
+    table.leave("b")
+    assert table.apply([entry(5, 109)], "a"), "and come back from there"
+    assert table.apply([entry(5, 109, "null"), entry(6, 1)], "a")
+    assert not table.apply([entry(7, 1)], "a"), "what it gave up counts"
+    table.leave("a")
+    assert table.apply([entry(7, 1), entry(8, 1)], "a")

@@ -5,9 +5,11 @@ import pytest
 from crdtsync.encoding import write_var_string
 from crdtsync.errors import MessageTooLarge
 from crdtsync.fill import Fill
+from crdtsync.gate import READ_ONLY, Principal
 from crdtsync.hub import Hub
 from crdtsync.limits import Limits
 from crdtsync.protocol import update_frame
+from crdtsync.roles import READ, WRITE, Role, Rule
 from crdtsync.store.memory import MemoryStore
 from crdtsync.update import scan
 
@@ -135,3 +137,40 @@ def test_what_waits_counts() -> None:
 
 def _update(size: int) -> bytes:
     return b"\x01\x01\x01\x00\x04\x01\x01t" + write_var_string("x" * size) + b"\x00"
+
+
+async def test_the_limit_holds_for_every_role() -> None:
+    """Over the limit, who writes by rules is closed with 4413 too; a reader is told it may read."""
+    rules = Role(name="author", write=(Rule(root="text"),))
+    async with Hub(MemoryStore(), limits=limits()) as hub:
+        writer = await join(hub)
+        author = await join(hub, principal=Principal(id="ann", role=rules))
+        viewer = await join(hub, principal=Principal(id="bob", role=READ))
+        author.type("x" * 9 * KIB)
+        await writer.shows("x" * 9 * KIB)
+        author.type("y" * 4 * KIB)
+        assert await author.gone() == (4413, FULL)
+        viewer.type("y" * 4 * KIB)
+        await settle()
+        assert viewer.denials == [READ_ONLY]
+        assert viewer.link.closed is writer.link.closed is None
+
+
+async def test_nobody_is_free_in_a_full_document() -> None:
+    """Who may write everything is looked at while the document is full, and no longer."""
+    async with Hub(MemoryStore(), limits=limits()) as hub:
+        writer, viewer = await join(hub), await join(hub, principal=Principal(read_only=True))
+        writer.type("x" * 9 * KIB)
+        await viewer.shows("x" * 9 * KIB)
+        room = hub.rooms["doc"]
+        assert writer.connection.free
+        assert not viewer.connection.free
+        room.fill.state_bytes = 11 * KIB
+        room.note_size()
+        assert not writer.connection.free
+        writer.connection.become(Principal(id="", role=WRITE))
+        assert not writer.connection.free
+        room.fill.state_bytes = 0
+        room.note_size()
+        assert writer.connection.free
+        assert not viewer.connection.free
