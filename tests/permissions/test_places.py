@@ -161,6 +161,8 @@ def test_names_of_what_was_refused_are_forgotten() -> None:
     assert index is not None
     before = index.size_bytes
     for number in range(3):
-        guest.says(one(2, 0, "x", parent=f"root {number}", key="k"))
+        again = server.join(restricted(Rule(root="here")))
+        again.says(one(2, 0, "x", parent=f"root {number}", key="k"))
+        assert again.closed is not None
     assert server.stats.rejected["denied"] == 3
     assert index.size_bytes == before
