@@ -14,6 +14,7 @@ from crdtsync.connection import Connection
 from crdtsync.document import Document
 from crdtsync.fanout import Fanout
 from crdtsync.housekeeping import Housekeeping
+from crdtsync.judge import Judge
 from crdtsync.limits import Limits
 from crdtsync.room import Room
 from crdtsync.store import file_documents, file_journal
@@ -73,8 +74,8 @@ def _leak_presence() -> Any:
 
 
 def _let_everyone_write() -> Any:
-    """Nobody asks the gate."""
-    return patch.object(Room, "_denial", lambda *_: None)
+    """Nobody asks whether an edit may enter."""
+    return patch.object(Judge, "denial", lambda *_: None)
 
 
 def _take_failure_for_success() -> Any:
