@@ -16,6 +16,7 @@ from hypercorn.config import Config as HypercornConfig
 from picows import WSMsgType, WSTransport
 from starlette.types import Message, Receive, Send
 
+from crdtsync.audit import NOBODY, Caller
 from crdtsync.config import Config
 from crdtsync.connection import Connection, Link
 from crdtsync.errors import RemoteError
@@ -39,7 +40,9 @@ class Text(bytes):
 class EchoConnection:
     """What the engine's ``Connection`` is to a transport; sends back what it gets."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, principal: Principal) -> None:
+        self.principal = principal
+        self.renew: object = None
         self._link = link
         self.send = link.send
         self.closed = False
@@ -86,10 +89,16 @@ class EchoHub(Hub):
     """A hub without rooms."""
 
     def connect(
-        self, link: Link, document: str, principal: Principal, *, acknowledge: bool = False
+        self,
+        link: Link,
+        document: str,
+        principal: Principal,
+        *,
+        acknowledge: bool = False,
+        caller: Caller = NOBODY,
     ) -> Connection:
         """Let a client in to an echo."""
-        return EchoConnection(link)  # type: ignore[return-value]
+        return EchoConnection(link, principal)  # type: ignore[return-value]
 
 
 class EchoNativeLink(native_link.NativeLink):
