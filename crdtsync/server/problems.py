@@ -14,8 +14,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ExceptionHandler
 
-from crdtsync.errors import CrdtsyncError, RemoteError, StoreDamaged, StoreError, Unavailable
-from crdtsync.server.request import brings_token
+from crdtsync.errors import (
+    CrdtsyncError,
+    RemoteError,
+    StoreDamaged,
+    StoreError,
+    Unauthenticated,
+    Unavailable,
+)
+from crdtsync.server.request import scope_request
 
 __all__ = ["PROBLEM_MEDIA_TYPE", "RETRY_AFTER_S", "Problem", "exception_handlers", "problem"]
 
@@ -112,7 +119,11 @@ async def _from_remote_error(request: Request, error: Exception) -> Response:
 
 def _challenge(request: Request, wrong: str) -> str:
     """Name the scheme, and what is wrong with a token where there is one (RFC 6750, 3)."""
-    return f'Bearer error="{wrong}"' if brings_token(request.scope) else "Bearer"
+    try:
+        token = scope_request(request.scope, "").token
+    except Unauthenticated:  # several that differ
+        return 'Bearer error="invalid_request"'
+    return f'Bearer error="{wrong}"' if token else "Bearer"
 
 
 async def _from_unavailable(request: Request, error: Exception) -> Response:

@@ -20,7 +20,6 @@ __all__ = [
     "CALLER",
     "SUBPROTOCOL",
     "TOKEN_SUBPROTOCOL",
-    "brings_token",
     "connect_request",
     "encoded_path",
     "scope_request",
@@ -135,14 +134,6 @@ def scope_request(scope: Scope, document: str) -> ConnectRequest:
     if caller is None:
         return asked
     return replace(asked, address=caller.address, request_id=caller.request_id)
-
-
-def brings_token(scope: Scope) -> bool:
-    """Whether a request brings a token at all; two that differ are some."""
-    try:
-        return bool(scope_request(scope, "").token)
-    except Unauthenticated:
-        return True
 
 
 def _pairs(query: bytes) -> list[tuple[str, str]]:
