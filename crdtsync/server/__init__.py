@@ -14,8 +14,9 @@ from crdtsync.audit import NO_AUDIT
 from crdtsync.audit_log import AuditLog
 from crdtsync.config import load
 from crdtsync.errors import OperatorError
-from crdtsync.guarding import guard_of
+from crdtsync.guarding import guard_folder, guard_of
 from crdtsync.hub import Hub
+from crdtsync.refused.keeping import RefusedUpdates
 from crdtsync.server.asgi import create_app
 from crdtsync.server.doors import doors_of
 from crdtsync.store import open_store
@@ -62,6 +63,7 @@ async def _configured() -> ASGIApp:
         store,
         limits=config.limits,
         guard=guard_of(config.store),
+        quarantine=RefusedUpdates(guard_folder(store.url), config.limits),
         audit=AuditLog(config.audit_log) if config.audit_log else NO_AUDIT,
         stamp_user=config.stamp_user,
     )

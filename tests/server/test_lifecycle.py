@@ -89,6 +89,7 @@ def test_the_configured_application(name: str, tmp_path: Path) -> None:
         with Client(f"ws://{address}/doc?ack=1").sync() as client:
             client.append("configured")
             client.receive()
+        assert list(tmp_path.rglob("refused.db"))  # where refused updates are kept
         with Client(f"ws://{address}/{'x' * 21}") as client:
             assert client.closed().code == 4414
     assert b"Traceback" not in (tmp_path / "log").read_bytes()
