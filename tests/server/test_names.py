@@ -217,4 +217,4 @@ def test_names_on_every_transport(kind: str) -> None:
     """It is the same on the servers that run the ASGI application."""
     with by_asgi(kind) as server:
         prove_refusals(server)
-        prove_names(server, NAMES[::10])
+        prove_names(server, NAMES[::25])
