@@ -166,7 +166,8 @@ class Client:
         self.presence.look(now_s)
         if self.wire is not None and now_s - self._last_heard_s > WATCHDOG_S:
             self.tell("has heard nothing for 30 s and reconnects")
-            if not self.wire.half_open and not self.wire.dead and not self.wire.stalled:
+            deaf = self.wire.half_open or self.wire.dead or self.wire.stalled
+            if not deaf and now_s - self.wire.awake_s > WATCHDOG_S:
                 self.world.fail(f"{self.name} heard nothing for {WATCHDOG_S} s")
             self.leave()
             self._retry()

@@ -53,6 +53,8 @@ class Wire:
         self.reason = ""
         self.stalled = False
         """The client reads nothing."""
+        self.awake_s = float("-inf")
+        """When it last began to read again."""
         self._reading = True
         self._inbox: deque[bytes] = deque()
         self._last_up_s = self._last_down_s = 0.0
@@ -191,6 +193,7 @@ class Wire:
         """Let the client read again."""
         if self.stalled:
             self.stalled = False
+            self.awake_s = self._kernel.now_s
             if not self.half_open:
                 self._flow()
 
