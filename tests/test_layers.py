@@ -44,6 +44,8 @@ LAYERS = {
         "gate",
         "guard",
         "held",
+        "history",
+        "history.model",
         "places",
         "proof",
         "roles",
