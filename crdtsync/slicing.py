@@ -24,7 +24,9 @@ from crdtsync.update import scan
 from crdtsync.values import skip_any
 
 __all__ = [
+    "Block",
     "Slices",
+    "assemble",
     "borders_of",
     "causal_order",
     "content_offset",
@@ -34,6 +36,7 @@ __all__ = [
     "new_part",
     "slice_update",
     "weave_updates",
+    "write_deletes",
 ]
 
 Id = tuple[int, int]
@@ -184,11 +187,12 @@ def _write(data: bytes, structs: Iterable[Struct], deletes: Iterable[Range]) -> 
     for client, run in sorted(runs.items(), reverse=True):
         out += (write_var_uint(len(run)), write_var_uint(client), write_var_uint(run[0].clock))
         out += [data[struct.start : struct.end] for struct in run]
-    out.append(_write_deletes(deletes))
+    out.append(write_deletes(deletes))
     return b"".join(out)
 
 
-def _write_deletes(deletes: Iterable[Range]) -> bytes:
+def write_deletes(deletes: Iterable[Range]) -> bytes:
+    """Write deleted ranges, united, as an update ends with them."""
     clients: dict[int, list[bytes]] = {}
     for client, start, end in _united(deletes):
         clients.setdefault(client, []).append(write_var_uint(start) + write_var_uint(end - start))
@@ -247,10 +251,11 @@ def join_updates(updates: Sequence[Joinable]) -> tuple[bytes, Layout] | None:
             border = end
     if parts:
         blocks[current] = (begin, border, total, parts)
-    return _assemble(blocks, deletes)
+    return assemble(blocks, deletes)
 
 
-def _assemble(blocks: Mapping[int, Block], deletes: Iterable[Range]) -> tuple[bytes, Layout]:
+def assemble(blocks: Mapping[int, Block], deletes: Iterable[Range]) -> tuple[bytes, Layout]:
+    """Write an update from each client's structs, which have no holes."""
     out = bytearray(write_var_uint(len(blocks)))
     ranges: list[Range] = []
     bodies: list[Range] = []
@@ -262,7 +267,7 @@ def _assemble(blocks: Mapping[int, Block], deletes: Iterable[Range]) -> tuple[by
         ranges.append((client, start, end))
         bodies.append((begin, len(out), count))
     united = _united(deletes)
-    out += _write_deletes(united)
+    out += write_deletes(united)
     return bytes(out), Layout(tuple(ranges), tuple(bodies), tuple(united))
 
 
@@ -287,7 +292,7 @@ def weave_updates(updates: Iterable[bytes], limits: Limits) -> tuple[bytes, Layo
             parts.append(cut_struct(update, struct, known - struct.clock))
             blocks[struct.client] = (start, end, count + 1, parts)
         deletes += found.deletes
-    return _assemble(blocks, deletes)
+    return assemble(blocks, deletes)
 
 
 def missing_from(update: bytes, found: Scan, clocks: Mapping[int, int]) -> bytes:
@@ -304,7 +309,7 @@ def missing_from(update: bytes, found: Scan, clocks: Mapping[int, int]) -> bytes
             start, _, count, parts = blocks.get(struct.client, (struct.clock + offset, 0, 0, []))
             parts.append(cut_struct(update, struct, offset))
             blocks[struct.client] = (start, end, count + 1, parts)
-    return _assemble(blocks, found.deletes)[0]
+    return assemble(blocks, found.deletes)[0]
 
 
 def new_part(struct: Struct, clocks: Mapping[int, int]) -> Struct:

@@ -9,7 +9,7 @@ Knows no store, no clock and no CRDT.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 from crdtsync.errors import OperatorError
 from crdtsync.idset import IdSet
@@ -21,6 +21,8 @@ __all__ = [
     "HistoryError",
     "HistoryOff",
     "HistoryUnavailable",
+    "LoggedCheckpoint",
+    "LoggedRecord",
     "NotRestorable",
     "Snapshot",
     "Stored",
@@ -60,6 +62,30 @@ class HistoryDamaged(HistoryError):
 
 class HistoryUnavailable(HistoryError):
     """It could not be worked out now: the work took too long, or its process died."""
+
+
+class LoggedRecord(Protocol):
+    """What history takes from a store's record."""
+
+    @property
+    def sequence(self) -> int: ...
+    @property
+    def time_ms(self) -> int: ...
+    @property
+    def author(self) -> str: ...
+    @property
+    def update(self) -> bytes: ...
+
+
+class LoggedCheckpoint(Protocol):
+    """What history takes from a store's checkpoint."""
+
+    @property
+    def sequence(self) -> int: ...
+    @property
+    def time_ms(self) -> int: ...
+    @property
+    def state(self) -> bytes: ...
 
 
 class Change(NamedTuple):

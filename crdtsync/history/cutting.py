@@ -1,0 +1,164 @@
+"""A document as it was: everything ever inserted, cut at a moment's clocks.
+
+Works on the updates' bytes alone: exact, and linear in the number of structs.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+
+from crdtsync.encoding import (
+    read_var_bytes,
+    read_var_uint,
+    write_var_string,
+    write_var_uint,
+)
+from crdtsync.history.model import HistoryDamaged, Snapshot
+from crdtsync.limits import Limits
+from crdtsync.slicing import assemble, content_offset, join_updates, weave_updates, write_deletes
+from crdtsync.state_vector import encode_state_vector
+from crdtsync.structs import ANY, DELETED, GC, SKIP, STRING, Layout, Scan, Struct
+from crdtsync.values import skip_any
+
+__all__ = ["compacted", "cut_update", "encode_snapshot", "joined"]
+
+
+def cut_update(data: bytes, found: Scan, snapshot: Snapshot) -> bytes:
+    """Return the update that makes a moment's document.
+
+    ``data`` inserts everything; ``found`` has to come with structs. Raises ``HistoryDamaged``
+    where the moment has more than there is.
+    """
+    runs = _runs(found)
+    blocks: dict[int, tuple[int, int, int, list[bytes]]] = {}
+    for (client, start, end), (first, last, count) in zip(found.ranges, found.bodies, strict=True):
+        border = snapshot.clocks.get(client, 0)
+        if border <= start:
+            continue
+        if border >= end:
+            blocks[client] = (start, end, count, [data[first:last]])
+            continue
+        run = runs[client]
+        place = bisect_left(run, border, key=lambda struct: struct.clock + struct.length)
+        struct = run[place]
+        parts = [data[first : struct.start], _head(data, struct, border - struct.clock)]
+        blocks[client] = (start, border, place + 1, parts)
+    for client, border in snapshot.clocks.items():
+        if border and (client not in blocks or blocks[client][1] != border):
+            raise HistoryDamaged(f"what client {client} inserted is not all there")
+    return assemble(blocks, snapshot.deletes)[0]
+
+
+def _runs(found: Scan) -> dict[int, list[Struct]]:
+    runs: dict[int, list[Struct]] = {}
+    for struct in found.structs or ():
+        runs.setdefault(struct.client, []).append(struct)
+    return runs
+
+
+def _head(data: bytes, struct: Struct, length: int) -> bytes:
+    """Return a struct's bytes with its first ``length`` clocks only (Yjs, ``splitItem``)."""
+    if length == struct.length:
+        return data[struct.start : struct.end]
+    if struct.kind in (GC, SKIP):
+        return bytes((struct.kind,)) + write_var_uint(length)
+    position = content_offset(data, struct)
+    head = data[struct.start : position]
+    if struct.kind == DELETED:
+        return head + write_var_uint(length)
+    if struct.kind == STRING:
+        units = read_var_bytes(data, position)[0].decode().encode("utf-16-le")[: 2 * length]
+        text = units.decode("utf-16-le", "surrogatepass")
+        if "\ud800" <= text[-1] <= "\udbff":
+            text = text[:-1] + "\ufffd"  # half a pair
+        return head + write_var_string(text)
+    _, start = read_var_uint(data, position)
+    end = start
+    for _ in range(length):
+        end = skip_any(data, end)
+    return head + write_var_uint(length) + data[start:end]
+
+
+def encode_snapshot(snapshot: Snapshot) -> bytes:
+    """Write a snapshot as Yjs does (``encodeSnapshot``): the deletions, then the state vector."""
+    clocks = {client: clock for client, clock in sorted(snapshot.clocks.items()) if clock}
+    return write_deletes(snapshot.deletes) + encode_state_vector(clocks)
+
+
+def joined(updates: Sequence[tuple[bytes, Scan]], limits: Limits) -> bytes:
+    """Join updates that follow one another into one that deletes nothing."""
+    parts = [(data, Layout(found.ranges, found.bodies, (), found.skips)) for data, found in updates]
+    known = join_updates(parts)
+    if known is None:
+        known = weave_updates([_undeleting(*part) for part in parts], limits)
+    elif len(parts) == 1:
+        return _undeleting(*parts[0])
+    return known[0]
+
+
+def _undeleting(data: bytes, layout: Layout) -> bytes:
+    end = max((last for _, last, _ in layout.bodies), default=1)
+    return data[:end] + b"\x00"
+
+
+def compacted(data: bytes, found: Scan) -> bytes:
+    """Write an update that deletes nothing with fewer structs, which say the same.
+
+    A struct that follows on the one before, as typed characters do, goes into it: the CRDT
+    cuts it again where it has to (Yjs, ``Item.mergeWith``). ``found`` comes with structs.
+    """
+    blocks: dict[int, tuple[int, int, int, list[bytes]]] = {}
+    for client, run in _runs(found).items():
+        parts: list[bytes] = []
+        count = 0
+        for group in _groups(run):
+            parts.append(_merged(data, group))
+            count += 1
+        last = run[-1]
+        blocks[client] = (run[0].clock, last.clock + last.length, count, parts)
+    return assemble(blocks, ())[0]
+
+
+def _groups(run: Iterable[Struct]) -> Iterable[list[Struct]]:
+    group: list[Struct] = []
+    for struct in run:
+        if group and not _follows(group[-1], struct):
+            yield group
+            group = []
+        group.append(struct)
+    if group:
+        yield group
+
+
+def _follows(last: Struct, struct: Struct) -> bool:
+    kind = struct.kind
+    if kind != last.kind or struct.keyed:
+        return False
+    if kind == GC:
+        return True
+    return (
+        (kind in (STRING, ANY, DELETED))
+        and struct.origin == (last.client, last.clock + last.length - 1)
+        and struct.right == last.right
+        and not last.keyed
+    )
+
+
+def _merged(data: bytes, group: list[Struct]) -> bytes:
+    first = group[0]
+    if len(group) == 1:
+        return data[first.start : first.end]
+    length = sum(struct.length for struct in group)
+    if first.kind == GC:
+        return bytes((GC,)) + write_var_uint(length)
+    position = content_offset(data, first)
+    head = data[first.start : position]
+    if first.kind == DELETED:
+        return head + write_var_uint(length)
+    bodies = [data[_body(data, struct) : struct.end] for struct in group]
+    size = length if first.kind == ANY else sum(map(len, bodies))
+    return head + write_var_uint(size) + b"".join(bodies)
+
+
+def _body(data: bytes, struct: Struct) -> int:
+    """Return where a struct's characters or values begin, behind their number."""
+    return read_var_uint(data, content_offset(data, struct))[1]

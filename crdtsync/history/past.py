@@ -1,0 +1,134 @@
+"""A document's history in memory: what is stored of it, and the log behind that.
+
+Owns how the log goes into the history. Invariants: everything ever inserted is there, with the
+clocks of the timeline's end; whatever moment is kept can be cut from it.
+"""
+
+import zlib
+from collections.abc import Iterable
+from typing import Final
+
+from crdtsync.errors import InvalidUpdate
+from crdtsync.history.cutting import compacted, cut_update, encode_snapshot, joined
+from crdtsync.history.model import HistoryDamaged, LoggedCheckpoint, LoggedRecord, Stored
+from crdtsync.history.timeline import Timeline
+from crdtsync.limits import Limits, trusting
+from crdtsync.structs import EMPTY_UPDATE, Scan
+from crdtsync.update import scan
+
+__all__ = ["Past"]
+
+_UNLIMITED: Final = trusting(Limits())
+_LEVEL: Final = 6
+MAX_STRUCTS_BYTES: Final = 1 << 30
+"""Everything ever inserted into one document: what claims to be longer is damaged."""
+
+
+class Past:
+    """One document's history."""
+
+    def __init__(self, timeline: Timeline, structs: bytes) -> None:
+        """Take over a timeline and everything that was ever inserted up to its end."""
+        self.timeline = timeline
+        self._structs = structs
+        self._found: Scan | None = None
+        self._newer: list[tuple[bytes, Scan]] = []
+        self._loose = False  # whether structs were joined that may go into one another
+
+    @classmethod
+    def open(
+        cls,
+        stored: Stored | None,
+        checkpoint: LoggedCheckpoint | None = None,
+        records: Iterable[LoggedRecord] = (),
+    ) -> "Past":
+        """Put together what is stored and what the log has behind it.
+
+        A checkpoint counts where its sequence lies behind what is stored: it brings what came
+        meanwhile, as by nobody known. Raises ``HistoryDamaged``.
+        """
+        past = cls(Timeline(), EMPTY_UPDATE)
+        if stored is not None and stored.sequence:
+            past = cls(Timeline(stored.head, stored.blocks), _decompressed(stored.structs))
+            if past.timeline.sequence != stored.sequence:
+                raise HistoryDamaged("the history is damaged: it ends elsewhere than it says")
+        if checkpoint is not None and checkpoint.sequence > past.timeline.sequence:
+            past._grow(checkpoint.sequence, checkpoint.time_ms, "", checkpoint.state)
+        for record in records:
+            if record.sequence > past.timeline.sequence:
+                if record.sequence != past.timeline.sequence + 1:
+                    raise HistoryDamaged(f"record {past.timeline.sequence + 1} is missing")
+                past._grow(record.sequence, record.time_ms, record.author, record.update)
+        return past
+
+    def _grow(self, sequence: int, time_ms: int, author: str, update: bytes) -> None:
+        try:
+            found = scan(update, _UNLIMITED)
+        except InvalidUpdate as error:
+            raise HistoryDamaged(f"record {sequence} can't be read: {error}") from None
+        self.timeline.grow(sequence, time_ms, author, found.ranges, found.deletes)
+        if found.ranges:
+            self._newer.append((update, found))
+
+    @property
+    def structs(self) -> bytes:
+        """Everything ever inserted, as one v1 update that deletes nothing."""
+        self._join()
+        return self._structs
+
+    @property
+    def found(self) -> Scan:
+        """``structs`` as the update reader describes it, with each struct."""
+        self._join()
+        if self._found is None:
+            self._found = _scan(self._structs)
+        return self._found
+
+    def update_at(self, sequence: int) -> bytes:
+        """Return a v1 update that makes the document of a moment. Raises ``UnknownMoment``."""
+        return cut_update(self.structs, self.found, self.timeline.snapshot(sequence))
+
+    def snapshot_at(self, sequence: int) -> bytes:
+        """Return a moment's snapshot as Yjs encodes it (v1). Raises ``UnknownMoment``."""
+        return encode_snapshot(self.timeline.snapshot(sequence))
+
+    def stored(self) -> Stored:
+        """Return everything as bytes."""
+        self._join()
+        if self._loose:
+            self._structs = compacted(self._structs, self.found)
+            self._found = None
+            self._loose = False
+        head, blocks = self.timeline.write()
+        return Stored(self.timeline.sequence, head, zlib.compress(self._structs, _LEVEL), blocks)
+
+    def _join(self) -> None:
+        if not self._newer:
+            return
+        newer, self._newer = self._newer, []
+        if self._structs != EMPTY_UPDATE:
+            newer.insert(0, (self._structs, scan(self._structs, _UNLIMITED)))
+        try:
+            self._structs = joined(newer, _UNLIMITED)
+        except InvalidUpdate as error:
+            raise HistoryDamaged(f"the log does not follow on the history: {error}") from None
+        self._found = None
+        self._loose = True
+
+
+def _scan(structs: bytes) -> Scan:
+    try:
+        return scan(structs, _UNLIMITED, structs=True)
+    except InvalidUpdate as error:
+        raise HistoryDamaged(f"the history is damaged: {error}") from None
+
+
+def _decompressed(data: bytes) -> bytes:
+    try:
+        reader = zlib.decompressobj()
+        plain = reader.decompress(data, MAX_STRUCTS_BYTES)
+    except zlib.error as error:
+        raise HistoryDamaged(f"the history is damaged: {error}") from None
+    if not reader.eof or reader.unused_data:
+        raise HistoryDamaged("the history is damaged: it is cut off")
+    return plain

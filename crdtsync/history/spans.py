@@ -1,0 +1,86 @@
+"""Who inserted and who deleted what, straight from a block's columns.
+
+A change as an object takes 2.5 us, and a paper has 260,000 of them; this takes a tenth.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from crdtsync.history.blocks import Block, Names, unzigzag
+
+__all__ = ["Span", "deleted_spans", "inserted_spans"]
+
+
+class Span(NamedTuple):
+    """Clocks of one client that one author inserted, or deleted, at one time."""
+
+    client: int
+    start: int
+    end: int
+    author: str
+    time_ms: int
+
+
+def inserted_spans(
+    block: Block, names: Names, after: int, upto: int, resolution_ms: int
+) -> Iterator[Span]:
+    """Iterate over what a block's changes with ``after < sequence <= upto`` inserted.
+
+    What one author inserts without a break longer than ``resolution_ms`` is one span, with the
+    time of its last change.
+    """
+    columns = block.columns
+    known, _ = block.snapshot(names)
+    clients, authors = names.clients, names.authors
+    clocks = [known.get(client, 0) for client in clients]
+    numbers, lengths = columns.insert_clients, columns.insert_lengths
+    first, behind = block.rows(after, upto)
+    for at in range(sum(columns.inserted[:first])):
+        clocks[numbers[at]] += lengths[at]
+    place = sum(columns.inserted[:first])
+    time_ms = block.before_ms + sum(map(unzigzag, columns.times[:first]))
+    number = author = -1
+    end = last_ms = 0
+    for later, by, count in zip(
+        columns.times[first:behind],
+        columns.authors[first:behind],
+        columns.inserted[first:behind],
+        strict=True,
+    ):
+        time_ms += -((later + 1) >> 1) if later & 1 else later >> 1
+        for at in range(place, place + count) if count else ():
+            if numbers[at] == number and by == author and 0 <= time_ms - last_ms <= resolution_ms:
+                end += lengths[at]
+            else:
+                if number >= 0:
+                    yield Span(clients[number], clocks[number], end, authors[author], last_ms)
+                    clocks[number] = end
+                number, author = numbers[at], by
+                end = clocks[number] + lengths[at]
+            last_ms = time_ms
+        place += count
+    if number >= 0:
+        yield Span(clients[number], clocks[number], end, authors[author], last_ms)
+
+
+def deleted_spans(block: Block, names: Names, after: int, upto: int) -> Iterator[Span]:
+    """Iterate over what a block's changes with ``after < sequence <= upto`` deleted."""
+    columns = block.columns
+    clients, authors = names.clients, names.authors
+    first, behind = block.rows(after, upto)
+    place = sum(columns.deleted[:first])
+    end = sum(map(unzigzag, columns.delete_starts[:place])) + sum(columns.delete_lengths[:place])
+    time_ms = block.before_ms + sum(map(unzigzag, columns.times[:first]))
+    for later, by, count in zip(
+        columns.times[first:behind],
+        columns.authors[first:behind],
+        columns.deleted[first:behind],
+        strict=True,
+    ):
+        time_ms += -((later + 1) >> 1) if later & 1 else later >> 1
+        for at in range(place, place + count) if count else ():
+            start = end + unzigzag(columns.delete_starts[at])
+            end = start + columns.delete_lengths[at]
+            client = clients[columns.delete_clients[at]]
+            yield Span(client, start, end, authors[by], time_ms)
+        place += count
