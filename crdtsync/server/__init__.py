@@ -9,15 +9,11 @@ import os
 import anyio
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from crdtsync.access.service import Access
-from crdtsync.audit import NO_AUDIT
-from crdtsync.audit_log import AuditLog
 from crdtsync.config import load
 from crdtsync.errors import OperatorError
-from crdtsync.guarding import guard_folder, guard_of
-from crdtsync.hub import Hub
-from crdtsync.refused.keeping import RefusedUpdates
+from crdtsync.guarding import guard_folder
 from crdtsync.server.asgi import create_app
+from crdtsync.server.assembly import assemble
 from crdtsync.server.doors import doors_of
 from crdtsync.store import open_store
 
@@ -59,22 +55,8 @@ async def _configured() -> ASGIApp:
     config = load(env=os.environ).config
     authenticator = await configured_authenticator(config)
     store = open_store(config.store, durability=config.durability)
-    hub = Hub(
-        store,
-        limits=config.limits,
-        guard=guard_of(config.store),
-        quarantine=RefusedUpdates(guard_folder(store.url), config.limits),
-        audit=AuditLog(config.audit_log) if config.audit_log else NO_AUDIT,
-        stamp_user=config.stamp_user,
-    )
-    access = Access(hub, roles=config.roles)
-    return create_app(
-        hub,
-        authenticator=access.wrap(authenticator),
-        access=access,
-        doors=doors_of(config),
-        roles=config.roles,
-    )
+    folder = guard_folder(store.url)
+    return assemble(config, store, authenticator, doors_of(config), folder=folder).app()
 
 
 app = ConfiguredApp()

@@ -36,7 +36,7 @@ from crdtsync.server.rest_access import access_routes
 from crdtsync.server.rest_quarantine import RestQuarantine
 from crdtsync.server.websocket import serve_document
 
-__all__ = ["create_app"]
+__all__ = ["create_app", "running"]
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -148,20 +148,22 @@ def create_app(
     if page:
         routes.append(Route("/", Page(hub, metrics=metrics, rest=rest, doors=doors).get))
 
-    @asynccontextmanager
-    async def run(app: Starlette) -> AsyncIterator[None]:
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(hub)
-            if access is not None:
-                await stack.enter_async_context(access)
-            yield
-
     return Starlette(
         routes=routes,
         middleware=[Middleware(HttpDoor, hub=hub, doors=doors)],
         exception_handlers=exception_handlers(),
-        lifespan=run if lifespan else None,
+        lifespan=(lambda app: running(hub, access)) if lifespan else None,
     )
+
+
+@asynccontextmanager
+async def running(hub: Hub, access: Access | None) -> AsyncIterator[None]:
+    """Start the hub, and access behind it; stop them in the other order."""
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(hub)
+        if access is not None:
+            await stack.enter_async_context(access)
+        yield
 
 
 def _behind(authenticator: Authenticator) -> Authenticator:

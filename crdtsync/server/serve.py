@@ -22,20 +22,14 @@ from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config as HypercornConfig
 from hypercorn.typing import ASGIFramework
 
-from crdtsync.access.service import Access
-from crdtsync.audit import NO_AUDIT, Audit
-from crdtsync.audit_log import AuditLog
 from crdtsync.auth import Authenticator, OpenAuthenticator
 from crdtsync.config import Config
 from crdtsync.engine import Change
 from crdtsync.errors import ConfigError, StoreLocked
 from crdtsync.gate import ContentGate, Gate
-from crdtsync.guard import NO_GUARD, Guard
-from crdtsync.guarding import NOTE, DocumentGuard, ending_process, guard_folder
-from crdtsync.hub import Hub
-from crdtsync.refused.keeping import RefusedUpdates
-from crdtsync.server.asgi import create_app
-from crdtsync.server.doors import Doors, doors_of
+from crdtsync.guarding import NOTE, ending_process, guard_folder
+from crdtsync.server.assembly import Assembly, assemble
+from crdtsync.server.doors import doors_of
 from crdtsync.server.frontdoor import FrontDoor, HttpServer
 from crdtsync.store import open_store
 from crdtsync.store.base import Store
@@ -145,35 +139,23 @@ async def serve(
     else:
         sockets = bind(config, ending=lambda: _ending(folder))
     try:
-        hub = Hub(
+        parts = assemble(
+            config,
             store,
+            authenticator,
+            doors,
+            folder=folder,
+            ended=supervised.ended if supervised is not None else (0, 0),
             gate=gate,
-            limits=config.limits,
             on_change=on_change,
-            guard=_guard(folder, supervised),
-            quarantine=RefusedUpdates(folder, config.limits),
-            audit=_audit(config),
-            stamp_user=config.stamp_user,
         )
         async with AsyncExitStack() as stack:
-            await _enter(stack, hub, folder)
+            await _enter(stack, parts, folder)
             if supervised is not None:
-                hub.stats.restarts = supervised.restarts
+                parts.hub.stats.restarts = supervised.restarts
                 _end_with(supervised, stop)
                 stack.callback(supervised.channel.close)
-            access = await stack.enter_async_context(Access(hub, roles=config.roles))
-            await _serve_hub(
-                config,
-                hub,
-                access,
-                access.wrap(authenticator),
-                doors,
-                sockets,
-                tls,
-                started,
-                stop,
-                supervised,
-            )
+            await _serve_parts(config, parts, sockets, tls, started, stop, supervised)
     finally:
         for each in sockets:
             each.close()
@@ -187,28 +169,18 @@ async def _authenticator(config: Config) -> Authenticator:
     return await configured_authenticator(config)
 
 
-def _audit(config: Config) -> Audit:
-    return AuditLog(config.audit_log) if config.audit_log else NO_AUDIT
-
-
-def _guard(folder: Path | None, supervised: Supervised | None) -> Guard:
-    if folder is None:
-        return NO_GUARD
-    return DocumentGuard(folder, ended=supervised.ended if supervised else (0, 0))
-
-
 def _ending(folder: Path | None) -> int:
     return 0 if folder is None else ending_process(folder / NOTE)
 
 
-async def _enter(stack: AsyncExitStack, hub: Hub, folder: Path | None) -> None:
-    """Open the hub; wait for a store whose server is about to end."""
+async def _enter(stack: AsyncExitStack, parts: Assembly, folder: Path | None) -> None:
+    """Start the parts; wait for a store whose server is about to end."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + ENDING_WAIT_S
     told = False
     while True:
         try:
-            await stack.enter_async_context(hub)
+            await stack.enter_async_context(parts.running())
             return
         except StoreLocked:
             ending = _ending(folder)
@@ -232,12 +204,9 @@ def _end_with(supervised: Supervised, stop: asyncio.Event) -> None:
     loop.add_reader(supervised.channel, gone)
 
 
-async def _serve_hub(
+async def _serve_parts(
     config: Config,
-    hub: Hub,
-    access: Access,
-    authenticator: Authenticator,
-    doors: Doors,
+    parts: Assembly,
     sockets: list[socket.socket],
     tls: ssl.SSLContext | None,
     started: Callable[[Listening], None] | None,
@@ -245,16 +214,10 @@ async def _serve_hub(
     supervised: Supervised | None,
 ) -> None:
     loop = asyncio.get_running_loop()
-    app = create_app(
-        hub,
-        authenticator=authenticator,
-        access=access,
-        doors=doors,
-        lifespan=False,
-        roles=config.roles,
-    )
-    http = HttpServer(ASGIWrapper(cast(ASGIFramework, app)), _hypercorn(config))
-    native, notes = _native(config, hub, authenticator, doors)
+    hub = parts.hub
+    app = cast(ASGIFramework, parts.app(lifespan=False))
+    http = HttpServer(ASGIWrapper(app), _hypercorn(config))
+    native, notes = _native(config, parts)
     make = native.adopt if native is not None else None
     create = loop.create_unix_server if config.unix_socket else loop.create_server
     servers: list[asyncio.AbstractServer] = [
@@ -291,9 +254,7 @@ async def _serve_hub(
     await http.aclose(timeout_s=HTTP_CLOSE_TIMEOUT_S)
 
 
-def _native(
-    config: Config, hub: Hub, authenticator: Authenticator, doors: Doors
-) -> tuple["NativeServer | None", tuple[str, ...]]:
+def _native(config: Config, parts: Assembly) -> tuple["NativeServer | None", tuple[str, ...]]:
     if config.unix_socket:
         return None, ("unix sockets take the ASGI transport",)
     if config.transport == "asgi":
@@ -307,7 +268,7 @@ def _native(
                 hint="Install picows, or set transport to auto",
             ) from None
         return None, ("picows is not installed: the slower ASGI transport is used",)
-    return NativeServer(hub, authenticator, doors), ()
+    return NativeServer(parts.hub, parts.authenticator, parts.doors), ()
 
 
 def _hypercorn(config: Config) -> HypercornConfig:

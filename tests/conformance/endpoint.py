@@ -22,7 +22,7 @@ from crdtsync.connection import Connection, Link
 from crdtsync.errors import RemoteError
 from crdtsync.gate import Principal
 from crdtsync.hub import Hub
-from crdtsync.server import native, native_link, native_send, serve, websocket
+from crdtsync.server import assembly, native, native_link, native_send, serve, websocket
 from crdtsync.store.memory import MemoryStore
 
 __all__ = ["Text", "echo_server"]
@@ -160,7 +160,7 @@ async def echo_server(config: Config) -> AsyncIterator[serve.Listening]:
     started: asyncio.Future[serve.Listening] = asyncio.get_running_loop().create_future()
     stop = asyncio.Event()
     async with AsyncExitStack() as stack:
-        stack.enter_context(patch.object(serve, "Hub", EchoHub))
+        stack.enter_context(patch.object(assembly, "Hub", EchoHub))
         stack.enter_context(patch.object(native, "NativeLink", EchoNativeLink))
         stack.enter_context(patch.object(native_link, "sender", _sender))
         stack.enter_context(patch.object(websocket, "WebSocketLink", EchoWebSocketLink))

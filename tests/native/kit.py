@@ -34,6 +34,7 @@ from crdtsync.protocol import (
     step_1_frame,
     update_frame,
 )
+from crdtsync.server import assembly
 from crdtsync.server import serve as serving
 from crdtsync.store.base import Store
 from crdtsync.store.memory import MemoryStore
@@ -138,7 +139,7 @@ class Server:
             self.hub = Hub(*args, **options)
             return self.hub
 
-        with patch.object(serving, "Hub", make):
+        with patch.object(assembly, "Hub", make):
             await serving.serve(
                 self.config,
                 store=self.store,
