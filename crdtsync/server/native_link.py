@@ -6,7 +6,6 @@ whole message, the closing handshake, admission. picows parses frames and answer
 
 import asyncio
 import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from picows import (
@@ -18,7 +17,6 @@ from picows import (
     WSUpgradeRequest,
 )
 
-from crdtsync.audit import Caller
 from crdtsync.auth import ConnectRequest
 from crdtsync.connection import FRAME_OVERHEAD_BYTES, Connection
 from crdtsync.errors import (
@@ -27,12 +25,13 @@ from crdtsync.errors import (
     MessageTooLarge,
     close_reason,
 )
-from crdtsync.protocol import document_name, permission_denied_frame
+from crdtsync.protocol import permission_denied_frame
 from crdtsync.seats import Seat
-from crdtsync.server.admission import TOLD, admit, readmission
+from crdtsync.server.admission import TOLD
 from crdtsync.server.doors import count_refusal
 from crdtsync.server.native_request import native_request, request_path
 from crdtsync.server.native_send import sender
+from crdtsync.server.visit import Visit
 
 if TYPE_CHECKING:
     from crdtsync.server.native import NativeServer
@@ -305,32 +304,20 @@ class NativeLink(WSListener):
         request = self._request
         assert request is not None
         self._request = None
-        hub = self._server.hub
         if self._transport.is_disconnected:
             return
         path, _, query = request.path.partition(b"?")
-        asked = ConnectRequest(document="", address=self._address)
-        doors = self._server.doors
+        server = self._server
+        visit = Visit(server.hub, server.authenticator, server.doors, address=self._address)
         try:
             said = native_request(query, request, self._address)
-            asked, seen = doors.arrive(said, secure=self._secure)
-            doors.check_origin(asked, seen)
-            self._seat = hub.seats.arrive(asked.address)
-            name = document_name(request_path(path), max_bytes=hub.limits.max_document_name_bytes)
-            asked = replace(asked, document=name)
-            principal = await admit(self._server.authenticator, asked)
+            self._seat = visit.arrive(said, secure=self._secure)
+            principal = await visit.admit(request_path(path))
             if self._closing:
                 return
-            connection = hub.connect(
-                _Sink(self),
-                name,
-                principal,
-                acknowledge=asked.params.get("ack") == "1",
-                caller=Caller(address=asked.address, request_id=asked.request_id),
-            )
-            hub.sessions.renewable(connection, readmission(self._server.authenticator, asked))
+            connection = visit.connect(_Sink(self), principal)
         except CrdtsyncError as error:
-            await self._refuse(error, asked)
+            await self._refuse(error, visit.asked)
             return
         except Exception:
             log.exception("a client could not be let in")

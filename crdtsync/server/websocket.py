@@ -12,12 +12,10 @@ shown any awareness might not know the question, and is left to the server's own
 
 import logging
 from collections import deque
-from dataclasses import replace
 
 import anyio
 from starlette.types import Message, Receive, Scope, Send
 
-from crdtsync.audit import Caller
 from crdtsync.auth import Authenticator, ConnectRequest
 from crdtsync.connection import Connection
 from crdtsync.errors import (
@@ -27,11 +25,12 @@ from crdtsync.errors import (
     close_reason,
 )
 from crdtsync.hub import Hub
-from crdtsync.protocol import QUERY_AWARENESS, document_name, permission_denied_frame
+from crdtsync.protocol import QUERY_AWARENESS, permission_denied_frame
 from crdtsync.seats import Seat
-from crdtsync.server.admission import TOLD, admit, readmission
+from crdtsync.server.admission import TOLD
 from crdtsync.server.doors import Doors, count_refusal
 from crdtsync.server.request import encoded_path, scope_request, select_subprotocol
+from crdtsync.server.visit import Visit
 
 __all__ = [
     "CLOSE_TIMEOUT_S",
@@ -223,62 +222,22 @@ async def serve_document(
         }
     )
     link = WebSocketLink(receive, send, max_message_bytes=hub.limits.max_message_bytes)
-    visit = _Visit(scope, link, hub, authenticator, doors or Doors())
+    client = scope.get("client")
+    address = client[0] if client else ""
+    visit = Visit(hub, authenticator, doors or Doors(), address=address)
+    seat: Seat | None = None
     try:
         try:
-            connection = await visit.connect()
+            seat = visit.arrive(scope_request(scope, ""), secure=scope.get("scheme") == "wss")
+            principal = await visit.admit(encoded_path(scope))
+            connection = visit.connect(link, principal)
         except CrdtsyncError as error:
             await _refuse(receive, send, hub, error, visit.asked)
             return
         await link.run(connection)
     finally:
-        visit.leave()
-
-
-class _Visit:
-    """One client on its way in, with what is known of it so far."""
-
-    def __init__(
-        self,
-        scope: Scope,
-        link: WebSocketLink,
-        hub: Hub,
-        authenticator: Authenticator,
-        doors: Doors,
-    ) -> None:
-        client = scope.get("client")
-        self.asked = ConnectRequest(document="", address=client[0] if client else "")
-        self._scope = scope
-        self._link = link
-        self._hub = hub
-        self._authenticator = authenticator
-        self._doors = doors
-        self._seat: Seat | None = None
-
-    async def connect(self) -> Connection:
-        """Find out who it is, and let it into its document. Raises ``CrdtsyncError``."""
-        hub, scope = self._hub, self._scope
-        secure = scope.get("scheme") == "wss"
-        self.asked, seen = self._doors.arrive(scope_request(scope, ""), secure=secure)
-        self._doors.check_origin(self.asked, seen)
-        self._seat = hub.seats.arrive(self.asked.address)
-        name = document_name(encoded_path(scope), max_bytes=hub.limits.max_document_name_bytes)
-        self.asked = asked = replace(self.asked, document=name)
-        principal = await admit(self._authenticator, asked)
-        connection = hub.connect(
-            self._link,
-            name,
-            principal,
-            acknowledge=asked.params.get("ack") == "1",
-            caller=Caller(address=asked.address, request_id=asked.request_id),
-        )
-        hub.sessions.renewable(connection, readmission(self._authenticator, asked))
-        return connection
-
-    def leave(self) -> None:
-        """Take note that the socket is gone."""
-        if self._seat is not None:
-            self._seat.leave()
+        if seat is not None:
+            seat.leave()
 
 
 async def _refuse(
