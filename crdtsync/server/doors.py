@@ -22,7 +22,7 @@ from crdtsync.hub import Hub
 from crdtsync.origins import Origins
 from crdtsync.server.admission import admit, refusal
 from crdtsync.server.problems import problem
-from crdtsync.server.request import CALLER, scope_request
+from crdtsync.server.request import CALLER, fold, is_secure, peer_address, scope_request
 
 __all__ = [
     "SAFE_METHODS",
@@ -39,7 +39,6 @@ SAFE_METHODS: Final = ("GET", "HEAD", "OPTIONS")
 """What changes nothing (RFC 9110, 9.2.1): any page may send it, and read no answer."""
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:+/=@-]{1,64}")
-_SECURE: Final = ("https", "wss")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,7 @@ class Doors:
     def seen(self, scope: Scope) -> Seen:
         """Return how the client itself made a request."""
         said = _said(scope)
-        return self.proxies.seen(said.headers, peer=said.address, secure=_is_secure(scope))
+        return self.proxies.seen(said.headers, peer=said.address, secure=is_secure(scope))
 
 
 def doors_of(config: Config) -> Doors:
@@ -101,7 +100,7 @@ class HttpDoor:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        asked, seen = self._doors.arrive(_said(scope), secure=_is_secure(scope))
+        asked, seen = self._doors.arrive(_said(scope), secure=is_secure(scope))
         try:
             if scope["method"] not in SAFE_METHODS:
                 self._doors.check_origin(asked, seen)
@@ -116,16 +115,8 @@ class HttpDoor:
 
 def _said(scope: Scope) -> ConnectRequest:
     """Return the headers of an HTTP request, and its peer; not what they mean."""
-    headers: dict[str, str] = {}
-    for raw_name, raw_value in scope["headers"]:
-        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    client = scope.get("client")
-    return ConnectRequest(document="", headers=headers, address=client[0] if client else "")
-
-
-def _is_secure(scope: Scope) -> bool:
-    return scope.get("scheme") in _SECURE
+    headers = fold(scope["headers"])
+    return ConnectRequest(document="", headers=headers, address=peer_address(scope))
 
 
 async def admit_request(

@@ -22,6 +22,9 @@ __all__ = [
     "TOKEN_SUBPROTOCOL",
     "connect_request",
     "encoded_path",
+    "fold",
+    "is_secure",
+    "peer_address",
     "scope_request",
     "select_subprotocol",
     "strip_prefix",
@@ -95,17 +98,17 @@ def connect_request(
     Raises ``Unauthenticated`` where it brings several that differ: one of them would be looked
     at, and nobody could say which.
     """
-    fields: dict[str, str] = {}
+    headers = list(headers)
     tokens = {
         name.removeprefix(TOKEN_SUBPROTOCOL)
         for name in subprotocols
         if name.startswith(TOKEN_SUBPROTOCOL)
     }
-    for raw_name, raw_value in headers:
-        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
-        if name == "authorization":
-            tokens.add(_bearer_token(value))
-        fields[name] = f"{fields[name]}, {value}" if name in fields else value
+    tokens.update(
+        _bearer_token(value.decode("latin-1"))
+        for name, value in headers
+        if name.lower() == b"authorization"
+    )
     pairs = _pairs(query)
     tokens.update(value for name, value in pairs if name == "token")
     tokens.discard("")
@@ -115,20 +118,39 @@ def connect_request(
         document=document,
         token=next(iter(tokens), ""),
         params={name: value for name, value in pairs if name != "token"},
-        headers=fields,
+        headers=fold(headers),
         address=address,
     )
 
 
+def fold(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Return headers by name, in lower case; those that come several times with commas between."""
+    fields: dict[str, str] = {}
+    for raw_name, raw_value in headers:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        fields[name] = f"{fields[name]}, {value}" if name in fields else value
+    return fields
+
+
+def peer_address(scope: Scope) -> str:
+    """Return the address that an ASGI scope comes from; empty where it has none."""
+    client = scope.get("client")
+    return client[0] if client else ""
+
+
+def is_secure(scope: Scope) -> bool:
+    """Return whether an ASGI scope came to this server by TLS."""
+    return scope.get("scheme") in ("https", "wss")
+
+
 def scope_request(scope: Scope, document: str) -> ConnectRequest:
     """Return the connect request of an ASGI scope, HTTP or WebSocket. Raises as above."""
-    client = scope.get("client")
     asked = connect_request(
         document,
         query=scope.get("query_string", b""),
         headers=scope["headers"],
         subprotocols=scope.get("subprotocols", ()),
-        address=client[0] if client else "",
+        address=peer_address(scope),
     )
     caller: Caller | None = scope.get(CALLER)
     if caller is None:

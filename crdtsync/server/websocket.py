@@ -29,7 +29,13 @@ from crdtsync.protocol import QUERY_AWARENESS, permission_denied_frame
 from crdtsync.seats import Seat
 from crdtsync.server.admission import TOLD
 from crdtsync.server.doors import Doors, count_refusal
-from crdtsync.server.request import encoded_path, scope_request, select_subprotocol
+from crdtsync.server.request import (
+    encoded_path,
+    is_secure,
+    peer_address,
+    scope_request,
+    select_subprotocol,
+)
 from crdtsync.server.visit import Visit
 
 __all__ = [
@@ -222,13 +228,11 @@ async def serve_document(
         }
     )
     link = WebSocketLink(receive, send, max_message_bytes=hub.limits.max_message_bytes)
-    client = scope.get("client")
-    address = client[0] if client else ""
-    visit = Visit(hub, authenticator, doors or Doors(), address=address)
+    visit = Visit(hub, authenticator, doors or Doors(), address=peer_address(scope))
     seat: Seat | None = None
     try:
         try:
-            seat = visit.arrive(scope_request(scope, ""), secure=scope.get("scheme") == "wss")
+            seat = visit.arrive(scope_request(scope, ""), secure=is_secure(scope))
             principal = await visit.admit(encoded_path(scope))
             connection = visit.connect(link, principal)
         except CrdtsyncError as error:
