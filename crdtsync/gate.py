@@ -52,6 +52,11 @@ class Principal:
     attributes: dict[str, Any] = field(default_factory=dict)
     """Whatever a custom ``authenticate`` wants its gate and hooks to see."""
 
+    @property
+    def reads_only(self) -> bool:
+        """Whether it is not meant to write anywhere, by itself or by its role."""
+        return self.read_only or (self.role is not None and self.role.reads_only)
+
 
 @dataclass(frozen=True, slots=True)
 class Allow:

@@ -43,7 +43,7 @@ from crdtsync.housekeeping import Housekeeping
 from crdtsync.limits import Limits
 from crdtsync.loading import LOAD_HERE_BYTES, Loader, size_of
 from crdtsync.protocol import check_document_name
-from crdtsync.recording import record, record_deletion
+from crdtsync.recording import event_of, record
 from crdtsync.refused.base import NO_QUARANTINE, Quarantine
 from crdtsync.refusing import Refusals
 from crdtsync.room import Room
@@ -373,7 +373,8 @@ class Hub:
         if late is not None:  # opened meanwhile, on what is gone now
             self.abandon(late, "the document was deleted")
         if deleted:
-            record_deletion(self.audit, document, principal or Principal(), caller)
+            author = principal or Principal()
+            self.audit.record(event_of(author, What.DELETED, caller, document=document))
         return deleted
 
     # The end

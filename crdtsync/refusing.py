@@ -13,7 +13,6 @@ end. Nobody is sent away before what he wrote is kept.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from crdtsync.audit import What
@@ -127,12 +126,11 @@ class Refusals:
                         document, principal, "gate", reason, message.update, run, step_2=step_2
                     )
 
-        def when_kept(close: Callable[[], None]) -> None:
-            self._quarantine.when_kept(close)
-
-        delay_s = self._delay_s(document, principal.id, found)
         connection.refuse(
-            EditRefused(reason), delay_s=delay_s, overhear=overhear, when_done=when_kept
+            EditRefused(reason),
+            delay_s=self._delay_s(document, principal.id, found),
+            overhear=overhear,
+            when_done=self._quarantine.when_kept,
         )
 
     def _delay_s(self, document: str, author: str, found: Scan) -> float:
@@ -161,9 +159,7 @@ class Refusals:
 def _kind(room: "Room", principal: Principal) -> RefusalKind:
     if room.damage:
         return "damaged"
-    role = principal.role
-    reads_only = principal.read_only or (role is not None and role.reads_only)
-    return "read-only" if reads_only else "gate"
+    return "read-only" if principal.reads_only else "gate"
 
 
 def _news(document: "Document", update: bytes, limits: Limits) -> bytes:

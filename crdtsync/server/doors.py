@@ -20,6 +20,7 @@ from crdtsync.forwarded import Proxies, Seen
 from crdtsync.gate import Principal
 from crdtsync.hub import Hub
 from crdtsync.origins import Origins
+from crdtsync.recording import event_of
 from crdtsync.server.admission import admit, refusal
 from crdtsync.server.problems import problem
 from crdtsync.server.request import CALLER, fold, is_secure, peer_address, scope_request
@@ -151,16 +152,8 @@ def record_request(
     **detail: str | int,
 ) -> None:
     """Write what an HTTP request has done into the audit log."""
-    hub.audit.record(
-        Event(
-            what=what,
-            document=document,
-            principal=principal.id,
-            share=principal.share,
-            caller=caller_of(request),
-            detail=detail,
-        )
-    )
+    caller = caller_of(request)
+    hub.audit.record(event_of(principal, what, caller, document=document, detail=detail))
 
 
 def count_refusal(hub: Hub, error: CrdtsyncError, request: ConnectRequest) -> tuple[int, str]:
