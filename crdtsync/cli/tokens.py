@@ -13,7 +13,7 @@ import click
 from crdtsync.cli.options import Command, json_option, with_config
 from crdtsync.cli.output import human_time, note, print_json, print_table, printable
 from crdtsync.config import Config, Resolved
-from crdtsync.config.values import Duration
+from crdtsync.config.quantities import Duration
 from crdtsync.errors import ConfigError, OperatorError
 
 # What reads keys is imported where it is called: `serve` without tokens has none of it.

@@ -3,7 +3,8 @@
 from typing import Final
 
 from crdtsync.config.option import Option
-from crdtsync.config.values import Duration, Integer, Kind, Size
+from crdtsync.config.quantities import Duration, Integer, Size
+from crdtsync.config.values import Kind
 
 __all__ = ["LIMIT_OPTIONS"]
 

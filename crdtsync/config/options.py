@@ -9,15 +9,8 @@ from typing import Final
 
 from crdtsync.config.limit_options import LIMIT_OPTIONS
 from crdtsync.config.option import Option
-from crdtsync.config.values import (
-    Choice,
-    Duration,
-    Entries,
-    Integer,
-    Switch,
-    Text,
-    Words,
-)
+from crdtsync.config.quantities import Duration, Integer
+from crdtsync.config.values import Choice, Entries, Switch, Text, Words
 from crdtsync.forwarded import check_proxy
 from crdtsync.origins import Origins
 

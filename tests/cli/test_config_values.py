@@ -5,17 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crdtsync.config.options import OPTIONS, Option
-from crdtsync.config.values import (
-    Choice,
-    Duration,
-    Entries,
-    Integer,
-    Kind,
-    Size,
-    Switch,
-    Text,
-    Words,
-)
+from crdtsync.config.quantities import Duration, Integer, Size
+from crdtsync.config.values import Choice, Entries, Kind, Switch, Text, Words
 
 SIZE = Size(0, 1 << 40)
 TIME = Duration(0, 1e6)
