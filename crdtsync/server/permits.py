@@ -8,7 +8,8 @@ whether there is one.
 
 import json
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,11 +17,12 @@ from cryptography.fernet import Fernet, InvalidToken
 from starlette.requests import Request
 
 from crdtsync.auth import Authenticator
-from crdtsync.errors import Forbidden
+from crdtsync.errors import Forbidden, RemoteError
 from crdtsync.gate import Principal
 from crdtsync.hub import Hub
 from crdtsync.roles import BUILT_IN, Grants, Role
 from crdtsync.server.doors import admit_request
+from crdtsync.server.problems import Problem
 from crdtsync.store.base import DocumentInfo, Store
 
 __all__ = ["MAX_LOOKS", "Cursors", "Permits", "Place", "Sight"]
@@ -61,6 +63,18 @@ class Permits:
     async def principal(self, request: Request, document: str) -> Principal:
         """Return who asks, for a document or for none (``""``)."""
         return await admit_request(self._hub, self._authenticator, request, document)
+
+    @asynccontextmanager
+    async def reading(self, request: Request) -> AsyncIterator[None]:
+        """Read within this which document a request is about.
+
+        Where that fails, who asks is looked at before it is told why.
+        """
+        try:
+            yield
+        except (Problem, RemoteError):
+            await self.principal(request, "")
+            raise
 
     async def admin(self, request: Request, document: str = "") -> Principal:
         """Return who asks, or raise ``Forbidden`` unless it administers what it asks for."""

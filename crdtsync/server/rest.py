@@ -102,7 +102,7 @@ class Rest:
 
     async def document(self, request: Request) -> Response:
         """Answer with one representation of one document (304 where one has it), or delete it."""
-        name = self._name(request)
+        name = await self._name(request)
         if request.method == "DELETE":
             principal = await self._permits.admin(request, name)
             caller = caller_of(request)
@@ -173,7 +173,7 @@ class Rest:
 
     async def one_quarantined(self, request: Request) -> Response:
         """Answer with one record, with the stored update, or release the document."""
-        name = self._name(request, QUARANTINED)
+        name = await self._name(request, QUARANTINED)
         ask = self._permits.admin if request.method == "DELETE" else self._permits.principal
         principal = await ask(request, name)
         record = self._hub.guard.quarantined(name)
@@ -204,12 +204,14 @@ class Rest:
         entry["quarantined"] = None if record is None else record.reason
         return entry
 
-    def _name(self, request: Request, above: str = DOCUMENTS) -> str:
-        below = strip_prefix(encoded_path(request.scope), f"{above}/")
-        if not below:
-            raise Problem(400, "The document's name is empty.", code="invalid-document-name")
-        # The slash in front is the one that a WebSocket's path has and a name has not.
-        return document_name(b"/" + below, max_bytes=self._hub.limits.max_document_name_bytes)
+    async def _name(self, request: Request, above: str = DOCUMENTS) -> str:
+        most = self._hub.limits.max_document_name_bytes
+        async with self._permits.reading(request):
+            below = strip_prefix(encoded_path(request.scope), f"{above}/")
+            if not below:
+                raise Problem(400, "The document's name is empty.", code="invalid-document-name")
+            # The slash in front is the one that a WebSocket's path has and a name has not.
+            return document_name(b"/" + below, max_bytes=most)
 
     def _connections(self, name: str) -> int:
         room = self._hub.rooms.get(name)

@@ -63,7 +63,8 @@ class _AccessRest:
         if document is None:
             await self._permits.admin(request)
         else:
-            self._check_name(document)
+            async with self._permits.reading(request):
+                self._check_name(document)
             await self._permits.sharer(request, document)
         limit = number(query, "limit", least=1, most=MAX_PAGE, otherwise=DEFAULT_PAGE)
         after = query.get("after", "")
@@ -80,9 +81,10 @@ class _AccessRest:
         return JSONResponse(body, headers=_NO_STORE)
 
     async def _create(self, request: Request) -> Response:
-        fields = _Fields(await _body(request))
-        document = fields.text("document", required=True)
-        self._check_name(document)
+        async with self._permits.reading(request):
+            fields = _Fields(await _body(request))
+            document = fields.text("document", required=True)
+            self._check_name(document)
         principal, own = await self._permits.sharer(request, document)
         role, label = fields.text("role", required=True), fields.text("label")
         password, max_uses = fields.text("password"), fields.number("max_uses")

@@ -213,7 +213,9 @@ class RestQuarantine:
         """Return who asks, and the document that the query names."""
         document = request.query_params.get("document")
         if document is not None:
-            check_document_name(document, max_bytes=self._hub.limits.max_document_name_bytes)
+            most = self._hub.limits.max_document_name_bytes
+            async with self._permits.reading(request):
+                check_document_name(document, max_bytes=most)
         return await self._permits.admin(request, document or ""), document
 
 

@@ -198,6 +198,20 @@ async def test_bodies_that_are_wrong(
     assert (await http.get(SHARES, **as_("admin"))).json()["shares"] == []
 
 
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b" " * (MAX_BODY_BYTES + 1), b"{}", b'{"document": "a\\u0000"}']
+)
+@pytest.mark.parametrize("url", [SHARES, REVOCATIONS])
+async def test_who_asks_comes_before_what_is_wrong(
+    http: httpx.AsyncClient, url: str, body: bytes
+) -> None:
+    """Whoever has no token is told that, whatever the body is; others, what is wrong with it."""
+    is_problem(await http.post(url, content=body), 401, "unauthenticated")
+    is_problem(await http.get(SHARES, params={"document": "\0"}), 401, "unauthenticated")
+    response = await http.post(url, content=body, **as_("read"))
+    assert response.status_code == (403 if url == REVOCATIONS else 413 if len(body) > 99 else 400)
+
+
 async def test_the_largest_body(http: httpx.AsyncClient) -> None:
     """A body at the limit is read."""
     body = json.dumps({"document": "a", "role": "read"}).encode().ljust(MAX_BODY_BYTES)

@@ -70,6 +70,27 @@ async def test_authentication(hub: Hub, path: str, token: str, status: int, code
     assert names == {"" if path == DOCUMENTS else "a b"}
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"{DOCUMENTS}/a%00b",
+        f"{DOCUMENTS}/",
+        "/api/v1/quarantined/a%00b",
+        "/api/v1/quarantine?document=a%00b",
+        f"{DOCUMENTS}?limit=0",
+        f"{DOCUMENTS}?cursor=none",
+        f"{DOCUMENTS}/a?format=none",
+    ],
+)
+async def test_who_asks_comes_before_what_is_wrong(hub: Hub, path: str) -> None:
+    """Who is not let in is told that, and not what is wrong with the request."""
+    app = create_app(hub, authenticator=Doorkeeper(), lifespan=False)
+    async with asgi_client(app) as client:
+        is_problem(await client.get(path), 401, "unauthenticated")
+        response = await client.get(path, headers={"Authorization": "Bearer good"})
+        assert response.status_code in (400, 404, 406)
+
+
 async def test_probes_and_metrics_want_no_token(hub: Hub) -> None:
     """Probes, metrics, the description and the page are for everybody."""
     app = create_app(hub, authenticator=Doorkeeper(), lifespan=False)
