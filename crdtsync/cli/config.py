@@ -9,6 +9,7 @@ import click
 from crdtsync.cli.options import Command, json_option, with_config
 from crdtsync.cli.output import note, print_json, print_table
 from crdtsync.config import GROUPS, Resolved, Setting
+from crdtsync.config.roles import role_key, role_table, show_role
 from crdtsync.config.values import Value
 
 __all__ = ["config"]
@@ -33,7 +34,7 @@ def _value(setting: Setting) -> Value:
 @json_option
 @with_config(*GROUPS)
 def config(resolved: Resolved, *, as_json: bool) -> None:
-    """Show every option's value and where it comes from.
+    """Show every option's value, every role, and where each comes from.
 
     Takes the options of `serve`, reads the same variables and file, and starts nothing. Exits
     with 2 where something is wrong.
@@ -53,20 +54,27 @@ def config(resolved: Resolved, *, as_json: bool) -> None:
                     }
                     for setting in resolved.settings
                 },
+                "roles": {
+                    each.role.name: role_table(each.role)
+                    | {"source": each.source, "where": each.where}
+                    for each in resolved.roles
+                },
             }
         )
         return
-    print_table(
-        ("OPTION", "VALUE", "SOURCE"),
+    options = [
         (
-            (
-                setting.option.name,
-                "-" if setting.value is None else setting.option.kind.show(_value(setting)),
-                setting.where or "default",
-            )
-            for setting in resolved.settings
-        ),
-    )
+            setting.option.name,
+            "-" if setting.value is None else setting.option.kind.show(_value(setting)),
+            setting.where or "default",
+        )
+        for setting in resolved.settings
+    ]
+    roles = [
+        (role_key(each.role.name), show_role(each.role), each.where or "default")
+        for each in resolved.roles
+    ]
+    print_table(("OPTION", "VALUE", "SOURCE"), options + roles)
     if resolved.file is None:
         note("No configuration file.")
     else:

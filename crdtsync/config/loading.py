@@ -14,13 +14,21 @@ from typing import Any, Final, Literal
 
 from crdtsync.config.model import Config
 from crdtsync.config.options import OPTIONS, Option
-from crdtsync.config.roles import read_roles
+from crdtsync.config.roles import read_roles, role_line
 from crdtsync.config.values import Value, nearest
 from crdtsync.errors import ConfigError
 from crdtsync.limits import Limits
-from crdtsync.roles import BUILT_IN
+from crdtsync.roles import BUILT_IN, Role
 
-__all__ = ["CONFIG_VARIABLE", "DEFAULT_FILE", "Resolved", "Setting", "Source", "load"]
+__all__ = [
+    "CONFIG_VARIABLE",
+    "DEFAULT_FILE",
+    "Resolved",
+    "RoleSetting",
+    "Setting",
+    "Source",
+    "load",
+]
 
 CONFIG_VARIABLE: Final = "CRDTSYNC_CONFIG"
 DEFAULT_FILE: Final = "crdtsync.toml"
@@ -51,12 +59,24 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
+class RoleSetting:
+    """One role, and where it is defined."""
+
+    role: Role
+    source: Source
+    where: str
+    """``crdtsync.toml:12``; empty for a built-in one."""
+
+
+@dataclass(frozen=True, slots=True)
 class Resolved:
     """The configuration, with the source of each value."""
 
     config: Config
     settings: tuple[Setting, ...]
     """One per option, in the table's order."""
+    roles: tuple[RoleSetting, ...]
+    """The built-in ones, and those of the file."""
     file: Path | None
     """The TOML file that was read."""
 
@@ -75,11 +95,13 @@ def load(
     env = {} if env is None else env
     path = _find_file(env, config_file)
     found: dict[str, Setting] = {}
-    roles = BUILT_IN
+    roles, where = BUILT_IN, dict[str, str]()
     if path is not None:
         text, tables = _read_file(path)
-        if "roles" in tables:
-            roles = read_roles(tables.pop("roles"), str(path))
+        own_roles = tables.pop("roles", None)
+        if own_roles is not None:
+            roles = read_roles(own_roles, str(path))
+            where = {name: f"{path}{role_line(text, name)}" for name in own_roles}
         found.update((each.option.name, each) for each in _from_file(path, text, tables))
     found.update((setting.option.name, setting) for setting in _from_variables(env))
     found.update((setting.option.name, setting) for setting in _from_cli(cli or {}))
@@ -89,7 +111,15 @@ def load(
     )
     own: dict[str, Any] = {s.option.field: s.value for s in settings if not s.option.limit}
     limits: dict[str, Any] = {s.option.field: s.value for s in settings if s.option.limit}
-    return Resolved(Config(**own, limits=Limits(**limits), roles=roles), settings, path)
+    return Resolved(
+        Config(**own, limits=Limits(**limits), roles=roles),
+        settings,
+        tuple(
+            RoleSetting(role, "file" if name in where else "default", where.get(name, ""))
+            for name, role in roles.items()
+        ),
+        path,
+    )
 
 
 def _from_cli(given: Mapping[str, object]) -> Iterator[Setting]:

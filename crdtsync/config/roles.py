@@ -1,17 +1,20 @@
 """The roles that a configuration file defines: its ``[roles.NAME]`` tables.
 
 Owns what may stand in such a table. Every mistake is one line that names the table and the key.
+What ``show_role`` writes is read as the same role.
 """
 
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Final
+from typing import Any, Final
 
 from crdtsync.config.values import nearest
 from crdtsync.errors import ConfigError
 from crdtsync.roles import BUILT_IN, Role, Rule
 
-__all__ = ["read_roles"]
+__all__ = ["read_roles", "role_key", "role_line", "role_table", "show_role"]
 
 FIXED: Final = ("read", "write", "admin")
 """Built-in roles that mean the same everywhere; ``comment`` may be defined anew."""
@@ -19,6 +22,7 @@ _SWITCHES: Final = tuple(
     field.name for field in fields(Role) if field.name not in ("name", "write")
 )
 _RULE_KEYS: Final = tuple(field.name for field in fields(Rule))
+_BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def read_roles(tables: object, where: str) -> dict[str, Role]:
@@ -91,3 +95,59 @@ def _rule(rule: object, where: str) -> Rule:
         append_only=rule.get("append_only", False),
         max_update_bytes=most,
     )
+
+
+def role_table(role: Role) -> dict[str, Any]:
+    """Return everything that a role says, as its table has it."""
+    table: dict[str, Any] = {"write": [_rule_value(rule) for rule in role.write]}
+    return table | {name: getattr(role, name) for name in _SWITCHES}
+
+
+def show_role(role: Role) -> str:
+    """Write a role as an inline table, without what is so by default."""
+    default = role_table(Role(name=""))
+    table = {
+        key: value
+        for key, value in role_table(role).items()
+        if key == "write" or value != default[key]
+    }
+    return _toml(table)
+
+
+def role_key(name: str) -> str:
+    """Return the key of a role's table: ``roles.NAME``."""
+    return f"roles.{name if _BARE_KEY.fullmatch(name) else _toml(name)}"
+
+
+def role_line(text: str, name: str) -> str:
+    """Return ``":3"`` where the role's table begins in line 3; empty where no line shows it."""
+    key = rf"(?:{re.escape(name)}|\"{re.escape(name)}\"|'{re.escape(name)}')"
+    pattern = re.compile(rf"\s*\[*\s*[\"']?roles[\"']?\s*\.\s*{key}\s*[=.\]]")
+    for number, line in enumerate(text.splitlines(), 1):
+        if pattern.match(line):
+            return f":{number}"
+    return ""
+
+
+def _rule_value(rule: Rule) -> object:
+    if rule == Rule(root=rule.root):
+        return rule.root
+    value: dict[str, object] = {"root": rule.root}
+    if rule.keys is not None:
+        value["keys"] = sorted(rule.keys)
+    if rule.own_key:
+        value["own_key"] = True
+    if rule.append_only:
+        value["append_only"] = True
+    if rule.max_update_bytes is not None:
+        value["max_update_bytes"] = rule.max_update_bytes
+    return value
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(each)}" for key, each in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(each) for each in value) + "]"
+    # JSON is TOML here, but for one character that JSON leaves as it is.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,10 +1,17 @@
 """Roles in the configuration file: what they become, and how each mistake is told."""
 
+import json
+import tomllib
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 
+from crdtsync.cli import cli
 from crdtsync.config import load
+from crdtsync.config.roles import FIXED, read_roles, role_key, show_role
 from crdtsync.errors import ConfigError
 from crdtsync.roles import BUILT_IN, Grants, Role, Rule
 
@@ -103,3 +110,96 @@ def test_mistakes(text: str, message: str, tmp_path: Path) -> None:
         roles(text, tmp_path)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+TABLES = """port = 1
+[roles.reviewer]
+write = ["comments", { root = "votes", own_key = true }]
+awareness = false
+
+[[roles.clerk.write]]
+root = "meta"
+keys = ["title", "tags"]
+
+  [ roles."night \\u00fcshift" ]
+[roles.'a.b']
+shares = true
+[roles.comment]
+"""
+
+
+def config(folder: Path, *args: str) -> str:
+    """Return what ``crdtsync config`` prints of a file with these tables."""
+    path = folder / "own.toml"
+    path.write_text(TABLES, "utf-8")
+    result = CliRunner().invoke(cli, ["config", "--config", str(path), *args])
+    assert result.exit_code == 0, result.output
+    return result.stdout.replace(str(path), "own.toml")
+
+
+def test_the_config_command_shows_roles(tmp_path: Path) -> None:
+    """Each role is shown as its table would be written, with the line that it begins in."""
+    lines = [line.split("\t") for line in config(tmp_path).splitlines() if "roles." in line]
+    assert lines == [
+        ["roles.read", "{ write = [] }", "default"],
+        ["roles.comment", "{ write = [] }", "own.toml:13"],
+        ["roles.write", '{ write = ["*"], restore = true }', "default"],
+        [
+            "roles.admin",
+            '{ write = ["*"], restore = true, shares = true, admin = true }',
+            "default",
+        ],
+        [
+            "roles.reviewer",
+            '{ write = ["comments", { root = "votes", own_key = true }], awareness = false }',
+            "own.toml:2",
+        ],
+        ["roles.clerk", '{ write = [{ root = "meta", keys = ["tags", "title"] }] }', "own.toml:6"],
+        ['roles."night üshift"', "{ write = [] }", "own.toml"],  # its line spells it otherwise
+        ['roles."a.b"', "{ write = [], shares = true }", "own.toml:11"],
+    ]
+
+
+def test_the_config_command_shows_roles_as_json(tmp_path: Path) -> None:
+    """In JSON each role has every key, defaults as well."""
+    found = json.loads(config(tmp_path, "--json"))["roles"]
+    assert found["clerk"] == {
+        "write": [{"root": "meta", "keys": ["tags", "title"]}],
+        "awareness": True,
+        "history": True,
+        "restore": False,
+        "shares": False,
+        "admin": False,
+        "source": "file",
+        "where": "own.toml:6",
+    }
+    assert (found["read"]["source"], found["read"]["where"]) == ("default", "")
+
+
+names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=8)
+rules = st.builds(
+    Rule,
+    root=names,
+    keys=st.none() | st.frozensets(names, min_size=1, max_size=3),
+    own_key=st.booleans(),
+    append_only=st.booleans(),
+    max_update_bytes=st.none() | st.integers(1, 1 << 40),
+)
+
+
+@given(
+    role=st.builds(
+        Role,
+        name=names.filter(lambda name: name.isprintable() and name.strip() and name not in FIXED),
+        write=st.lists(rules, max_size=3).map(tuple),
+        awareness=st.booleans(),
+        history=st.booleans(),
+        restore=st.booleans(),
+        shares=st.booleans(),
+        admin=st.booleans(),
+    )
+)
+def test_a_shown_role_is_read_as_the_same(role: Role) -> None:
+    """What is shown could be put into a file."""
+    tables = tomllib.loads(f"{role_key(role.name)} = {show_role(role)}")
+    assert read_roles(tables["roles"], "x")[role.name] == role
