@@ -185,13 +185,13 @@ def narrow(server: Server) -> Peer:
 
 
 def flood(server: Server, peer: Peer) -> None:
-    """Type until another client of the room lags."""
+    """Type until another client of the room lags, or is refused for having lagged too long."""
     clock = 0
     for _ in range(1000):
         peer.send(typed(1, clock, "x" * 100_000))
         clock += 100_000
         peer.barrier()
-        if server.call(lambda: server.hub.rooms["doc"].fanout.lagging):
+        if server.call(lambda: server.hub.rooms["doc"].fanout.lagging) or server.rejected():
             return
     raise AssertionError("nobody lags")
 
