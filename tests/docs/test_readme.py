@@ -3,7 +3,6 @@
 import functools
 import http.server
 import re
-import socket
 import subprocess
 import threading
 import tomllib
@@ -20,6 +19,7 @@ from crdtsync.limits import Limits
 from crdtsync.protocol import AwarenessMessage, SyncUpdate
 from tests.interop.webdriver import Driver, find_chromedriver, find_chromium
 from tests.needs import program, require
+from tests.ports import reserved_port
 
 from .kit import REPOSITORY, Client, Process, blocks, page, serving
 
@@ -27,12 +27,6 @@ PAGE = page("README.md")
 (SERVER,) = blocks(PAGE, "python")
 MAX_LINES = 15
 NODE_MODULES = REPOSITORY / "tests" / "interop" / "node_modules"
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def test_the_custom_server_is_short() -> None:
@@ -45,26 +39,26 @@ def test_the_custom_server_is_short() -> None:
 
 def test_the_custom_server_runs(tmp_path: Path) -> None:
     """It stores what a writer sends, calls its hook, lets a reader follow and a stranger not."""
-    port = free_port()
-    (tmp_path / "server.py").write_text(SERVER.replace("port=1234", f"port={port}"), "utf-8")
-    with Process("server.py", cwd=tmp_path) as process:
-        url = f"ws://127.0.0.1:{port}/my-document"
-        ada = connected(f"{url}?token=s3cret", process)
-        with ada, Client(f"{url}?token=reader") as bob, Client(f"{url}?token=guess") as eve:
-            close = eve.closed()
-            assert close.code == CloseCode.UNAUTHENTICATED
-            assert eve.reasons == [close.reason] == ["that token is not known here"]
-            ada.sync()
-            bob.sync()
-            ada.append("hello")
-            bob.receive_until(lambda: str(bob.text) == "hello")
-            process.wait_for(r"^ada changed my-document with \d+ bytes$")
-            bob.append("nonsense")
-            bob.receive_until(lambda: bool(bob.reasons))
-            ada.append(" world")
-            bob.receive_until(lambda: any("world" in str(m) for m in bob.messages))
-            assert [m for m in ada.messages if isinstance(m, SyncUpdate)] == []
-        assert process.stop() == 0
+    with reserved_port() as port:
+        (tmp_path / "server.py").write_text(SERVER.replace("port=1234", f"port={port}"), "utf-8")
+        with Process("server.py", cwd=tmp_path) as process:
+            url = f"ws://127.0.0.1:{port}/my-document"
+            ada = connected(f"{url}?token=s3cret", process)
+            with ada, Client(f"{url}?token=reader") as bob, Client(f"{url}?token=guess") as eve:
+                close = eve.closed()
+                assert close.code == CloseCode.UNAUTHENTICATED
+                assert eve.reasons == [close.reason] == ["that token is not known here"]
+                ada.sync()
+                bob.sync()
+                ada.append("hello")
+                bob.receive_until(lambda: str(bob.text) == "hello")
+                process.wait_for(r"^ada changed my-document with \d+ bytes$")
+                bob.append("nonsense")
+                bob.receive_until(lambda: bool(bob.reasons))
+                ada.append(" world")
+                bob.receive_until(lambda: any("world" in str(m) for m in bob.messages))
+                assert [m for m in ada.messages if isinstance(m, SyncUpdate)] == []
+            assert process.stop() == 0
     assert (tmp_path / "notes.db").is_file()
 
 

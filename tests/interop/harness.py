@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Self
 
+from tests.ports import reserved_port
 from tests.processes import kill
 
 HERE = Path(__file__).parent
@@ -82,6 +83,7 @@ class Server:
         self.script = script
         self.host = "127.0.0.1"
         self.port = 0
+        self._reserved = reserved_port(self.host)
         self.output: Output | None = None
         self._process: subprocess.Popen[str] | None = None
 
@@ -117,8 +119,7 @@ class Server:
         )
         assert self._process.stdout is not None
         self.output = Output(self._process.stdout, after=self.output)
-        found = self.output.wait_for(r"http://[^\s/:]+:(\d+)", START_TIMEOUT_S)
-        self.port = int(found[1])
+        self.output.wait_for(rf"http://[^\s/:]+:{self.port}\b", START_TIMEOUT_S)
         return self
 
     def stop(self) -> int:
@@ -139,6 +140,7 @@ class Server:
         self.start()
 
     def __enter__(self) -> Self:
+        self.port = self._reserved.__enter__()
         return self.start()
 
     def __exit__(self, kind: object, *_: object) -> None:
@@ -147,6 +149,8 @@ class Server:
         except subprocess.TimeoutExpired:
             self.kill()
             raise
+        finally:
+            self._reserved.__exit__(None, None, None)
         if kind is None:
             assert "Traceback" not in str(self.output), str(self.output)
 
