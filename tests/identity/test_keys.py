@@ -189,6 +189,7 @@ def with_password() -> bytes:
         (public_pem(ec.generate_private_key(ec.SECP256K1())), "secp256k1"),
         (with_password(), "password"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "key",  # some are new in each process
 )  # fmt: skip
 def test_what_is_no_key(data: bytes, reason: str) -> None:
     """A file that holds something else is refused, and is never taken for a shared secret."""
