@@ -5,6 +5,7 @@ import QuillCursors from 'quill-cursors'
 import { QuillBinding } from 'y-quill'
 import { WebsocketProvider } from 'y-websocket'
 import * as Y from 'yjs'
+import { look, offer } from './until.js'
 import 'quill/dist/quill.snow.css'
 
 const query = new URLSearchParams(location.search)
@@ -24,8 +25,6 @@ const binding = new QuillBinding(doc.getText('quill'), quill, provider.awareness
 provider.awareness.setLocalStateField('user', { name, color: name === 'ann' ? '#c33' : '#36c' })
 document.title = name
 
-const waiters = new Set()
-const look = () => setTimeout(() => { for (const waiter of waiters) waiter() })
 for (const event of ['status', 'sync', 'connection-close']) provider.on(event, look)
 doc.on('update', look)
 provider.awareness.on('update', look)
@@ -45,17 +44,4 @@ const editor = {
   caret: () => quill.getSelection()?.index ?? -1
 }
 
-// Calls back with true as soon as the expression holds, with false after the deadline.
-window.until = (expression, seconds, done) => {
-  const holds = () => new Function('editor', `return Boolean(${expression})`)(editor)
-  if (holds()) return done(true)
-  const finish = result => {
-    clearTimeout(timer)
-    waiters.delete(waiter)
-    done(result)
-  }
-  const waiter = () => holds() && finish(true)
-  const timer = setTimeout(() => finish(holds()), seconds * 1000)
-  waiters.add(waiter)
-}
-window.editor = editor
+offer(editor)

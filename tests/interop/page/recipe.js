@@ -3,6 +3,7 @@
 import { readAuthMessage } from 'y-protocols/auth'
 import { WebsocketProvider } from 'y-websocket'
 import * as Y from 'yjs'
+import { look, offer } from './until.js'
 
 const START_AFRESH = 4409
 
@@ -22,8 +23,6 @@ function openDocument (url, name, params, app) {
 }
 
 const query = new URLSearchParams(location.search)
-const waiters = new Set()
-const look = () => setTimeout(() => { for (const waiter of waiters) waiter() })
 const show = (id, text) => { document.getElementById(id).textContent = text }
 
 const editor = {
@@ -54,17 +53,4 @@ openDocument(query.get('server'), query.get('room'), { token: query.get('token')
   }
 })
 
-// Calls back with true as soon as the expression holds, with false after the deadline.
-window.until = (expression, seconds, done) => {
-  const holds = () => new Function('editor', `return Boolean(${expression})`)(editor)
-  if (holds()) return done(true)
-  const finish = result => {
-    clearTimeout(timer)
-    waiters.delete(waiter)
-    done(result)
-  }
-  const waiter = () => holds() && finish(true)
-  const timer = setTimeout(() => finish(holds()), seconds * 1000)
-  waiters.add(waiter)
-}
-window.editor = editor
+offer(editor)
