@@ -5,15 +5,12 @@ Takes the same options as `crdtsync serve` (tests start it in its place). No tok
 with `closed`, and nobody but `root` may write to the root `map`.
 """
 
-import argparse
-
 from crdtsync.auth import ConnectRequest
-from crdtsync.config import Config
 from crdtsync.errors import Forbidden, Unauthenticated
 from crdtsync.gate import ALLOW, Decision, Deny, Principal
 from crdtsync.roles import ADMIN
-from crdtsync.server.serve import Listening, run
 from crdtsync.structs import Scan
+from tests.interop.serving import main
 
 
 class Tokens:
@@ -40,27 +37,5 @@ class Rules:
         return ALLOW
 
 
-def main() -> None:
-    """Serve until SIGTERM."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("command", choices=["serve"])
-    parser.add_argument("--host", required=True)
-    parser.add_argument("--port", required=True, type=int)
-    parser.add_argument("--store", required=True)
-    parser.add_argument("--durability", required=True)
-    options = parser.parse_args()
-
-    def started(listening: Listening) -> None:
-        print(f"listening on {listening.urls[0]}", flush=True)  # noqa: T201 - what tests wait for
-
-    config = Config(
-        host=options.host,
-        port=options.port,
-        store=options.store,
-        durability=options.durability,
-    )
-    run(config, started=started, authenticator=Tokens(), gate=Rules())
-
-
 if __name__ == "__main__":
-    main()
+    main(authenticator=Tokens(), gate=Rules())

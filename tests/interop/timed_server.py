@@ -3,15 +3,13 @@
 Takes the same options as `crdtsync serve` (tests start it in its place).
 """
 
-import argparse
 import time
 
 from crdtsync.auth import ConnectRequest
-from crdtsync.config import Config
 from crdtsync.errors import Unauthenticated
 from crdtsync.gate import Principal
 from crdtsync.roles import BUILT_IN
-from crdtsync.server.serve import Listening, run
+from tests.interop.serving import main
 
 
 class Tokens:
@@ -27,24 +25,5 @@ class Tokens:
         raise Unauthenticated("the token is not valid")
 
 
-def main() -> None:
-    """Serve until SIGTERM."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("command", choices=["serve"])
-    parser.add_argument("--host", required=True)
-    parser.add_argument("--port", required=True, type=int)
-    parser.add_argument("--store", required=True)
-    parser.add_argument("--durability", required=True)
-    options = parser.parse_args()
-
-    def started(listening: Listening) -> None:
-        print(f"listening on {listening.urls[0]}", flush=True)  # noqa: T201 - what tests wait for
-
-    config = Config(
-        host=options.host, port=options.port, store=options.store, durability=options.durability
-    )
-    run(config, started=started, authenticator=Tokens())
-
-
 if __name__ == "__main__":
-    main()
+    main(authenticator=Tokens())
