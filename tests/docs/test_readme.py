@@ -1,10 +1,7 @@
 """What the README shows works as it stands there."""
 
-import functools
-import http.server
 import re
 import subprocess
-import threading
 import tomllib
 from pathlib import Path
 
@@ -17,7 +14,8 @@ from crdtsync.config import Config
 from crdtsync.errors import CloseCode
 from crdtsync.limits import Limits
 from crdtsync.protocol import AwarenessMessage, SyncUpdate
-from tests.interop.webdriver import Driver, find_chromedriver, find_chromium
+from tests.interop.pages import served
+from tests.interop.webdriver import running as running_chromedriver
 from tests.needs import program, require
 from tests.ports import reserved_port
 
@@ -135,33 +133,22 @@ def test_the_editor_needs_what_is_installed(tmp_path: Path) -> None:
     build(editor, tmp_path)
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    """Serves files without a log line for each."""
-
-    def log_message(self, *_: object) -> None: ...
-
-
 @pytest.mark.node
 @pytest.mark.browser
 def test_the_editor_runs(tmp_path: Path) -> None:
     """In a browser, the page takes part in the document: what is typed, shown, and who is there."""
-    require(find_chromium(), "Chromium is not installed")
-    require(find_chromedriver(), "ChromeDriver is not installed")
     pages = tmp_path / "pages"
     pages.mkdir()
-    serve_page = functools.partial(Quiet, directory=str(pages))
     with (
         serving(tmp_path, "--store", "memory:") as (_, url),
-        http.server.ThreadingHTTPServer(("127.0.0.1", 0), serve_page) as web,
-        Driver() as driver,
+        served(pages) as address,
+        running_chromedriver() as driver,
         Client(f"{url}/my-document") as eve,
     ):
         build(blocks(PAGE, "js")[0].replace("ws://localhost:1234", url), pages)
-        thread = threading.Thread(target=web.serve_forever)
-        thread.start()
         browser = driver.open(tmp_path / "profile")
         try:
-            browser.go(f"http://127.0.0.1:{web.server_address[1]}/index.html")
+            browser.go(f"{address}/index.html")
             content = eve.doc.get("content", type=pycrdt.Text)
             eve.sync()
             browser.click(".ql-editor")
@@ -172,8 +159,6 @@ def test_the_editor_runs(tmp_path: Path) -> None:
             browser.call("POST", "/execute/async", {"script": SHOWN, "args": ["Hello world"]})
         finally:
             browser.close()
-            web.shutdown()
-            thread.join()
 
 
 SHOWN = """

@@ -11,6 +11,7 @@ import pytest
 from tests.needs import require
 
 from .harness import (
+    HERE,
     NODE_MODULES,
     VERSIONS,
     Client,
@@ -20,6 +21,8 @@ from .harness import (
     run_node,
     running_driver,
 )
+from .webdriver import Driver as ChromeDriver
+from .webdriver import running as running_chromedriver
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +47,21 @@ def server(tmp_path: Path) -> Iterator[Server]:
     """A server of the test's own, to stop, kill and restart."""
     with Server(tmp_path) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def guarded(javascript: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with tokens and a gate (guarded_server.py)."""
+    folder = tmp_path_factory.mktemp("guarded")
+    with Server(folder, script=HERE / "guarded_server.py") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def chromedriver(javascript: None) -> Iterator[ChromeDriver]:
+    """One ChromeDriver for the browsers of all tests."""
+    with running_chromedriver() as driver:
+        yield driver
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,6 @@
 """Two people edit one document with Quill in two real browsers."""
 
-import functools
-import http.server
 import json
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,10 +8,10 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.needs import require
-
-from .harness import HERE, Server
-from .webdriver import CONTROL, END, ENTER, HOME, Browser, Driver, find_chromedriver, find_chromium
+from .harness import Server
+from .pages import bundle, served
+from .webdriver import CONTROL, END, ENTER, HOME, Browser
+from .webdriver import Driver as ChromeDriver
 
 pytestmark = [pytest.mark.node, pytest.mark.browser]
 
@@ -37,43 +34,26 @@ EDITORS = {
 every_editor = pytest.mark.parametrize("editor", EDITORS)
 
 
-class Handler(http.server.SimpleHTTPRequestHandler):
-    """Serves files without a log line for each."""
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture(scope="module")
 def pages(node: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Bundles one page per editor and serves them; the address ends before the editor's name."""
     folder = tmp_path_factory.mktemp("pages")
     for editor, packages in EDITORS.items():
-        node(HERE / "page" / "bundle.mjs", str(folder / editor), json.dumps(packages))
-        html = (HERE / "page" / "index.html").read_bytes()
-        (folder / editor / "index.html").write_bytes(html)
-    handler = functools.partial(Handler, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+        bundle(node, "editor", packages, folder / editor)
+    with served(folder) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
 def chromium(
-    javascript: None, tmp_path_factory: pytest.TempPathFactory
+    chromedriver: ChromeDriver, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Browser, Browser]]:
     """Two browsers with empty profiles of their own, for all tests of this module."""
-    require(find_chromium() is not None, "Chromium is not installed")
-    require(find_chromedriver() is not None, "ChromeDriver is not installed")
     profiles = tmp_path_factory.mktemp("profiles")
-    with Driver() as driver:
-        browsers = (driver.open(profiles / "ann"), driver.open(profiles / "bob"))
-        yield browsers
-        for browser in browsers:
-            browser.close()
+    browsers = (chromedriver.open(profiles / "ann"), chromedriver.open(profiles / "bob"))
+    yield browsers
+    for browser in browsers:
+        browser.close()
 
 
 class Person:

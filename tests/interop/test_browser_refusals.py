@@ -1,9 +1,5 @@
 """A page that does what docs/refusals.md says, in a real browser: its user sees every refusal."""
 
-import functools
-import http.server
-import json
-import threading
 from collections.abc import Callable, Iterator
 from urllib.parse import urlencode
 
@@ -13,10 +9,10 @@ import pytest
 from tests.docs.kit import blocks
 from tests.docs.kit import page as docs_page
 
-from .conftest import require
 from .harness import HERE, Server
-from .test_browser import Handler
-from .webdriver import Browser, Driver, find_chromedriver, find_chromium
+from .pages import bundle, served
+from .webdriver import Browser
+from .webdriver import Driver as ChromeDriver
 
 pytestmark = [pytest.mark.node, pytest.mark.browser]
 
@@ -25,40 +21,23 @@ VERSIONS = {"1.5": "y-websocket-1.5", "3.1": "y-websocket-3.1"}
 
 
 @pytest.fixture(scope="module")
-def guarded(javascript: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server with tokens and a gate (guarded_server.py)."""
-    folder = tmp_path_factory.mktemp("guarded")
-    with Server(folder, script=HERE / "guarded_server.py") as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def pages(node: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Bundles the page for each version and serves it."""
     folder = tmp_path_factory.mktemp("pages")
     for version, package in VERSIONS.items():
-        alias = json.dumps({"y-websocket": package})
-        node(HERE / "page" / "bundle.mjs", str(folder / version), alias, "page/recipe.js")
-        html = (HERE / "page" / "recipe.html").read_bytes()
-        (folder / version / "index.html").write_bytes(html)
-    handler = functools.partial(Handler, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+        bundle(node, "recipe", {"y-websocket": package}, folder / version)
+    with served(folder) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
-def browser(javascript: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+def browser(
+    chromedriver: ChromeDriver, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Browser]:
     """A browser with an empty profile."""
-    require(find_chromium() is not None, "Chromium is not installed")
-    require(find_chromedriver() is not None, "ChromeDriver is not installed")
-    with Driver() as driver:
-        browser = driver.open(tmp_path_factory.mktemp("profile"))
-        yield browser
-        browser.close()
+    browser = chromedriver.open(tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.close()
 
 
 @pytest.fixture(params=VERSIONS)

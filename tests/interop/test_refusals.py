@@ -1,27 +1,18 @@
 """What clients do when the server says no."""
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
-from .harness import HERE, VERSIONS, Clients, Server
+from .harness import VERSIONS, Clients, Server
 
 pytestmark = pytest.mark.node
 
 every_version = pytest.mark.parametrize("version", VERSIONS)
 final_versions = pytest.mark.parametrize("version", ["3.1"])
 """Clients that take a close code from 4400 to 4499 as final."""
-
-
-@pytest.fixture(scope="module")
-def guarded(javascript: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server with tokens (guarded_server.py)."""
-    folder = tmp_path_factory.mktemp("guarded")
-    with Server(folder, script=HERE / "guarded_server.py") as server:
-        yield server
 
 
 @every_version

@@ -12,6 +12,8 @@ from typing import Any, Self
 
 import httpx
 
+from tests.needs import require
+
 from .harness import Output
 
 START_TIMEOUT_S = 30.0
@@ -49,6 +51,13 @@ def find_chromium() -> str | None:
 def find_chromedriver() -> str | None:
     """Return the path of the installed ChromeDriver."""
     return shutil.which("chromedriver")
+
+
+def running() -> "Driver":
+    """Start ChromeDriver; skip, or fail in CI, where it or Chromium is not installed."""
+    require(find_chromium(), "Chromium is not installed")
+    require(find_chromedriver(), "ChromeDriver is not installed")
+    return Driver()
 
 
 class WebDriverError(AssertionError):
@@ -135,7 +144,7 @@ class Browser:
         return self.call("POST", "/execute/sync", {"script": f"return {expression}", "args": []})
 
     def wait(self, expression: str, *, timeout_s: float = WAIT_TIMEOUT_S) -> None:
-        """Return as soon as the expression holds in the page (`until` in page/editor.js)."""
+        """Return as soon as the expression holds in the page (`until` in page/until.js)."""
         script = "window.until(arguments[0], arguments[1], arguments[2])"
         arguments = {"script": script, "args": [expression, timeout_s]}
         if not self.call("POST", "/execute/async", arguments):

@@ -1,9 +1,9 @@
-// Bundles a page: `node bundle.mjs OUTDIR '{"quill": "quill-2", ...}' [page/editor.js]`.
+// Bundles a page: `node bundle.mjs OUTDIR '{"quill": "quill-2", ...}' page/editor.js`.
 
 import { build } from 'esbuild'
 import { fileURLToPath } from 'node:url'
 
-const [outdir, alias, page = 'page/editor.js'] = process.argv.slice(2)
+const [outdir, alias, page] = process.argv.slice(2)
 await build({
   absWorkingDir: fileURLToPath(new URL('..', import.meta.url)),
   entryPoints: [page],
