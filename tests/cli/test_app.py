@@ -1,7 +1,6 @@
 """The outside of the command line: versions, exit codes, and one line per error."""
 
 import logging
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,18 +8,16 @@ from pathlib import Path
 import anyio
 import click
 import pytest
-from click.testing import CliRunner, Result
 
-from crdtsync.cli import cli
 from crdtsync.cli.app import Cli
 from crdtsync.errors import InvalidUpdate, StoreLocked
+
+from .invoking import in_a_folder, invoke
 
 
 @pytest.fixture(autouse=True)
 def _clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith("CRDTSYNC_")]:
-        monkeypatch.delenv(name)
+    in_a_folder(tmp_path, monkeypatch)
     root, own = logging.getLogger(), logging.getLogger("crdtsync")
     handlers, levels = root.handlers[:], (root.level, own.level)
     yield
@@ -28,10 +25,6 @@ def _clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     root.setLevel(levels[0])
     own.setLevel(levels[1])
     logging.captureWarnings(False)
-
-
-def invoke(*args: str, program: click.Command = cli) -> Result:
-    return CliRunner().invoke(program, args, prog_name="crdtsync")
 
 
 def failing(error: BaseException) -> Cli:

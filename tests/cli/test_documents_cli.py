@@ -7,21 +7,17 @@ from pathlib import Path
 
 import pycrdt
 import pytest
-from click.testing import CliRunner, Result
 
-from crdtsync.cli import cli
-
+from .invoking import STORES, in_a_folder, invoke, ok
 from .running import server
 
 
 @pytest.fixture(autouse=True)
 def _clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith("CRDTSYNC_")]:
-        monkeypatch.delenv(name)
+    in_a_folder(tmp_path, monkeypatch)
 
 
-@pytest.fixture(params=["sqlite:documents.db", "file:documents"])
+@pytest.fixture(params=STORES)
 def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("CRDTSYNC_STORE", request.param)
     return str(request.param)
@@ -31,16 +27,6 @@ def update(words: str, *, client: int = 1) -> bytes:
     doc: pycrdt.Doc = pycrdt.Doc(client_id=client)
     doc.get("content", type=pycrdt.Text).insert(0, words)
     return doc.get_update()
-
-
-def invoke(*args: str, data: bytes | str = b"") -> Result:
-    return CliRunner().invoke(cli, args, input=data, prog_name="crdtsync")
-
-
-def ok(*args: str, data: bytes | str = b"") -> Result:
-    result = invoke(*args, data=data)
-    assert result.exit_code == 0, result.output
-    return result
 
 
 def test_round_trip(store: str, tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """``crdtsync quarantine``: refused updates, with the server stopped and beside it."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -9,25 +8,22 @@ import anyio
 import httpx
 import pycrdt
 import pytest
-from click.testing import CliRunner, Result
 
-from crdtsync.cli import cli
 from crdtsync.guarding import guard_folder
 from crdtsync.limits import Limits
 from crdtsync.refused.base import RefusedUpdate, Run
 from crdtsync.refused.keeping import RefusedUpdates
 
+from .invoking import STORES, in_a_folder, invoke, ok
 from .running import run, server
 
 
 @pytest.fixture(autouse=True)
 def _clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith("CRDTSYNC_")]:
-        monkeypatch.delenv(name)
+    in_a_folder(tmp_path, monkeypatch)
 
 
-@pytest.fixture(params=["sqlite:documents.db", "file:documents"])
+@pytest.fixture(params=STORES)
 def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """A store with a document ``doc``, in which somebody has written "Title. "."""
     monkeypatch.setenv("CRDTSYNC_STORE", request.param)
@@ -78,16 +74,6 @@ def refuse(store: str, *updates: bytes, joined: bool = False, **changed: Any) ->
                 kept.keep(RefusedUpdate(**fields | changed, update=update, run=run))
 
     anyio.run(keep)
-
-
-def invoke(*args: str, data: bytes | str = b"") -> Result:
-    return CliRunner().invoke(cli, args, input=data, prog_name="crdtsync")
-
-
-def ok(*args: str, data: bytes | str = b"") -> Result:
-    result = invoke(*args, data=data)
-    assert result.exit_code == 0, result.output
-    return result
 
 
 def ids(*args: str) -> list[int]:

@@ -1,7 +1,6 @@
 """``crdtsync shares`` and ``revoke``, with the server stopped and beside a running one."""
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,13 +8,12 @@ from pathlib import Path
 
 import pycrdt
 import pytest
-from click.testing import CliRunner, Result
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from crdtsync.cli import cli
 from crdtsync.protocol import step_1_frame
 
+from .invoking import STORES, in_a_folder, invoke, ok
 from .running import server
 
 TIMEOUT_S = 20.0
@@ -23,12 +21,10 @@ TIMEOUT_S = 20.0
 
 @pytest.fixture(autouse=True)
 def _clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith("CRDTSYNC_")]:
-        monkeypatch.delenv(name)
+    in_a_folder(tmp_path, monkeypatch)
 
 
-@pytest.fixture(params=["sqlite:documents.db", "file:documents"])
+@pytest.fixture(params=STORES)
 def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """A store that is there, with no server on it."""
     monkeypatch.setenv("CRDTSYNC_STORE", request.param)
@@ -36,16 +32,6 @@ def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
     doc.get("text", type=pycrdt.Text).insert(0, "x")
     ok("documents", "import", "doc", "-", data=doc.get_update())
     return str(request.param)
-
-
-def invoke(*args: str, data: bytes | str = b"") -> Result:
-    return CliRunner().invoke(cli, args, input=data, prog_name="crdtsync")
-
-
-def ok(*args: str, data: bytes | str = b"") -> Result:
-    result = invoke(*args, data=data)
-    assert result.exit_code == 0, result.output
-    return result
 
 
 def fails(*args: str) -> str:
