@@ -11,8 +11,9 @@ import pytest
 
 from crdtsync.guarding import guard_folder
 from crdtsync.limits import Limits
-from crdtsync.refused.base import RefusedUpdate, Run
+from crdtsync.refused.base import Run
 from crdtsync.refused.keeping import RefusedUpdates
+from tests.refusals import refused, typed_words
 
 from .invoking import STORES, in_a_folder, invoke, ok
 from .running import run, server
@@ -31,21 +32,7 @@ def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
     return str(request.param)
 
 
-def typed(words: str, *, client: int, base: bytes | None = None) -> list[bytes]:
-    """Return the updates of somebody who types, one per word, behind what is there."""
-    doc: pycrdt.Doc[Any] = pycrdt.Doc(client_id=client)
-    if base is not None:
-        doc.apply_update(base)
-    text = doc.get("text", type=pycrdt.Text)
-    updates = []
-    for word in words.split():
-        before = doc.get_state()
-        text += f"{word} "
-        updates.append(doc.get_update(before))
-    return updates
-
-
-(TITLE,) = typed("Title.", client=1)
+(TITLE,) = typed_words("Title.", client=1)
 
 
 def text_of(*updates: bytes) -> str:
@@ -60,18 +47,9 @@ def refuse(store: str, *updates: bytes, joined: bool = False, **changed: Any) ->
 
     async def keep() -> None:
         async with RefusedUpdates(guard_folder(store), Limits()) as kept:
-            run = Run()
+            run = Run() if joined else None
             for update in updates:
-                fields: dict[str, Any] = {
-                    "document": "doc",
-                    "author": "ann",
-                    "name": "Ann",
-                    "kind": "gate",
-                    "reason": "not there",
-                    "time_ms": 1_700_000_000_000,
-                }
-                run = run if joined else Run()
-                kept.keep(RefusedUpdate(**fields | changed, update=update, run=run))
+                kept.keep(refused(update, run, **{"reason": "not there"} | changed))
 
     anyio.run(keep)
 
@@ -97,7 +75,7 @@ def test_nothing_is_refused(store: str, tmp_path: Path) -> None:
 
 def test_list_and_show(store: str) -> None:
     """An entry is shown with author, reason, times, size, and the text that it brings."""
-    refuse(store, *typed("Meet me at noon", client=7, base=TITLE), joined=True)
+    refuse(store, *typed_words("Meet me at noon", client=7, base=TITLE), joined=True)
     table = ok("quarantine", "list").stdout
     assert "1\tdoc\tann\tAnn\tnot there\t2023-11-14 22:13:20Z\t2023-11-14 22:13:20Z\t4\t" in table
     shown = json.loads(ok("quarantine", "show", "1", "--json").stdout)
@@ -111,7 +89,7 @@ def test_filters_and_pages(store: str) -> None:
     """The list can be cut by document and author, and goes on behind an entry."""
     for number in range(1, 7):
         place = {"document": f"d{number % 2}", "author": f"a{number % 3}"}
-        refuse(store, *typed("x", client=number), **place)
+        refuse(store, *typed_words("x", client=number), **place)
     assert ids("--document", "d1") == [1, 3, 5]
     assert ids("--author", "a0") == [3, 6]
     page = ok("quarantine", "list", "--limit", "4")
@@ -121,7 +99,7 @@ def test_filters_and_pages(store: str) -> None:
 
 def test_an_entry_is_applied(store: str) -> None:
     """With the server stopped it becomes an edit of its author, and leaves the quarantine."""
-    refuse(store, *typed("Mine.", client=7, base=TITLE))
+    refuse(store, *typed_words("Mine.", client=7, base=TITLE))
     assert "Applied 1 update of 1 entry." in ok("quarantine", "apply", "1").output
     assert text() == "Title. Mine. "
     assert ids() == []
@@ -130,7 +108,7 @@ def test_an_entry_is_applied(store: str) -> None:
 
 def test_a_chain_is_applied_as_a_whole(store: str) -> None:
     """A part of it is left, with what to do; all of it makes what it would have been."""
-    updates = typed("one two three four", client=7, base=TITLE)
+    updates = typed_words("one two three four", client=7, base=TITLE)
     refuse(store, updates[3], *updates[:3])
     result = invoke("quarantine", "apply", "4", "1")
     assert result.exit_code == 1
@@ -145,8 +123,8 @@ def test_a_chain_is_applied_as_a_whole(store: str) -> None:
 
 def test_entries_of_several_documents(store: str) -> None:
     """What is for several documents goes into each, new ones too."""
-    refuse(store, *typed("a", client=7, base=TITLE), document="doc")
-    refuse(store, *typed("b", client=8), document="new", author="bob")
+    refuse(store, *typed_words("a", client=7, base=TITLE), document="doc")
+    refuse(store, *typed_words("b", client=8), document="new", author="bob")
     ok("quarantine", "apply", "--all")
     assert text() == "Title. a "
     assert ok("documents", "export", "new", "--format", "text").stdout == "b "
@@ -154,7 +132,7 @@ def test_entries_of_several_documents(store: str) -> None:
 
 def test_export(store: str, tmp_path: Path) -> None:
     """A chain is exported as one update, which import takes; the quarantine keeps it."""
-    updates = typed("one two three", client=7, base=TITLE)
+    updates = typed_words("one two three", client=7, base=TITLE)
     refuse(store, updates[1], updates[2], updates[0])
     ok("quarantine", "export", "--all", "--author", "ann", "-o", "chain.bin")
     chain = (tmp_path / "chain.bin").read_bytes()
@@ -170,9 +148,9 @@ def test_export(store: str, tmp_path: Path) -> None:
 
 def test_export_one_by_one(store: str, tmp_path: Path) -> None:
     """A chain with a hole, or of several documents, is exported as a file per entry."""
-    updates = typed("one two three", client=7, base=TITLE)
+    updates = typed_words("one two three", client=7, base=TITLE)
     refuse(store, updates[0], updates[2])
-    refuse(store, *typed("x", client=9), document="other")
+    refuse(store, *typed_words("x", client=9), document="other")
     hole = invoke("quarantine", "export", "1", "2")
     assert hole.exit_code == 1
     assert "--separate" in hole.output
@@ -185,7 +163,7 @@ def test_export_one_by_one(store: str, tmp_path: Path) -> None:
 
 def test_drop(store: str) -> None:
     """Entries are dropped after a question, and never all by mistake."""
-    refuse(store, *typed("a b c", client=7))
+    refuse(store, *typed_words("a b c", client=7))
     assert invoke("quarantine", "drop").exit_code == 2
     assert invoke("quarantine", "drop", "1", "--all").exit_code == 2
     assert invoke("quarantine", "drop", "1", data="n\n").exit_code == 1
@@ -215,7 +193,7 @@ def test_beside_a_server(store: str, tmp_path: Path) -> None:
     issue = ("token", "issue", "root", "--key", "dev.pem", "--document", "*=admin")
     Path("token").write_bytes(run(*issue, cwd=tmp_path).stdout)
     signed = ("--auth", "jwt", "--auth-key-file", "dev.pem.pub")
-    updates = typed("one two three", client=7, base=TITLE)
+    updates = typed_words("one two three", client=7, base=TITLE)
     refuse(store, updates[1], updates[0], updates[2])
     listening = ("--host", "127.0.0.1", "--port", "0")
     with server(tmp_path, "--store", store, *listening, *signed) as serving:

@@ -5,18 +5,18 @@ from typing import Any
 
 import anyio
 import httpx
-import pycrdt
 import pytest
 
 from crdtsync.auth import ConnectRequest
 from crdtsync.errors import Unauthenticated
 from crdtsync.gate import Principal
 from crdtsync.hub import Hub
-from crdtsync.refused.base import RefusedUpdate, Run
+from crdtsync.refused.base import Run
 from crdtsync.refused.keeping import RefusedUpdates
 from crdtsync.roles import ADMIN, WRITE
 from crdtsync.server.asgi import create_app
 from crdtsync.store.memory import MemoryStore
+from tests.refusals import refused, typed_words
 
 from .conftest import asgi_client, is_problem
 from .schemas import violations
@@ -55,32 +55,11 @@ async def http(hub: Hub) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-def typed(words: str, client: int = 7) -> list[bytes]:
-    """Return the updates of somebody who types, one per word."""
-    doc: pycrdt.Doc[Any] = pycrdt.Doc(client_id=client)
-    text = doc.get("text", type=pycrdt.Text)
-    updates = []
-    for word in words.split():
-        before = doc.get_state()
-        text += f"{word} "
-        updates.append(doc.get_update(before))
-    return updates
-
-
 async def refuse(hub: Hub, *updates: bytes, joined: bool = False, **changed: Any) -> None:
     """Put updates into the quarantine, each an entry of its own."""
-    run = Run()
+    run = Run() if joined else None
     for update in updates:
-        fields: dict[str, Any] = {
-            "document": "doc",
-            "author": "ann",
-            "name": "Ann",
-            "kind": "gate",
-            "reason": "no",
-            "time_ms": 1_700_000_000_000,
-        }
-        run = run if joined else Run()
-        hub.quarantine.keep(RefusedUpdate(**fields | changed, update=update, run=run))
+        hub.quarantine.keep(refused(update, run, **changed))
     done = anyio.Event()
     hub.quarantine.when_kept(done.set)
     await done.wait()
@@ -92,7 +71,7 @@ async def text_of(http: httpx.AsyncClient, name: str = "doc") -> str:
 
 async def test_entries_are_listed_and_read(hub: Hub, http: httpx.AsyncClient) -> None:
     """An entry has all that is known of it, what it says, and its bytes; as described."""
-    (update,) = typed("secret")
+    (update,) = typed_words("secret")
     await refuse(hub, update)
     body = (await http.get(QUARANTINE)).json()
     (entry,) = body["entries"]
@@ -131,8 +110,8 @@ async def test_entries_are_listed_and_read(hub: Hub, http: httpx.AsyncClient) ->
 
 async def test_pages(hub: Hub, http: httpx.AsyncClient) -> None:
     """Following ``next`` visits every entry once, the oldest first, within the filter."""
-    await refuse(hub, *[typed("x", client)[0] for client in range(1, 6)])
-    await refuse(hub, typed("y", 77)[0], document="other")
+    await refuse(hub, *[typed_words("x", client=client)[0] for client in range(1, 6)])
+    await refuse(hub, typed_words("y", client=77)[0], document="other")
     url: str | None = f"{QUARANTINE}?document=doc&limit=2"
     found: list[int] = []
     while url is not None:
@@ -144,7 +123,7 @@ async def test_pages(hub: Hub, http: httpx.AsyncClient) -> None:
 
 async def test_an_entry_is_applied_as_its_author_s_edit(hub: Hub, http: httpx.AsyncClient) -> None:
     """The document has it, with its author, and the quarantine has it no more."""
-    await refuse(hub, *typed("secret"))
+    await refuse(hub, *typed_words("secret"))
     response = await http.post(f"{QUARANTINE}/1/apply")
     assert response.json() == {"applied": [1], "left": []}
     assert await text_of(http) == "secret "
@@ -155,7 +134,7 @@ async def test_an_entry_is_applied_as_its_author_s_edit(hub: Hub, http: httpx.As
 
 async def test_what_builds_on_something_missing_waits(hub: Hub, http: httpx.AsyncClient) -> None:
     """One entry of a chain is not applied by itself; all of it is, in whatever order it came."""
-    first, second, third = typed("one two three")
+    first, second, third = typed_words("one two three")
     await refuse(hub, third, first, second)
     problem = await http.post(f"{QUARANTINE}/1/apply")
     is_problem(problem, 409, "not-applicable")
@@ -168,7 +147,7 @@ async def test_what_builds_on_something_missing_waits(hub: Hub, http: httpx.Asyn
 
 async def test_what_can_t_be_applied_is_left(hub: Hub, http: httpx.AsyncClient) -> None:
     """Of several entries those that fit enter; the others stay, with the reason."""
-    await refuse(hub, typed("a b", 5)[1], typed("fits", 6)[0])
+    await refuse(hub, typed_words("a b", client=5)[1], typed_words("fits", client=6)[0])
     response = await http.post(f"{QUARANTINE}/apply?document=doc")
     assert response.json()["applied"] == [2]
     ((left),) = response.json()["left"]
@@ -178,8 +157,8 @@ async def test_what_can_t_be_applied_is_left(hub: Hub, http: httpx.AsyncClient) 
 
 async def test_entries_are_dropped(hub: Hub, http: httpx.AsyncClient) -> None:
     """One by one, or all of a document or an author; never all of everything by mistake."""
-    await refuse(hub, *[typed("x", client)[0] for client in range(1, 4)])
-    await refuse(hub, typed("y", 77)[0], document="other", author="bob")
+    await refuse(hub, *[typed_words("x", client=client)[0] for client in range(1, 4)])
+    await refuse(hub, typed_words("y", client=77)[0], document="other", author="bob")
     assert (await http.delete(f"{QUARANTINE}/1")).status_code == 204
     is_problem(await http.delete(f"{QUARANTINE}/1"), 404, "unknown-entry")
     is_problem(await http.delete(QUARANTINE), 400, "invalid-parameter")
@@ -222,7 +201,7 @@ async def test_only_admins(hub: Hub, method: str, path: str) -> None:
 
     Without authentication nobody is an admin.
     """
-    await refuse(hub, *typed("secret"))
+    await refuse(hub, *typed_words("secret"))
     async with asgi_client(create_app(hub, lifespan=False)) as client:
         response = await client.request(method, QUARANTINE + path)
         is_problem(response, 403, "forbidden")
@@ -241,8 +220,8 @@ async def test_only_admins(hub: Hub, method: str, path: str) -> None:
 
 async def test_the_admin_of_one_document(hub: Hub) -> None:
     """Who is admin of a document has its refused updates, and no others."""
-    await refuse(hub, *typed("mine"), document="anns")
-    await refuse(hub, *typed("not hers", 8)[:1])
+    await refuse(hub, *typed_words("mine"), document="anns")
+    await refuse(hub, *typed_words("not hers", client=8)[:1])
     headers = {"Authorization": "Bearer ann"}
     app = create_app(hub, authenticator=Tokens(), lifespan=False)
     async with asgi_client(app) as client:
