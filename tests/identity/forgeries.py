@@ -25,7 +25,7 @@ from .making import (
     unsigned,
 )
 
-__all__ = ["FORGERIES", "trusted"]
+__all__ = ["FORGERIES", "HONEST", "trusted"]
 
 _HS: Final = {"alg": "HS256", "typ": "JWT", "kid": "shared"}
 _RS: Final = {"alg": "RS256", "typ": "JWT", "kid": "main"}
@@ -47,6 +47,15 @@ def hs(header: dict[str, Any] | None = None, payload: object = None, **claims: A
     """Sign with the right secret: only what is asked for is wrong."""
     said = {key: value for key, value in {**CLAIMS, **claims}.items() if value is not ...}
     return signed({**_HS, **(header or {})}, said if payload is None else payload)
+
+
+HONEST: Final = (
+    hs(),
+    issue(rsa_key(), "RS256", headers={"kid": "main"}),
+    issue(ec_key(), "ES256", headers={"kid": "curve"}),
+    issue(ed_key(), "EdDSA", headers={"kid": "edwards"}),
+)
+"""One by each key: what the forgeries are made from."""
 
 
 def _raw_claims(**raw: str) -> bytes:

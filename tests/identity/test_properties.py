@@ -1,30 +1,26 @@
 """Tokens and headers that nobody thought of."""
 
 import json
-from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crdtsync.auth import ConnectRequest
-from crdtsync.clock import ManualClock
-from crdtsync.errors import CrdtsyncError, Forbidden, Unauthenticated
+from crdtsync.errors import Unauthenticated
 from crdtsync.gate import Principal
 from crdtsync.identity import JWTAuthenticator
 from crdtsync.identity.keys import KeyProblem, read_keys
 from crdtsync.identity.tokens import ALGORITHMS, read_token
 
-from .forgeries import hs, trusted
+from .asking import ask
+from .forgeries import HONEST
 from .making import (
     CLAIMS,
     SECRET,
     b64,
     ec_key,
     ed_key,
-    issue,
     jwks,
     part,
     public_jwk,
@@ -47,39 +43,6 @@ NAMES = st.sampled_from(
     ["sub", "exp", "nbf", "iat", "aud", "iss", "name", "documents", "role", "jti"]
 )
 HEADERS = st.sampled_from(["alg", "kid", "typ", "cty", "crit", "b64", "jwk", "jku", "x5c", "enc"])
-HONEST = [
-    hs(),
-    issue(rsa_key(), "RS256", headers={"kid": "main"}),
-    issue(ec_key(), "ES256", headers={"kid": "curve"}),
-    issue(ed_key(), "EdDSA", headers={"kid": "edwards"}),
-]
-
-
-@pytest.fixture(scope="module")
-def authenticator(tmp_path_factory: pytest.TempPathFactory) -> JWTAuthenticator:
-    """Return an authenticator that trusts four keys."""
-    path: Path = tmp_path_factory.mktemp("keys") / "jwks.json"
-    path.write_text(json.dumps(trusted()))
-    return JWTAuthenticator(
-        key_file=path,
-        audience=["crdtsync"],
-        issuer=["https://id.example.org"],
-        stale_s=1e9,
-        clock=ManualClock(),
-    )
-
-
-def ask(authenticator: JWTAuthenticator, token: str) -> Principal | CrdtsyncError:
-    """Return what becomes of a token; anything but our errors is a failure."""
-
-    async def main() -> Principal | CrdtsyncError:
-        try:
-            request = ConnectRequest(document="team/plan", token=token)
-            return await authenticator.authenticate(request)
-        except (Unauthenticated, Forbidden) as error:
-            return error
-
-    return anyio.run(main)
 
 
 @settings(max_examples=400, deadline=None)
