@@ -9,7 +9,6 @@ import pytest
 from crdtsync.access.revocations import RevocationError, Revocations
 from crdtsync.access.service import Access
 from crdtsync.access.shares import KEPT_S
-from crdtsync.access.tables import FILE, MIGRATIONS
 from crdtsync.auth import ConnectRequest
 from crdtsync.clock import ManualClock
 from crdtsync.errors import StoreError, Unauthenticated
@@ -17,7 +16,7 @@ from crdtsync.gate import Principal
 from crdtsync.hub import Hub
 from crdtsync.identity.claims import ClaimRules
 from crdtsync.store import open_store
-from crdtsync.store.side import SideDatabase
+from tests.access.beside import beside_a_server
 from tests.unit.engine import FAST, Client, until
 
 pytestmark = pytest.mark.anyio
@@ -145,12 +144,7 @@ async def test_they_outlive_a_restart(tmp_path: Path) -> None:
 
 async def test_another_process_revokes(tmp_path: Path) -> None:
     """What the command line writes beside a running server closes connections within a second."""
-    url = f"sqlite:{tmp_path / 'store.db'}"
-    async with (
-        Hub(open_store(url), limits=FAST) as hub,
-        Access(hub) as access,
-        SideDatabase(tmp_path / "store.db.guard" / FILE, MIGRATIONS) as database,
-    ):
+    async with beside_a_server(tmp_path) as (hub, access, database):
         beside = Revocations(database, clock=hub.clock)
         client = Client(hub, principal=Principal(id="ann"))
         await beside.revoke("ann")

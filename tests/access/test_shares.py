@@ -13,7 +13,6 @@ from crdtsync.access import passwords
 from crdtsync.access.links import write_token
 from crdtsync.access.service import Access
 from crdtsync.access.shares import KEPT_S, MadeShare, ShareError, Shares
-from crdtsync.access.tables import FILE, MIGRATIONS
 from crdtsync.auth import ConnectRequest, OpenAuthenticator
 from crdtsync.clock import ManualClock
 from crdtsync.errors import Forbidden, RemoteError, TooManyRequests, Unauthenticated
@@ -22,7 +21,7 @@ from crdtsync.hub import Hub
 from crdtsync.roles import BUILT_IN, COMMENT, READ, WRITE, Role
 from crdtsync.store import open_store
 from crdtsync.store.memory import MemoryStore
-from crdtsync.store.side import SideDatabase
+from tests.access.beside import beside_a_server
 from tests.unit.engine import FAST, Client, quick, settle, until
 
 pytestmark = pytest.mark.anyio
@@ -494,12 +493,7 @@ async def test_secrets_are_in_no_file_and_no_log(
 
 async def test_another_process_revokes(tmp_path: Path) -> None:
     """What the command line writes beside a running server is applied by the next look."""
-    url = f"sqlite:{tmp_path / 'store.db'}"
-    async with (
-        Hub(open_store(url), limits=FAST) as hub,
-        Access(hub) as access,
-        SideDatabase(tmp_path / "store.db.guard" / FILE, MIGRATIONS) as database,
-    ):
+    async with beside_a_server(tmp_path) as (hub, access, database):
         beside = Shares(database, clock=hub.clock, limits=FAST, roles=BUILT_IN)
         made = await access.shares.create("doc", "read")
         guest = Client(hub, principal=await visit(access, made, name="Ann"))
