@@ -52,7 +52,7 @@ class _Nobody:
     def throttle(self, connection: Connection) -> None: ...
 
     def read_apart(self, connection: Connection, frame: bytes) -> None:
-        connection.was_read(connection.read(frame))
+        connection.was_read(frame, connection.read(frame))
 
     def later(self, delay_s: float, call: Callable[[], None]) -> None:
         call()

@@ -29,6 +29,7 @@ from crdtsync.seats import Seat
 from crdtsync.session import Event, Ignored, Session, TokenReceived
 
 if TYPE_CHECKING:
+    from crdtsync.refusing import Overhearing
     from crdtsync.room import Room
 
 __all__ = ["Connection", "Link"]
@@ -137,7 +138,7 @@ class Connection:
         """Denials that it was told of."""
         self.refused: Run | None = None
         """What it was refused so far, where that was something."""
-        self.overhear: Callable[[bytes], None] | None = None
+        self.overhear: Overhearing | None = None
         """What still takes its frames, where it was refused and waits for its end."""
         self.ignored = 0
         """Messages since the last ping that mean nothing to a server."""
@@ -172,7 +173,7 @@ class Connection:
         self.alive = True
         if self.closed:
             if self.overhear is not None:
-                self.overhear(frame)
+                self.overhear.frame(frame)
             return
         if self._waiting:
             self._keep(frame)
@@ -193,7 +194,7 @@ class Connection:
                 return
             self._take(self.session.receive(frame, structs=room.detailed))
         except RemoteError as error:
-            self.refuse(error)
+            room.engine.refusals.turn_away(self, error, frame)
         except IntegrationError as error:
             self._unreadable(error)
 
@@ -231,13 +232,13 @@ class Connection:
         self.room.handle(self, Ignored("token"))
 
     def read(self, frame: bytes) -> list[Event] | RemoteError:
-        """Read a large frame, on any thread; ``was_read`` takes what this returns."""
+        """Read a large frame, on any thread; ``was_read`` takes it, and what this returns."""
         try:
             return self.session.receive(frame, structs=self.room.detailed)
         except RemoteError as error:
             return error
 
-    def was_read(self, found: list[Event] | RemoteError) -> None:
+    def was_read(self, frame: bytes, found: list[Event] | RemoteError) -> None:
         """Take what a large frame was, then what came behind it."""
         if self.closed:
             return
@@ -246,7 +247,7 @@ class Connection:
                 raise found
             self._take(found)
         except RemoteError as error:
-            self.refuse(error)
+            self.room.engine.refusals.turn_away(self, error, frame)
         except IntegrationError as error:
             self._unreadable(error)
         self._take_backlog()
@@ -302,7 +303,7 @@ class Connection:
         error: RemoteError | DocumentQuarantined,
         *,
         delay_s: float | None = None,
-        overhear: Callable[[bytes], None] | None = None,
+        overhear: "Overhearing | None" = None,
         when_done: Callable[[Callable[[], None]], None] | None = None,
     ) -> None:
         """Count the error, tell the client, and close this connection with the error's code.
@@ -324,7 +325,7 @@ class Connection:
         if overhear is not None:
             self.overhear = overhear
             for frame in backlog:
-                overhear(frame)
+                overhear.frame(frame)
 
         def close() -> None:
             advice = error.advice if isinstance(error, RemoteError) else ""

@@ -55,7 +55,7 @@ class Engine(Protocol):
         ...
 
     def read_apart(self, connection: Connection, frame: bytes) -> None:
-        """Let ``connection.read`` read a frame on a thread; hand ``was_read`` what it found."""
+        """Let ``connection.read`` read a frame on a thread; hand ``was_read`` both."""
         ...
 
     def left(self, connection: Connection) -> None:

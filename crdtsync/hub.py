@@ -182,7 +182,7 @@ class Hub:
                 found = await anyio.to_thread.run_sync(
                     connection.read, frame, limiter=self._one_large
                 )
-                connection.was_read(found)
+                connection.was_read(frame, found)
             except Exception:
                 log.exception("a message could not be handled")
                 connection.close(CloseCode.INTERNAL_ERROR, "the server failed to handle a message")

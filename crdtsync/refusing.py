@@ -1,28 +1,31 @@
 """What follows when an update may not enter: who is told what, what is kept, who is sent away.
 
-Owns the pace of refusals. Three cases:
+Owns the pace of refusals. Four cases:
 
 - The document is damaged: each edit is denied, and the connection goes on.
 - Its author may write nothing there: it is told once, and not listened to from then on.
 - A gate refuses the edit: whatever its author writes from then on builds on it. So the author is
   told, and its connection ends with a final code. A client that comes back all the same, with the
   same edits, waits longer each time before that.
+- A sound edit is over a limit, such as a document's size: the same, with the limit's own code.
 
 What is refused goes to the quarantine, and what still comes over a connection that is about to
 end. Nobody is sent away before what he wrote is kept.
 """
 
 from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from crdtsync.audit import What
 from crdtsync.clock import Clock
-from crdtsync.errors import EditRefused, InvalidUpdate, MalformedMessage
+from crdtsync.errors import EditRefused, InvalidUpdate, MalformedMessage, RemoteError
 from crdtsync.gate import Deny, Principal
 from crdtsync.limits import Limits, trusting
 from crdtsync.protocol import SyncStep2, SyncUpdate, decode_frame
 from crdtsync.recording import record
 from crdtsync.refused.base import Quarantine, RefusalKind, RefusedUpdate, Run
+from crdtsync.session import Event, UpdateReceived
 from crdtsync.slicing import missing_from
 from crdtsync.stats import Stats
 from crdtsync.structs import EMPTY_UPDATE, Layout, Scan
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
     from crdtsync.document import Document
     from crdtsync.room import Room
 
-__all__ = ["Refusals"]
+__all__ = ["Overhearing", "Refusals"]
 
 MAX_REMEMBERED: Final = 10_000
 """Refused clients whose return is counted; above, the oldest is forgotten."""
@@ -41,6 +44,10 @@ FORGET_S: Final = 120.0
 """A client that was refused longer ago begins anew."""
 MAX_TRIMMED_BYTES: Final = 128 * 1024
 """Of larger updates also what is known is kept: finding it would hold up others."""
+OVER_A_LIMIT: Final = frozenset(
+    {"document-too-large", "update-clients", "update-conflicts", "update-type-depth"}
+)
+"""The kinds of errors that a sound edit may be refused with, and that another limit would not."""
 _MAX_CLIENTS: Final = 8
 
 Key = tuple[str, str, int]
@@ -74,14 +81,33 @@ class Refusals:
         if step_2 and len(update) <= MAX_TRIMMED_BYTES:
             update = _news(room.document, update, self._limits)
         run = connection.refused = connection.refused or Run()
-        principal, name = connection.principal, room.name
-        self._keep(name, principal, kind, denial.reason, update, run, step_2=step_2)
+        name = room.name
+        self._keep(name, connection.principal, kind, denial.reason, update, run, step_2=step_2)
         if kind == "gate":
-            self._send_away(connection, name, denial.reason, found, run)
+            self._send_away(connection, EditRefused(denial.reason), kind, found, run)
         elif kind == "damaged" or not connection.denials:
             if not (connection.denials or connection.blocked):
                 record(connection, What.DENIED, reason=denial.reason, kind=kind)
             connection.deny(denial.reason)
+
+    def turn_away(self, connection: "Connection", error: RemoteError, frame: bytes) -> None:
+        """Refuse a frame, and close; what is sound in it, and only over a limit, is kept."""
+        if connection.closed:
+            return
+        if error.kind not in OVER_A_LIMIT:
+            connection.refuse(error)
+            return
+        run = connection.refused = connection.refused or Run()
+        room, principal, reason = connection.room, connection.principal, str(error)
+        first: Scan | None = None
+        for update, step_2 in _updates(frame):
+            news: bytes | None = update
+            if len(update) <= MAX_TRIMMED_BYTES:
+                news, found = _unknown(room.document, update, self._limits, trim=step_2)
+                first = first or found
+            if news is not None:
+                self._keep(room.name, principal, "limit", reason, news, run, step_2=step_2)
+        self._send_away(connection, error, "limit", first, run)
 
     def _keep(
         self,
@@ -93,6 +119,7 @@ class Refusals:
         run: Run,
         *,
         step_2: bool,
+        late: bool = False,
     ) -> None:
         self._stats.updates_refused[kind] += 1
         self._quarantine.keep(
@@ -106,30 +133,27 @@ class Refusals:
                 update=update,
                 run=run,
                 step_2=step_2,
+                late=late,
             )
         )
 
     def _send_away(
-        self, connection: "Connection", document: str, reason: str, found: Scan, run: Run
+        self,
+        connection: "Connection",
+        error: RemoteError,
+        kind: RefusalKind,
+        found: Scan | None,
+        run: Run,
     ) -> None:
-        principal = connection.principal
+        document, principal, reason = connection.room.name, connection.principal, str(error)
 
-        def overhear(frame: bytes) -> None:
-            try:
-                messages = decode_frame(frame)
-            except MalformedMessage:
-                return  # it is being sent away already
-            for message in messages:
-                if isinstance(message, SyncUpdate | SyncStep2) and message.update != EMPTY_UPDATE:
-                    step_2 = isinstance(message, SyncStep2)
-                    self._keep(
-                        document, principal, "gate", reason, message.update, run, step_2=step_2
-                    )
+        def keep(update: bytes, step_2: bool) -> None:
+            self._keep(document, principal, kind, reason, update, run, step_2=step_2, late=True)
 
         connection.refuse(
-            EditRefused(reason),
-            delay_s=self._delay_s(document, principal.id, found),
-            overhear=overhear,
+            error,
+            delay_s=None if found is None else self._delay_s(document, principal.id, found),
+            overhear=Overhearing(keep),
             when_done=self._quarantine.when_kept,
         )
 
@@ -154,6 +178,50 @@ class Refusals:
         first_s = self._limits.refusal_delay_s
         longest_s = max(first_s, self._limits.max_refusal_delay_s)
         return min(first_s * float(1 << times), longest_s)
+
+
+class Overhearing:
+    """What takes the updates of a connection that waits for its end."""
+
+    __slots__ = ("_keep",)
+
+    def __init__(self, keep: Callable[[bytes, bool], None]) -> None:
+        self._keep = keep
+
+    def frame(self, frame: bytes) -> None:
+        """Keep the updates of a frame; one that is no message brings none."""
+        for update, step_2 in _updates(frame):
+            self._keep(update, step_2)
+
+    def events(self, events: Iterable[Event]) -> None:
+        """Keep the updates among events."""
+        for event in events:
+            if type(event) is UpdateReceived:
+                self._keep(event.update, event.step_2)
+
+
+def _updates(frame: bytes) -> Iterator[tuple[bytes, bool]]:
+    """Return the updates of a frame, and whether each is a step 2's."""
+    try:
+        messages = decode_frame(frame)
+    except MalformedMessage:
+        return  # it is being sent away already
+    for message in messages:
+        if isinstance(message, SyncUpdate | SyncStep2) and message.update != EMPTY_UPDATE:
+            yield message.update, isinstance(message, SyncStep2)
+
+
+def _unknown(
+    document: "Document", update: bytes, limits: Limits, *, trim: bool
+) -> tuple[bytes | None, Scan | None]:
+    """Return what is to be kept of an update: nothing where it is known, or damaged."""
+    try:
+        found = scan(update, trusting(limits))
+    except InvalidUpdate:
+        return None, None
+    if document.knows(found):
+        return None, None
+    return (_news(document, update, limits) if trim else update), found
 
 
 def _kind(room: "Room", principal: Principal) -> RefusalKind:

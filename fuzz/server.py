@@ -256,7 +256,7 @@ class Server:
 
     def read_apart(self, connection: Connection, frame: bytes) -> None:
         """Read a large frame here and now: there are no threads."""
-        connection.was_read(connection.read(frame))
+        connection.was_read(frame, connection.read(frame))
 
     def _load(self) -> Room:
         loaded = Loaded(self.saved, tuple(self.records))

@@ -103,10 +103,11 @@ async def apply_refused(
 ) -> Applied:
     """Commit entries of one document as their authors' edits, in an order in which they fit.
 
-    An entry enters whole or not at all, and what could be applied is one commit. Raises
-    ``DocumentError`` where the document is damaged or quarantined.
+    An entry enters whole or not at all, and what could be applied is one commit. The limits on
+    updates hold, the one on a document's size does not. Raises ``DocumentError`` where the
+    document is damaged or quarantined.
     """
-    limits = trusting(limits or Limits())
+    limits = limits or Limits()
     refuse_quarantined(guard, name, "Release it first")
     info = await store.info(name)
     document, damage = open_loaded(name, await store.load(name), limits)
@@ -120,14 +121,16 @@ async def apply_refused(
     while left and progress:
         progress = False
         for entry in list(left):
-            found = scan(entry.update, limits, structs=document.detailed)
-            if document.lacks(entry.update, found):
-                continue
-            left.remove(entry)
             try:
+                found = scan(entry.update, limits, structs=document.detailed)
+                if document.lacks(entry.update, found):
+                    continue
+                left.remove(entry)
                 verdict = document.admit(entry.update, found)
             except InvalidUpdate as error:
                 reasons[entry.id] = str(error)
+                if entry in left:
+                    left.remove(entry)
                 continue
             progress = True
             parts = [(part, layout) for part, layout, _ in document.take_ready()]

@@ -23,8 +23,9 @@ __all__ = [
     "Run",
 ]
 
-RefusalKind = Literal["damaged", "gate", "read-only"]
-"""Because the document is damaged, because of what the update does, or because of who sends it."""
+RefusalKind = Literal["damaged", "gate", "limit", "read-only"]
+"""Because the document is damaged, because of what the update does, because it is over a limit, or
+because of who sends it."""
 
 
 class Run:
@@ -57,6 +58,8 @@ class RefusedUpdate:
     run: Run
     step_2: bool = False
     """Whether it is all that a client had: then it may repeat what is kept already."""
+    late: bool = False
+    """Whether it came behind a refused one, over a connection that waits for its end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,7 +29,7 @@ _ENTRY: Final[Json] = {
     "document": {"type": "string", "minLength": 1},
     "author": STRING | {"description": "The principal's id; empty for anonymous."},
     "name": STRING,
-    "kind": {"type": "string", "enum": ["damaged", "gate", "read-only"]},
+    "kind": {"type": "string", "enum": ["damaged", "gate", "limit", "read-only"]},
     "reason": STRING | {"description": "What the author was told."},
     "first": TIME,
     "last": TIME,

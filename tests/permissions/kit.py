@@ -164,7 +164,7 @@ class Server:
         raise AssertionError("nobody sends that much here")
 
     def read_apart(self, connection: Connection, frame: bytes) -> None:
-        connection.was_read(connection.read(frame))
+        connection.was_read(frame, connection.read(frame))
 
     def left(self, connection: Connection) -> None: ...
 
