@@ -215,12 +215,15 @@ class Connection:
             self.brake.bytes_came(used)
 
     def _take(self, events: list[Event]) -> None:
-        for event in events:
+        rest = iter(events)
+        for event in rest:
             if type(event) is TokenReceived:
                 self._take_token(event.token)
             else:
                 self.room.handle(self, event)
             if self.closed:  # by what it just did
+                if self.overhear is not None:
+                    self.overhear.events(rest)
                 break
 
     def _take_token(self, token: str) -> None:
@@ -241,6 +244,8 @@ class Connection:
     def was_read(self, frame: bytes, found: list[Event] | RemoteError) -> None:
         """Take what a large frame was, then what came behind it."""
         if self.closed:
+            if self.overhear is not None:
+                self.overhear.frame(frame)
             return
         try:
             if isinstance(found, RemoteError):

@@ -31,7 +31,7 @@ because of who sends it."""
 class Run:
     """What one connection was refused: updates of it that follow one another are one entry."""
 
-    __slots__ = ("entry", "waiting", "waiting_bytes")
+    __slots__ = ("entry", "late", "late_bytes", "waiting", "waiting_bytes")
 
     def __init__(self) -> None:
         self.entry = 0
@@ -39,6 +39,9 @@ class Run:
         self.waiting = 0
         """Its updates that are not written yet."""
         self.waiting_bytes = 0
+        self.late = 0
+        """Its updates that came behind a refused one, ever."""
+        self.late_bytes = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +103,8 @@ class Lost:
     """What was refused and is not kept."""
 
     cause: str
-    """Which bound it was, or ``buffer``: more at once than can be written."""
+    """Which bound it was, or ``buffer``: more at once than can be written; or ``late``: more
+    behind a refused update than is kept."""
     updates: int
     size: int
 

@@ -19,7 +19,7 @@ import anyio.abc
 from crdtsync.errors import StoreError
 from crdtsync.limits import Limits
 from crdtsync.refused import records
-from crdtsync.refused.base import Entry, Filter, Lost, QuarantineStats, RefusedUpdate
+from crdtsync.refused.base import Entry, Filter, Lost, QuarantineStats, RefusedUpdate, Run
 from crdtsync.store.side import SideDatabase
 from crdtsync.waiting import Alarm
 
@@ -35,6 +35,11 @@ MAX_BUFFERED_BYTES: Final = 32 * 1024 * 1024
 """The same, in bytes; a single one may be larger."""
 SHARE: Final = 4
 """One connection may have the fourth part of that: a flood leaves the others' updates room."""
+MAX_LATE_UPDATES: Final = 2_500
+"""What one connection may bring between a refusal and its end; what it floods with beyond that
+would only push its author's other entries out."""
+MAX_LATE_BYTES: Final = 8 * 1024 * 1024
+"""The same, in bytes; a single one may be larger."""
 WRITE_INTERVAL_S: Final = 0.1
 """What comes in this time is written together, at least."""
 MAX_BATCH_UPDATES: Final = 1_000
@@ -119,22 +124,38 @@ class RefusedUpdates:
         """Keep an update, soon; never waits and never raises."""
         size = len(refused.update)
         run = refused.run
-        if self._buffer and (
-            len(self._buffer) >= MAX_BUFFERED_UPDATES
-            or self._buffered_bytes + size > MAX_BUFFERED_BYTES
-            or run.waiting >= MAX_BUFFERED_UPDATES // SHARE
-            or (run.waiting and run.waiting_bytes + size > MAX_BUFFERED_BYTES // SHARE)
-        ):
-            updates, total = self._unnoted.get("buffer", (0, 0))
-            self._unnoted["buffer"] = updates + 1, total + size
-            self._lose(Counter(buffer=1))
+        cause = self._too_much(run, size, late=refused.late)
+        if cause:
+            updates, total = self._unnoted.get(cause, (0, 0))
+            self._unnoted[cause] = updates + 1, total + size
+            self._lose(Counter({cause: 1}))
             return
+        if refused.late:
+            run.late += 1
+            run.late_bytes += size
         self._buffer.append(refused)
         self._buffered_bytes += size
         run.waiting += 1
         run.waiting_bytes += size
         self._handed += 1
         self._alarm.set()
+
+    def _too_much(self, run: Run, size: int, *, late: bool) -> str:
+        """Return which bound an update of a connection is over; empty where it is over none."""
+        if (
+            late
+            and run.late
+            and (run.late >= MAX_LATE_UPDATES or run.late_bytes + size > MAX_LATE_BYTES)
+        ):
+            return "late"
+        if self._buffer and (
+            len(self._buffer) >= MAX_BUFFERED_UPDATES
+            or self._buffered_bytes + size > MAX_BUFFERED_BYTES
+            or run.waiting >= MAX_BUFFERED_UPDATES // SHARE
+            or (run.waiting and run.waiting_bytes + size > MAX_BUFFERED_BYTES // SHARE)
+        ):
+            return "buffer"
+        return ""
 
     def when_kept(self, call: Callable[[], None], /) -> None:
         """Call something once all that was handed in so far is on disk, or can't be now."""

@@ -158,8 +158,9 @@ class WebSocketLink:
             if message["type"] == "websocket.disconnect":
                 self._peer_code = message.get("code")
                 return
-            if self._closing is not None:
-                continue  # the closing handshake waits for the peer's answer behind this
+            if self._closing is not None:  # the peer's answer stands behind what it wrote before
+                self._overhear(connection, message)
+                continue
             self._heard_since_ping = True
             try:
                 self._deliver(connection, message)
@@ -167,6 +168,12 @@ class WebSocketLink:
                 logger.exception("a message could not be handled")
                 connection.lost()
                 self.close(CloseCode.INTERNAL_ERROR, "the server failed to handle a message")
+
+    def _overhear(self, connection: Connection, message: Message) -> None:
+        """Hand on what came before the peer had seen the close: some of it may be kept."""
+        data = message.get("bytes")
+        if data is not None and len(data) <= self._max_message_bytes and connection.closed:
+            connection.receive(data)
 
     def _deliver(self, connection: Connection, message: Message) -> None:
         connection.heard()

@@ -22,6 +22,7 @@ from .kit import (
     encode,
     typed,
     upgrade_request,
+    wait_until,
 )
 
 LONG = "nobody knows you " * 20
@@ -39,6 +40,20 @@ def refused(loop: str, authenticator: Authenticator) -> tuple[int, str, str]:
     """Return what a client is told that an authenticator does not let in."""
     with Server(loop, authenticator=authenticator) as server, server.peer() as peer:
         return peer.refused()
+
+
+def test_what_came_before_the_close_was_seen_is_kept(loop: str) -> None:
+    """A refused client writes on until it has seen the close: all of it is in the quarantine."""
+
+    def kept() -> int:
+        return server.hub.quarantine.stats.kept
+
+    limits = Limits(refusal_delay_s=0.01, max_document_bytes=100)
+    with Server(loop, limits=limits) as server, server.synced() as peer:
+        peer.send(typed(5, 0, "x" * 200))
+        assert peer.close_frame().code == 4413
+        peer.send(typed(5, 200, "y"))
+        wait_until(lambda: server.call(kept) == 2, "both are kept")
 
 
 def test_a_subprotocol_carries_the_token(loop: str) -> None:

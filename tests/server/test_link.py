@@ -63,6 +63,7 @@ class Engine:
         self.calls: list[str] = []
         self.received: list[bytes] = []
         self.refused: list[RemoteError] = []
+        self.closed = False
         self.on_receive: Callable[[bytes], None] = lambda data: None
 
     def receive(self, data: bytes) -> None:
@@ -311,3 +312,22 @@ async def test_a_silent_peer_without_awareness_is_left_to_the_server() -> None:
         assert engine.calls == ["heard"] * 3
         assert server.frames == []
         server.client_leaves()
+
+
+async def test_what_came_before_the_close_was_seen_is_handed_on() -> None:
+    """A refused client writes on until it has seen the close: the engine gets that too."""
+    server, engine = Server(), Engine()
+    link = make(server)
+
+    def close(_: bytes) -> None:
+        engine.closed = True
+        link.close(4409, "no")
+
+    engine.on_receive = close
+    for message in (b"\x00one", b"\x00two", bytes(1001)):
+        server.client_sends(bytes=message)
+    server.client_sends(text="three", bytes=None)
+    server.client_leaves()
+    await run(link, engine)
+    assert engine.received == [b"\x00one", b"\x00two"]
+    assert not engine.refused

@@ -16,7 +16,9 @@ from crdtsync.protocol import (
     step_2_frame,
     update_frame,
 )
-from crdtsync.refused.base import NoQuarantine, RefusedUpdate
+from crdtsync.refused import keeping
+from crdtsync.refused.base import Filter, NoQuarantine, RefusedUpdate
+from crdtsync.refused.keeping import RefusedUpdates
 from crdtsync.roles import READ
 from crdtsync.store.base import Damage
 from crdtsync.structs import Scan
@@ -145,6 +147,53 @@ async def test_what_came_behind_a_large_frame_is_kept() -> None:
         client.say(update_frame(one(5, 200_000, "y", origin=(5, 199_999))))
         assert (await client.gone())[0] == 4409
         assert [len(each.update) > 1_000 for each in shelf.kept] == [True, False]
+
+
+async def test_what_stands_behind_a_refused_edit_in_its_frame_is_kept() -> None:
+    """Of a frame with several messages, those before the refused one count, the others are kept."""
+    shelf, store = Shelf(), TestStore()
+    async with Hub(store, limits=FAST, gate=NoPrivate(), quarantine=shelf) as hub:
+        client = await join(hub)
+        frames = [one(9, 0, "good"), private(5, 0), private(5, 1), one(9, 4, "k", origin=(9, 3))]
+        presence = awareness_frame(encode_entries([Entry(66, 1, "{}")]))
+        client.say(presence.join(map(update_frame, frames)))
+        assert (await client.gone())[0] == 4409
+        assert [each.update for each in shelf.kept] == frames[1:]
+        assert [each.late for each in shelf.kept] == [False, True, True]
+        await until(lambda: store.batches)
+        assert hub.rooms["doc"].document.clocks == {9: 4}
+
+
+async def test_a_large_frame_is_kept_that_was_being_read() -> None:
+    """A refusal while a thread reads the next frame: that frame is kept when it has been read."""
+    shelf = Shelf()
+    async with Hub(TestStore(), limits=FAST, gate=NoPrivate(), quarantine=shelf) as hub:
+        client = await join(hub)
+        large = one(6, 0, "x" * 200_000)
+        client.say(update_frame(large))
+        waited = private(5, 0)  # another's edit had brought what this one waited for
+        room, connection = hub.rooms["doc"], client.connection
+        hub.refusals.deny(room, connection, Deny("no"), waited, scan(waited, FAST), step_2=False)
+        assert connection.closed
+        await until(lambda: len(shelf.kept) == 2)
+        assert [each.update for each in shelf.kept] == [waited, large]
+
+
+async def test_a_flood_behind_a_refused_edit_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it floods with is dropped and counted; its author's earlier work stays."""
+    monkeypatch.setattr(keeping, "MAX_LATE_UPDATES", 20)
+    limits = quick(refusal_delay_s=60.0, max_quarantine_author_updates=50)
+    quarantine = RefusedUpdates(None, limits)
+    async with Hub(TestStore(), limits=limits, gate=NoPrivate(), quarantine=quarantine) as hub:
+        await refused(hub, 4, principal=ANN)
+        client = await refused(hub, 5, principal=ANN)
+        for number in range(1_000):
+            client.say(update_frame(private(1_000 + number, 0)))
+        kept = await quarantine.entries(Filter(), limit=1_000, whole=True)
+        assert sum(each.updates for each in kept) == 22
+        assert kept[0].update == private(4, 0)
+        assert quarantine.stats.lost == {"late": 980}
+        assert [(each.cause, each.updates) for each in await quarantine.lost()] == [("late", 980)]
 
 
 @pytest.mark.parametrize("principal", [Principal(read_only=True), Principal(role=READ)])

@@ -256,6 +256,31 @@ async def test_one_connection_does_not_fill_the_buffer(
         assert (flood.waiting, flood.waiting_bytes) == (0, 0)
 
 
+@pytest.mark.parametrize("bound", ["MAX_LATE_UPDATES", "MAX_LATE_BYTES"])
+async def test_what_comes_late_is_bounded(bound: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what a connection brings behind a refused update so much is kept, for all its life."""
+    updates = [one(n, 0, "x", parent="p") for n in range(1, 41)]
+    monkeypatch.setattr(keeping, bound, 5 if bound == "MAX_LATE_UPDATES" else 5 * len(updates[0]))
+    async with RefusedUpdates(None) as quarantine:
+        run, other = Run(), Run()
+        for update in updates[:10]:
+            quarantine.keep(refused(update, run))
+        for update in updates[10:30]:
+            quarantine.keep(refused(update, run, late=True))
+            await kept(quarantine)
+        quarantine.keep(refused(updates[30], other, late=True))
+        assert sum(each.updates for each in await kept(quarantine)) == 16
+        assert quarantine.stats.lost == {"late": 15}
+
+
+async def test_a_single_late_update_may_be_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that somebody wrote offline may come in one piece behind the refused keystroke."""
+    monkeypatch.setattr(keeping, "MAX_LATE_BYTES", 10)
+    async with RefusedUpdates(None) as quarantine:
+        quarantine.keep(refused(one(1, 0, "x" * 100, parent="p"), late=True))
+        assert len(await kept(quarantine)) == 1
+
+
 async def test_a_long_backlog_is_written_in_many_transactions(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
