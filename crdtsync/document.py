@@ -45,6 +45,7 @@ class Document:
         "_state_vector",
         "_stored_limits",
         "_structure",
+        "_voids",
         "clocks",
         "deleted",
         "judge",
@@ -73,6 +74,7 @@ class Document:
         self._structure: StructureIndex | None = None
         self._root: str | None = None  # where all items lie, while there is no structure
         self._pairs: set[tuple[int, int]] | None = None
+        self._voids = IdSet()  # what came as deleted and collected: it may have been anything
         self._committed = CommittedState(self._stored_limits, state, watch, clock)
         self._held = Held(limits)
         self.ready: list[tuple[bytes, Scan, object]] = []
@@ -135,6 +137,7 @@ class Document:
             or found.pairs
             or found.verbatim
             or found.roots
+            or found.voids
             or self._pairs
             or self._held.sources
         ):  # one client that types: most of what there is
@@ -263,8 +266,7 @@ class Document:
             self._structure = StructureIndex(self._root)
         if found.structs is None:
             found = scan(update, self._stored_limits, structs=True)
-        structs = found.structs or []
-        known = self.clocks
+        structs, known = found.structs or [], self.clocks
         if len(found.ranges) > 1 or any(known.get(each[0], 0) > each[1] for each in found.ranges):
             structs = [new_part(each, known) for each in causal_order(structs, known)]
         if self._loading:  # what was let in before is let in again, whatever was made of it
@@ -274,6 +276,7 @@ class Document:
                 structs,
                 deletes=found.deletes,
                 deleted=self.deleted,
+                voids=self._voids,
                 max_depth=self._limits.max_type_depth,
             )
 
@@ -292,6 +295,8 @@ class Document:
         self._state_vector = None
         if found.deletes:
             self.deleted.add(found.deletes)
+        if found.voids:
+            self._voids.add(found.voids)
 
     def _check_exact(self, found: Scan, update: bytes) -> None:
         """Keep a document verbatim from the moment it holds what pycrdt would change.

@@ -31,6 +31,7 @@ class _Short(Scan):
     pairs = None
     verbatim = False
     structs = None
+    voids = None
 
 
 class _Keystroke(_Short):

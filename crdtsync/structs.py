@@ -104,7 +104,9 @@ class Layout:
 class Scan(Layout):
     """What an update's bytes say. Treat it as immutable."""
 
-    __slots__ = ("keys", "needs", "pairs", "parents", "roots", "structs", "types", "verbatim")
+    __slots__ = (
+        "keys", "needs", "pairs", "parents", "roots", "structs", "types", "verbatim", "voids",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -120,6 +122,7 @@ class Scan(Layout):
         pairs: list[Id] | None,
         verbatim: bool,
         structs: list[Struct] | None,
+        voids: list[Range] | None = None,
     ) -> None:
         self.ranges = ranges  # not by super(): 0.2 us on the path of a keystroke
         self.bodies = bodies
@@ -141,6 +144,8 @@ class Scan(Layout):
         """Whether it holds what pycrdt can't carry exactly: big integers, XML hooks."""
         self.structs = structs
         """Each struct, where asked for."""
+        self.voids = voids
+        """The ranges of structs that are deleted and collected: what they were, nobody knows."""
 
     @property
     def empty(self) -> bool:

@@ -4,7 +4,8 @@ Owns the checks that need more than one update. Each keeps out what pycrdt or Yj
 or what they make different documents of, and what no Yjs client writes:
 
 - Types nested some 33,000 deep end the process when their root goes: the depth is limited.
-- An item in something that is no shared type makes pycrdt give up on the document.
+- An item in something that is no shared type makes pycrdt give up on the document, also where
+  that is deleted. Of what came as collected nobody knows what it was: it may have been a type.
 - An item between two of different places lies in the one or the other, or nowhere, depending on
   what has been collected when it comes.
 - Items under a map's key corrupt pycrdt's memory unless they are as Yjs makes them: nothing
@@ -40,6 +41,7 @@ class StructureIndex:
         "_keyed",
         "_new_keyed",
         "_new_types",
+        "_new_voids",
         "_numbers",
         "_places",
         "_types",
@@ -55,6 +57,7 @@ class StructureIndex:
         self._keyed = IdSet()
         self._new_types = IdSet()  # of the update that is being looked at
         self._new_keyed = IdSet()
+        self._new_voids = IdSet()
 
     def add(self, structs: Iterable[Struct]) -> None:
         """Take over structs that were let in before."""
@@ -62,7 +65,7 @@ class StructureIndex:
             self._take(struct, self._place(struct))
         self._types.add(self._new_types)
         self._keyed.add(self._new_keyed)
-        self._new_types, self._new_keyed = IdSet(), IdSet()
+        self._new_types, self._new_keyed, self._new_voids = IdSet(), IdSet(), IdSet()
 
     def admit(
         self,
@@ -70,13 +73,14 @@ class StructureIndex:
         *,
         deletes: Iterable[Range],
         deleted: IdSet,
+        voids: IdSet,
         max_depth: int,
     ) -> None:
         """Take over structs in an order in which each one's references come before it.
 
         None may be known, wholly or in part. ``deletes`` are their update's, ``deleted`` the
-        document's before it. Raises ``InvalidUpdate`` for the first that may not enter;
-        everything is as before then.
+        document's before it, ``voids`` what came to it as collected. Raises ``InvalidUpdate``
+        for the first that may not enter; everything is as before then.
         """
         going = IdSet()
         going.add(deletes)
@@ -85,7 +89,7 @@ class StructureIndex:
         try:
             for struct in structs:
                 if struct.kind != GC:
-                    self._check_parent(struct, deleted)
+                    self._check_parent(struct, voids)
                     self._check_key(struct, going)
                     if struct.origin is not None and struct.right is not None:
                         self._check_neighbours(struct.origin, struct.right, deleted, going)
@@ -110,15 +114,16 @@ class StructureIndex:
             self._types.add(self._new_types)
             self._keyed.add(self._new_keyed)
         finally:
-            self._new_types, self._new_keyed = IdSet(), IdSet()
+            self._new_types, self._new_keyed, self._new_voids = IdSet(), IdSet(), IdSet()
 
-    def _check_parent(self, struct: Struct, deleted: IdSet) -> None:
+    def _check_parent(self, struct: Struct, voids: IdSet) -> None:
         parent = struct.parent
         if (
             isinstance(parent, tuple)
             and not self._types.has(*parent)
             and not self._new_types.has(*parent)
-            and not deleted.has(*parent)
+            and not voids.has(*parent)
+            and not self._new_voids.has(*parent)
         ):
             raise InvalidUpdate(
                 "an item lies in something that is no shared type", kind="update-bad-parent"
@@ -181,6 +186,8 @@ class StructureIndex:
         here = ((struct.client, struct.clock, struct.clock + struct.length),)
         if struct.kind == TYPE:
             self._new_types.add(here)
+        elif struct.kind in (GC, DELETED):
+            self._new_voids.add(here)
         if self._is_keyed(struct):
             self._new_keyed.add(here)
         return self._put(struct.client, struct.clock, place)

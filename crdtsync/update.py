@@ -75,6 +75,7 @@ def scan(data: bytes, limits: Limits, *, structs: bool = False) -> Scan:
         parents: list[Id] | None = None
         verbatim = False
         bodies: list[Range] = []
+        voids: list[Range] | None = None
 
         clients = data[0]
         position = 1
@@ -136,6 +137,9 @@ def scan(data: bytes, limits: Limits, *, structs: bool = False) -> Scan:
                         if clock > run:
                             ranges.append((client, run, clock))
                         run = clock + length
+                    else:
+                        voids = voids or []
+                        voids.append((client, clock, clock + length))
                 else:
                     place = position
                     if info & HAS_KEY:
@@ -244,6 +248,9 @@ def scan(data: bytes, limits: Limits, *, structs: bool = False) -> Scan:
                         length, position = _read_content(kind, data, position, limits)
                         if kind == ANY and data.find(ANY_BIGINT, place, position) >= 0:
                             verbatim |= has_bigint(data, place)
+                        elif kind == DELETED:
+                            voids = voids or []
+                            voids.append((client, clock, clock + length))
                 if not length:
                     raise InvalidUpdate(
                         "a struct of the update has no length", kind="update-zero-length"
@@ -282,6 +289,7 @@ def scan(data: bytes, limits: Limits, *, structs: bool = False) -> Scan:
             pairs,
             verbatim,
             described,
+            voids,
         )
     except IndexError:
         raise InvalidUpdate("the update is truncated", kind="update-truncated") from None
