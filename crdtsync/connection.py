@@ -5,10 +5,11 @@ alive. The transport calls the methods, on the event loop, and none of them ever
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
-from crdtsync.audit import NOBODY, Caller, What
+from crdtsync.audit import NOBODY, Caller
 from crdtsync.brake import Brake
 from crdtsync.crdt import IntegrationError
 from crdtsync.errors import (
@@ -22,8 +23,8 @@ from crdtsync.errors import (
 from crdtsync.gate import Clearance, Principal
 from crdtsync.link import Link
 from crdtsync.pace import GRANT_BYTES
+from crdtsync.parting import part
 from crdtsync.protocol import permission_denied_frame, short_update, token_refused_frame
-from crdtsync.recording import record
 from crdtsync.refused.base import Run
 from crdtsync.seats import Seat
 from crdtsync.session import Event, Ignored, Session, TokenReceived
@@ -68,6 +69,7 @@ class Connection:
         "cursor",
         "denials",
         "doubted_s",
+        "events",
         "free",
         "hidden",
         "ignored",
@@ -161,7 +163,9 @@ class Connection:
         """Whether its bytes are left in the socket because of what waits behind it."""
         self._backlog: list[bytes] = []
         self._backlog_bytes = 0
-        self._waiting = True  # for the room to load, or a large frame to be read
+        self.events: Iterator[Event] = iter(())
+        """What is left of a frame."""
+        self._waiting = True  # for the room to load, a large frame to be read, or its judge
         Connection._count += 1
         self.slot = Connection._count % _SLOTS
         """Spreads periodic work over time."""
@@ -214,17 +218,27 @@ class Connection:
         if not self.closed:
             self.brake.bytes_came(used)
 
-    def _take(self, events: list[Event]) -> None:
-        rest = iter(events)
-        for event in rest:
-            if type(event) is TokenReceived:
-                self._take_token(event.token)
-            else:
-                self.room.handle(self, event)
-            if self.closed:  # by what it just did
-                if self.overhear is not None:
-                    self.overhear.events(rest)
-                break
+    def _take(self, events: Iterable[Event]) -> None:
+        self.events = iter(events)
+        event: Event | None = None
+        try:
+            for event in self.events:
+                if type(event) is TokenReceived:
+                    self._take_token(event.token)
+                else:
+                    self.room.handle(self, event)
+                if self.closed or self._waiting:  # by what it just did
+                    break
+        except RemoteError as error:
+            left = self.events if event is None else (event, *self.events)
+            self.room.engine.refusals.turn_away(self, error, left)
+        except IntegrationError as error:
+            self._unreadable(error)
+
+    def wait(self, event: Event) -> None:
+        """Keep an event, and what comes behind it, until ``was_read(events)``."""
+        self._waiting = True
+        self.events = chain((event,), self.events)
 
     def _take_token(self, token: str) -> None:
         if self.renew is not None:
@@ -241,21 +255,22 @@ class Connection:
         except RemoteError as error:
             return error
 
-    def was_read(self, frame: bytes, found: list[Event] | RemoteError) -> None:
-        """Take what a large frame was, then what came behind it."""
+    def was_read(self, found: Iterable[Event] | RemoteError, frame: bytes = b"") -> None:
+        """Take what a large frame was, or what waited, then what came behind it."""
         if self.closed:
             if self.overhear is not None:
-                self.overhear.frame(frame)
+                if isinstance(found, RemoteError):
+                    self.overhear.frame(frame)
+                else:
+                    self.overhear.events(found)
             return
-        try:
-            if isinstance(found, RemoteError):
-                raise found
+        self._waiting = False
+        if isinstance(found, RemoteError):
+            self.room.engine.refusals.turn_away(self, found, frame)
+        else:
             self._take(found)
-        except RemoteError as error:
-            self.room.engine.refusals.turn_away(self, error, frame)
-        except IntegrationError as error:
-            self._unreadable(error)
-        self._take_backlog()
+        if not self._waiting:
+            self._take_backlog()
 
     def _unreadable(self, error: IntegrationError) -> None:
         self.room.stats.integration_errors += 1
@@ -313,33 +328,18 @@ class Connection:
     ) -> None:
         """Count the error, tell the client, and close this connection with the error's code.
 
-        The reason goes out as an auth message too and the close waits a moment behind it:
-        clients before y-websocket 3.1 would come back at once and never show it. ``delay_s`` is
-        another moment; ``overhear`` gets what comes until then, and ``when_done`` what closes.
+        ``delay_s`` is how long the close waits, if not a moment; ``overhear`` gets what is left
+        and what comes until then, and ``when_done`` what closes.
         """
         if self.closed:
             return
-        self.room.stats.rejected[error.kind] += 1
-        reason = str(error)
-        self.code = int(error.close_code)
-        record(self, What.REFUSED, code=self.code, reason=reason, kind=error.kind)
-        self.send(permission_denied_frame(reason))
-        self.closed = True
         backlog, self._backlog = self._backlog, []
-        self.room.detach(self)
+        part(self, error, delay_s, when_done)
         if overhear is not None:
             self.overhear = overhear
+            overhear.events(self.events)
             for frame in backlog:
                 overhear.frame(frame)
-
-        def close() -> None:
-            advice = error.advice if isinstance(error, RemoteError) else ""
-            self.link.close(error.close_code, close_reason(advice + reason))
-
-        self.room.engine.later(
-            self.room.limits.refusal_delay_s if delay_s is None else delay_s,
-            close if when_done is None else lambda: when_done(close),
-        )
 
     def close(self, code: CloseCode, reason: str) -> None:
         """Close from the server's side, behind what was sent."""

@@ -13,7 +13,7 @@ Owns the clocks, the deleted ranges, the log's tail and the replica. Invariants:
 Refuses to know connections, stores, tasks and time.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection
 from dataclasses import replace
 
 from crdtsync.clock import Clock
@@ -25,7 +25,7 @@ from crdtsync.limits import Limits, trusting
 from crdtsync.slicing import Slices, borders_of, causal_order, missing_from, new_part, slice_update
 from crdtsync.state import CommittedState, Snapshot
 from crdtsync.state_vector import encode_state_vector, read_state_vector
-from crdtsync.structs import EMPTY_UPDATE, Layout, Range, Scan
+from crdtsync.structs import EMPTY_UPDATE, Layout, Scan
 from crdtsync.structure import StructureIndex
 from crdtsync.update import scan
 
@@ -41,7 +41,6 @@ class Document:
         "_limits",
         "_loading",
         "_pairs",
-        "_root",
         "_state_vector",
         "_stored_limits",
         "_structure",
@@ -50,6 +49,8 @@ class Document:
         "deleted",
         "judge",
         "ready",
+        "root",
+        "waiting",
     )
 
     def __init__(
@@ -72,11 +73,14 @@ class Document:
         self.deleted = IdSet()
         """To be read; admitted updates included."""
         self._structure: StructureIndex | None = None
-        self._root: str | None = None  # where all items lie, while there is no structure
+        self.root: str | None = None
+        """Where all items lie, directly and without keys; ``None`` where it isn't so simple."""
         self._pairs: set[tuple[int, int]] | None = None
         self._voids = IdSet()  # what came as deleted and collected: it may have been anything
         self._committed = CommittedState(self._stored_limits, state, watch, clock)
         self._held = Held(limits)
+        self.waiting: Collection[bytes] = self._held.sources
+        """The updates that wait for something missing; to be read."""
         self.ready: list[tuple[bytes, Scan, object]] = []
         """For ``take_ready``."""
         self.judge: Judging | None = None
@@ -102,11 +106,6 @@ class Document:
     def detailed(self) -> bool:
         """Whether scans for this document should come with structs."""
         return self._structure is not None or bool(self._pairs)
-
-    @property
-    def held(self) -> int:
-        """The number of updates that wait for something missing."""
-        return len(self._held.sources)
 
     @property
     def dropped(self) -> bool:
@@ -139,7 +138,7 @@ class Document:
             or found.roots
             or found.voids
             or self._pairs
-            or self._held.sources
+            or self.waiting
         ):  # one client that types: most of what there is
             ranges, deletes = found.ranges, found.deletes
             if len(ranges) == 1 and not deletes and self._structure is None:
@@ -161,7 +160,7 @@ class Document:
         if self._overlaps(found) or not self._fits(found):
             return self._admit_parts(update, source)
         self._note(found, update)
-        if self._held.sources:
+        if self.waiting:
             self._retry_held()
         return Verdict.NEW
 
@@ -215,7 +214,7 @@ class Document:
                 assert slices.waits_for is not None
                 self._held.put(slices.rest, slices.waits_for, source)
                 verdict = Verdict.AHEAD
-        if self._held.sources:
+        if self.waiting:
             self._retry_held()
         return verdict
 
@@ -256,14 +255,15 @@ class Document:
 
     def _spreads(self, roots: frozenset[str]) -> bool:
         """Return whether items lie in more than one root now."""
-        if self._root is None and len(roots) == 1:
-            (self._root,) = roots
+        if self.root is None and len(roots) == 1:
+            (self.root,) = roots
             return False
-        return bool(roots) and roots != {self._root}
+        return bool(roots) and roots != {self.root}
 
     def _check_structure(self, found: Scan, update: bytes) -> None:
         if self._structure is None:
-            self._structure = StructureIndex(self._root)
+            self._structure = StructureIndex(self.root)
+            self.root = None
         if found.structs is None:
             found = scan(update, self._stored_limits, structs=True)
         structs, known = found.structs or [], self.clocks
@@ -360,6 +360,10 @@ class Document:
         """Return everything committed as one update."""
         return self._committed.state()
 
+    def parts(self) -> list[bytes]:
+        """Return everything committed as updates that follow one another, without making any."""
+        return self._committed.parts()
+
     def diff(self, state_vector: bytes) -> list[bytes]:
         """Return updates that bring a client with ``state_vector`` up to what is committed."""
         pairs, has = self._pairs, state_vector
@@ -393,7 +397,3 @@ class Document:
     def keep_verbatim(self, reason: str) -> None:
         """Never let pycrdt have this document, from now on."""
         self._committed.keep_verbatim(reason)
-
-    def deleted_ranges(self) -> Iterator[Range]:
-        """Iterate over the deleted ``(client, first clock, end clock)``."""
-        return iter(self.deleted)

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from crdtsync.audit import Audit
 from crdtsync.connection import Connection
+from crdtsync.indexing import Making
 from crdtsync.refusing import Refusals
 
 if TYPE_CHECKING:
+    from crdtsync.judge import Judge
     from crdtsync.room import Room
 
 __all__ = ["Change", "Engine", "Pressure"]
@@ -56,6 +58,10 @@ class Engine(Protocol):
 
     def read_apart(self, connection: Connection, frame: bytes) -> None:
         """Let ``connection.read`` read a frame on a thread; hand ``was_read`` both."""
+        ...
+
+    def index_apart(self, judge: "Judge", making: Making) -> None:
+        """Have a thread make a room's index of places, then tell its judge."""
         ...
 
     def left(self, connection: Connection) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from crdtsync.edit import Act, Edit, Touch
-from crdtsync.places import COLLECTED, Place, PlaceIndex
+from crdtsync.places import Place, PlaceIndex
 from crdtsync.roles import EVERYTHING, Grants, Role, Rule
 from crdtsync.structs import Scan
 
@@ -22,6 +22,11 @@ __all__ = [
 ]
 
 READ_ONLY: Final = "this document is read-only for you"
+ANY_SIZE: Final = 1 << 62
+Reach = tuple[int, int]
+"""How long an update may be whose touches of a place are surely allowed: of any kind; and such
+that only add, and set no key."""
+NO_REACH: Final[Reach] = (0, 0)
 MAX_NAMED: Final = 40
 """Characters of a root's or key's name in a reason."""
 
@@ -99,8 +104,10 @@ class Clearance:
         "everything",
         "index",
         "nothing",
-        "opened",
         "principal",
+        "reach",
+        "reached",
+        "root",
         "values",
     )
 
@@ -118,24 +125,43 @@ class Clearance:
         """Whether its updates need no look for what they do where."""
         self.values = any(rule.append_only for rule in rules)
         """Whether it takes to know which keys have a value."""
+        self.root: str | None = None
+        """Of a document that is this root and nothing else: the root."""
+        self.reach = NO_REACH
+        """How far it may go there."""
         self.index: PlaceIndex | None = None
-        """Whose places are ``opened``."""
-        self.opened: set[int] = set()
-        """The numbers of places where it may do anything, as far as they were asked for."""
+        """Whose places are ``reached``."""
+        self.reached: dict[int, Reach] = {}
+        """By number of a place, as far as they were asked for."""
 
     def use(self, index: PlaceIndex) -> None:
         """Go by the places of an index."""
         if self.index is not index:
             self.index = index
-            self.opened = set()
+            self.reached = {}
 
-    def open_place(self, number: int) -> bool:
-        """Return whether anything may be done in a place of the index; remember where it may."""
-        place = self.index.name(number) if self.index is not None and number > COLLECTED else None
-        if place is None or not self.opens(place):
-            return False
-        self.opened.add(number)
-        return True
+    def reach_in(self, number: int) -> Reach:
+        """Return how far it may go in a place of the index."""
+        reach = self.reached.get(number)
+        if reach is None:
+            reach = self.reached[number] = self.reach_in_new(number)
+        return reach
+
+    def reach_in_new(self, number: int) -> Reach:
+        """Return the same of a place that may yet be forgotten, and forget it too."""
+        place = self.index.name(number) if self.index is not None else None
+        return NO_REACH if place is None else self.reach_of(place)
+
+    def reach_of(self, place: Place) -> Reach:
+        """Return how far it may go in a place, whatever lies there."""
+        changing = adding = 0
+        for rule in self._of(place.root):
+            if not self._bars(rule, place.root, place.key):
+                size = rule.max_update_bytes or ANY_SIZE
+                adding = max(adding, size)
+                if not rule.append_only:
+                    changing = max(changing, size)
+        return changing, adding
 
     def check(self, edit: Edit) -> Decision:
         """Decide on an edit: every place that it touches has to be allowed."""
@@ -148,15 +174,6 @@ class Clearance:
             if all(reasons):  # several rules for one root: one that allows is enough
                 return Deny(reasons[0])
         return ALLOW
-
-    def opens(self, place: Place) -> bool:
-        """Return whether anything may be done in a place, whatever it is and how long."""
-        return any(
-            not rule.append_only
-            and not rule.max_update_bytes
-            and not self._bars(rule, place.root, place.key)
-            for rule in self._of(place.root)
-        )
 
     def _of(self, root: str) -> list[Rule]:
         return self._rules.get(root) or self._rules.get("*", [])

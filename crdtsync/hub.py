@@ -21,6 +21,7 @@ import anyio.abc
 import anyio.to_thread
 
 from crdtsync.access.sessions import Sessions
+from crdtsync.apart import make_index, read_frame
 from crdtsync.audit import NO_AUDIT, NOBODY, Audit, Caller, What
 from crdtsync.batch import Editor
 from crdtsync.clock import Clock, SystemClock
@@ -40,6 +41,8 @@ from crdtsync.errors import (
 from crdtsync.gate import ContentGate, Gate, Principal
 from crdtsync.guard import NO_GUARD, Guard
 from crdtsync.housekeeping import Housekeeping
+from crdtsync.indexing import Making
+from crdtsync.judge import Judge
 from crdtsync.limits import Limits
 from crdtsync.loading import LOAD_HERE_BYTES, Loader, size_of
 from crdtsync.protocol import check_document_name
@@ -107,6 +110,7 @@ class Hub:
         self._errands: list[Errand] = []
         self._errand = Alarm()
         self._one_large: anyio.CapacityLimiter
+        self._one_index: anyio.CapacityLimiter
         self._waiting: dict[str, list[anyio.Event]] = {}
 
     async def __aenter__(self) -> Self:
@@ -119,6 +123,7 @@ class Hub:
             await stack.enter_async_context(self.quarantine)
             self._tasks = await stack.enter_async_context(anyio.create_task_group())
             self._one_large = anyio.CapacityLimiter(1)
+            self._one_index = anyio.CapacityLimiter(1)
             self._tasks.start_soon(self._run_errands)
             self._tasks.start_soon(self._committer.run)
             self._tasks.start_soon(self.housekeeping.run)
@@ -176,18 +181,11 @@ class Hub:
 
     def read_apart(self, connection: Connection, frame: bytes) -> None:
         """Have a thread read a large frame: what comes behind it waits, all others don't."""
+        self.spawn(lambda: read_frame(connection, frame, self._one_large))
 
-        async def read() -> None:
-            try:
-                found = await anyio.to_thread.run_sync(
-                    connection.read, frame, limiter=self._one_large
-                )
-                connection.was_read(frame, found)
-            except Exception:
-                log.exception("a message could not be handled")
-                connection.close(CloseCode.INTERNAL_ERROR, "the server failed to handle a message")
-
-        self.spawn(read)
+    def index_apart(self, judge: Judge, making: Making) -> None:
+        """Have a thread make a room's index of places, then tell its judge."""
+        self.spawn(lambda: make_index(judge, making, self._one_index))
 
     def spawn(self, function: Errand) -> None:
         """Run something in the background, for as long as the hub is open."""

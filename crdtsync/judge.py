@@ -18,8 +18,11 @@ from crdtsync.connection import Connection
 from crdtsync.edit import index_update, read_edit
 from crdtsync.gate import READ_ONLY, Clearance, ContentGate, Decision, Deny, Gate, Principal
 from crdtsync.held import Verdict
+from crdtsync.indexing import INDEX_HERE_BYTES, Making
 from crdtsync.limits import trusting
-from crdtsync.places import PlaceIndex, Placement
+from crdtsync.places import Place, PlaceIndex, Placement
+from crdtsync.session import UpdateReceived
+from crdtsync.shortcuts import plain_places, stays
 from crdtsync.structs import Scan
 from crdtsync.update import scan
 
@@ -27,17 +30,31 @@ if TYPE_CHECKING:
     from crdtsync.batch import Source
     from crdtsync.room import Room
 
-__all__ = ["Judge"]
+__all__ = ["WAIT", "Judge"]
 
 log = logging.getLogger("crdtsync")
 
 _FAILED: Final = Deny("the server can't decide on this edit")
+WAIT: Final = Deny("the server can't decide on this edit yet")
+"""Not a decision: there will be one when the index is made."""
 
 
 class Judge:
     """Decides on the updates of one room."""
 
-    __slots__ = ("_by_default", "_check", "_content", "_index", "_late", "_noted", "_read", "_room")
+    __slots__ = (
+        "_broken",
+        "_by_default",
+        "_check",
+        "_content",
+        "_index",
+        "_late",
+        "_making",
+        "_noted",
+        "_placed",
+        "_read",
+        "_room",
+    )
 
     def __init__(self, room: "Room", gate: Gate | ContentGate | None) -> None:
         self._room = room
@@ -50,6 +67,9 @@ class Judge:
         self._by_default = gate is None
         self._index: PlaceIndex | None = None
         self._read: tuple[bytes, Iterable[Placement]] | None = None
+        self._placed: bytes | None = None  # an update that is in the index before it is let in
+        self._making: Making | None = None
+        self._broken = False
         self._noted = False
         self._late: list[tuple[Connection, Deny, bytes, Scan]] = []
 
@@ -75,11 +95,13 @@ class Judge:
     def left(self) -> None:
         """Drop the index if nobody is left whose updates need it."""
         room = self._room
-        if not room.loaded or room.document.judge is None or room.document.held:
+        if not room.loaded or room.document.judge is None or room.document.waiting:
             return  # what is held may be theirs
         if not any(self._by_content(each.principal) for each in room.connections):
             room.document.judge = None
-            self._index = self._read = None
+            self._index = self._read = self._placed = None
+            self._broken = False
+            self._stop_making()
             self.regard_all()
 
     def regard_all(self) -> None:
@@ -110,8 +132,74 @@ class Judge:
 
     # Decisions
 
+    def passes(self, connection: Connection, update: bytes, found: Scan) -> bool:
+        """Return whether an update may enter by the same way as a free one's.
+
+        Recognises what people do most in a document of one root without keys: whatever stands
+        beside something lies in that root. Anything else gets a closer look.
+        """
+        room = self._room
+        document = room.document
+        clearance = connection.clearance
+        root = document.root
+        if clearance is None or root is None:
+            return False
+        if root is not clearance.root and not self._reaches(clearance, root):
+            return False
+        ranges = found.ranges
+        judge = document.judge
+        if found.follows:
+            if (
+                len(update) > clearance.reach[1]
+                or document.clocks.get(ranges[0][0]) != ranges[0][1]
+            ):
+                return False
+        elif not stays(clearance, document.clocks, update, found):
+            return False
+        if judge is not None and document.waiting:
+            return False  # it may have come for this
+        if room.fill.limit:
+            room.fill.check(update, found, document.knows)
+        if ranges and judge is not None:
+            index = self._index
+            if index is not None and not index.extend(*ranges[0]):
+                placement = index.place_item(update, found)
+                if placement is None:
+                    return False
+                index.put(placement)
+            if self._making is not None:
+                self._making.add(update)
+            self._placed = update
+        return True
+
+    def _reaches(self, clearance: Clearance, root: str) -> bool:
+        """Find out how far somebody may go in a document that is one root."""
+        if not self._by_default or self._room.damage or clearance.principal.read_only:
+            return False
+        clearance.reach = clearance.reach_of(Place(root, None))
+        clearance.root = root
+        return True
+
+    def refuses(self, connection: Connection, update: bytes, found: Scan, *, step_2: bool) -> bool:
+        """Return whether an update does not enter now; see to what follows then."""
+        denial = self.denial(connection, update, found)
+        if denial is WAIT:
+            making = self._making
+            assert making is not None
+            connection.wait(UpdateReceived(update, found, step_2))
+            making.waiting.append(connection)
+            if not making.begun:
+                making.begun = True
+                self._room.engine.index_apart(self, making)
+        elif denial is not None:
+            self._room.deny(connection, denial, update, found, step_2=step_2)
+        return denial is not None
+
     def denial(self, connection: Connection, update: bytes, found: Scan) -> Deny | None:
-        """Return why a connection's update may not enter; ``None`` where it may."""
+        """Return why a connection's update may not enter; ``None`` where it may.
+
+        ``WAIT`` where that can't be told before the index is made.
+        """
         room, principal = self._room, connection.principal
         clearance = connection.clearance
         if clearance is None or clearance.principal is not principal:
@@ -136,7 +224,13 @@ class Judge:
         index = self._index
         values = clearance.values or content is not None
         if index is None or (values and not index.values):
-            index = self._make_index(values=values)
+            if self._broken:
+                return _FAILED
+            making = self._make(values=values)
+            if making.gathered_bytes > INDEX_HERE_BYTES:
+                return WAIT
+            self._make_here(making)
+            index = self._index
             if index is None:
                 return _FAILED
         if self._by_default:
@@ -166,25 +260,14 @@ class Judge:
             return _FAILED
 
     def _is_plain(self, clearance: Clearance, update: bytes, found: Scan) -> bool:
-        """Return whether an update stays in places that its sender may do anything in.
-
-        Recognises what people do most, typing and deleting; anything else gets a closer look.
-        """
         index = self._index
         if index is None or clearance.index is not index:
             return False
-        if found.ranges:
-            placement = index.place_item(update, found)
-            if placement is None:
-                return False
-            number = placement.number
-            if number not in clearance.opened and not clearance.open_place(number):
-                return False
-            self._read = (update, (placement,))
-        for client, start, end in found.deletes:
-            number = index.over(client, start, end)
-            if number not in clearance.opened and not clearance.open_place(number):
-                return False
+        placements = plain_places(clearance, index, update, found)
+        if placements is None:
+            return False
+        if placements:
+            self._read = (update, placements)
         return True
 
     # What had to wait
@@ -194,6 +277,10 @@ class Judge:
         if not isinstance(source, Connection):
             return True  # of the library's own
         denial = self.denial(source, piece, found)
+        if denial is WAIT:  # nothing of it may wait here
+            assert self._making is not None
+            self._make_here(self._make(values=self._making.index.values))
+            denial = self.denial(source, piece, found)
         if denial is not None:
             self._late.append((source, denial, piece, found))
         return denial is None
@@ -219,8 +306,12 @@ class Judge:
     def note(self, update: bytes, found: Scan) -> None:
         """Put the items of an update that is let in into the index."""
         self._noted = True
+        if not found.ranges or update is self._placed:
+            return
+        if self._making is not None:
+            self._making.add(update)
         index = self._index
-        if index is None or not found.ranges:
+        if index is None:
             return
         read, self._read = self._read, None
         if read is not None and read[0] is update:
@@ -237,20 +328,44 @@ class Judge:
             log.error("the places of document %r don't follow one another", self._room.name)
             self._index = None
 
-    def _make_index(self, *, values: bool) -> PlaceIndex | None:
-        """Make the index of all that is here, and see that nothing gets past it from now on."""
+    def _make(self, *, values: bool) -> Making:
+        """Begin to make the index of all that is here; nothing gets past it from now on."""
+        making = self._making
+        if making is not None and not making.over and (making.index.values or not values):
+            return making
         room = self._room
-        document = room.document
-        index = PlaceIndex(values=values or (self._index is not None and self._index.values))
-        limits = trusting(room.limits)
-        for update in (document.state(), *room.uncommitted_updates()):
-            index_update(scan(update, limits, structs=True), index)
-        self._read = None
-        if any(index.end(client) != clock for client, clock in document.clocks.items()):
-            log.error("the places of document %r can't be told", room.name)
-            return None
-        self._index = index
-        document.judge = self
+        self._stop_making()
+        parts = [*room.document.parts(), *room.uncommitted_updates()]
+        values = values or (self._index is not None and self._index.values)
+        self._making = making = Making(trusting(room.limits), parts, values=values)
+        room.document.judge = self
         for each in room.connections:
             each.free = False
-        return index
+        return making
+
+    def _make_here(self, making: Making) -> None:
+        making.put(making.take())
+        self.made(making)
+
+    def made(self, making: Making) -> None:
+        """Take over an index that was made apart, but for the newest updates."""
+        if making is not self._making:
+            return
+        making.put(making.take())
+        self._making = self._read = None
+        room = self._room
+        if any(making.index.end(each) != clock for each, clock in room.document.clocks.items()):
+            self.failed(making)
+        else:
+            self._index = making.index
+
+    def failed(self, making: Making) -> None:
+        """Take note that there can be no index: nothing enters that needs it."""
+        log.error("the places of document %r can't be told", self._room.name)
+        self._making = None
+        self._broken = True
+
+    def _stop_making(self) -> None:
+        if self._making is not None:
+            self._making.over = True
+            self._making = None

@@ -45,6 +45,13 @@ class _Keystroke(_Short):
         self.bodies = bodies
 
 
+class _Following(_Keystroke):
+    """The scan of a character behind the one before."""
+
+    __slots__ = ()
+    follows = True
+
+
 class _Deletion(_Short):
     """The scan of one deleted range."""
 
@@ -84,7 +91,7 @@ class Typist:
                     self._clock = clock + 1
                 else:  # the varint's next byte changes too: begin anew
                     self._size = -1
-                return _Keystroke(((self.client, clock, clock + 1),), self._bodies)
+                return _Following(((self.client, clock, clock + 1),), self._bodies)
         try:
             if update[0]:
                 return self._read_string(update)

@@ -63,10 +63,37 @@ class _Runs:
         self.end = 0
 
 
+class _Fresh:
+    """The places of one client's new items, on top of those that are known."""
+
+    __slots__ = ("_client", "_index", "_start", "numbers", "starts")
+
+    def __init__(self, index: "PlaceIndex", client: int, start: int) -> None:
+        self._index = index
+        self._client = client
+        self._start = start
+        self.starts: list[int] = []
+        self.numbers: list[int] = []
+
+    def at(self, client: int, clock: int) -> int:
+        if client == self._client and clock >= self._start:
+            return self.numbers[bisect_right(self.starts, clock) - 1]
+        return self._index.at(client, clock)
+
+
 class PlaceIndex:
     """The place of every item of one document."""
 
-    __slots__ = ("_clients", "_numbers", "_places", "_slots", "_tops", "_values")
+    __slots__ = (
+        "_clients",
+        "_first",
+        "_numbers",
+        "_places",
+        "_several",
+        "_slots",
+        "_tops",
+        "_values",
+    )
 
     def __init__(self, *, values: bool = False) -> None:
         """Begin with an empty document; with ``values``, tell which keys have one."""
@@ -76,6 +103,8 @@ class PlaceIndex:
         self._numbers: dict[tuple[str, str | None], int] = {}
         self._slots: dict[tuple[Id | str, str], int] | None = {} if values else None
         self._values: dict[int, list[Id]] = {}  # by slot
+        self._first = UNKNOWN  # the place that came first
+        self._several = True  # whether there was another one, or none yet
 
     @property
     def values(self) -> bool:
@@ -172,6 +201,40 @@ class PlaceIndex:
                 return None
         return Placement(client, start, end, number) if number > COLLECTED else None
 
+    def extend(self, client: int, start: int, end: int) -> bool:
+        """Take over new clocks where all that is here is in one place, and they are, too.
+
+        Return whether it is so.
+        """
+        if self._several:
+            return False
+        runs = self._clients.get(client)
+        if runs is None or runs.end != start:
+            return False
+        runs.end = end
+        return True
+
+    def place_run(self, found: Scan) -> list[Placement] | None:
+        """Return the places of one client's new items; ``None`` where that takes a closer look.
+
+        ``found`` comes with structs. Places that have no name yet get one (see ``mark``).
+        """
+        if len(found.ranges) != 1 or found.skips or found.structs is None:
+            return None
+        client, start, _ = found.ranges[0]
+        if start != self.end(client):
+            return None
+        fresh = _Fresh(self, client, start)
+        placements: list[Placement] = []
+        for struct in found.structs:
+            number, other = self.find(struct, fresh)
+            if number <= COLLECTED or number != other:
+                return None
+            fresh.starts.append(struct.clock)
+            fresh.numbers.append(number)
+            placements.append(Placement(client, struct.clock, struct.clock + struct.length, number))
+        return placements
+
     def over(self, client: int, start: int, end: int) -> int:
         """Return the number of the one place of a range, ``UNKNOWN`` where there are several."""
         runs = self._clients.get(client)
@@ -259,6 +322,10 @@ class PlaceIndex:
         if start != runs.end or number == UNKNOWN:
             return False
         runs.end = end
+        if number != self._first:
+            self._several = self._first != UNKNOWN or number == COLLECTED
+            if not self._several:
+                self._first = number
         if not runs.numbers or runs.numbers[-1] != number:
             runs.starts.append(start)
             runs.numbers.append(number)

@@ -90,8 +90,13 @@ class Refusals:
                 record(connection, What.DENIED, reason=denial.reason, kind=kind)
             connection.deny(denial.reason)
 
-    def turn_away(self, connection: "Connection", error: RemoteError, frame: bytes) -> None:
-        """Refuse a frame, and close; what is sound in it, and only over a limit, is kept."""
+    def turn_away(
+        self, connection: "Connection", error: RemoteError, what: bytes | Iterable[Event]
+    ) -> None:
+        """Refuse a frame, or what is left of one, and close.
+
+        What is sound in it, and only over a limit, is kept.
+        """
         if connection.closed:
             return
         if error.kind not in OVER_A_LIMIT:
@@ -100,7 +105,7 @@ class Refusals:
         run = connection.refused = connection.refused or Run()
         room, principal, reason = connection.room, connection.principal, str(error)
         first: Scan | None = None
-        for update, step_2 in _updates(frame):
+        for update, step_2 in _updates(what):
             news: bytes | None = update
             if len(update) <= MAX_TRIMMED_BYTES:
                 news, found = _unknown(room.document, update, self._limits, trim=step_2)
@@ -195,15 +200,19 @@ class Overhearing:
 
     def events(self, events: Iterable[Event]) -> None:
         """Keep the updates among events."""
-        for event in events:
+        for update, step_2 in _updates(events):
+            self._keep(update, step_2)
+
+
+def _updates(what: bytes | Iterable[Event]) -> Iterator[tuple[bytes, bool]]:
+    """Return the updates of a frame, or among events, and whether each is a step 2's."""
+    if not isinstance(what, bytes):
+        for event in what:
             if type(event) is UpdateReceived:
-                self._keep(event.update, event.step_2)
-
-
-def _updates(frame: bytes) -> Iterator[tuple[bytes, bool]]:
-    """Return the updates of a frame, and whether each is a step 2's."""
+                yield event.update, event.step_2
+        return
     try:
-        messages = decode_frame(frame)
+        messages = decode_frame(what)
     except MalformedMessage:
         return  # it is being sent away already
     for message in messages:

@@ -237,10 +237,8 @@ class Room:
     ) -> None:
         """Let a connection's update in, or say why not. Raises ``InvalidUpdate``."""
         # The hot path: what ``submit`` does is written out here, which saves three calls.
-        if not connection.free:
-            denial = self.judge.denial(connection, update, found)
-            if denial is not None:
-                self.deny(connection, denial, update, found, step_2=step_2)
+        if not connection.free and not self.judge.passes(connection, update, found):
+            if self.judge.refuses(connection, update, found, step_2=step_2):
                 return
             if self.fill.limit:
                 self.fill.check(update, found, self.document.knows)

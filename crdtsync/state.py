@@ -107,6 +107,14 @@ class CommittedState:
         self.integrate()
         return self._cached_base()
 
+    def parts(self) -> list[bytes]:
+        """Return everything as updates that follow one another, as they are: nothing is made."""
+        if self._base is not None:
+            before = [self._base]
+        else:
+            before = [self._recovery, *(update for update, _ in self._applied)]
+        return [each for each in before if each != EMPTY_UPDATE] + [each[0] for each in self._tail]
+
     def _cached_base(self) -> bytes:
         if self._base is None:
             try:

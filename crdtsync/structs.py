@@ -4,7 +4,7 @@ Owns the words for it: the kinds of structs, their flags, one struct, an update'
 scan. Nothing here reads bytes. Source: Yjs 13, ``structs/*.js``.
 """
 
-from typing import Final, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 __all__ = [
     "ANY",
@@ -107,6 +107,9 @@ class Scan(Layout):
     __slots__ = (
         "keys", "needs", "pairs", "parents", "roots", "structs", "types", "verbatim", "voids",
     )  # fmt: skip
+
+    follows: ClassVar[bool] = False
+    """Whether it is known to be one item right behind the one before of the same client."""
 
     def __init__(
         self,

@@ -16,6 +16,8 @@ from crdtsync.errors import InvalidUpdate
 from crdtsync.gate import Principal
 from crdtsync.guard import NO_WATCH
 from crdtsync.idset import IdSet
+from crdtsync.indexing import Making
+from crdtsync.judge import Judge
 from crdtsync.limits import Limits, trusting
 from crdtsync.loading import Loader
 from crdtsync.protocol import SyncStep2, SyncUpdate, decode_frame, step_1_frame
@@ -223,8 +225,8 @@ class Server:
             raise Broken("the stored document has other clocks than the one in memory")
         # A checkpoint may tell more: what was written over under a key is deleted, unsaid.
         stored = IdSet()
-        stored.add(room.document.deleted_ranges())
-        if not stored.covers(before.document.deleted_ranges()):
+        stored.add(room.document.deleted)
+        if not stored.covers(before.document.deleted):
             raise Broken("the stored document lacks deletions of the one in memory")
         self.room = room
         for link in (self.reader, *self.links.values()):
@@ -256,7 +258,14 @@ class Server:
 
     def read_apart(self, connection: Connection, frame: bytes) -> None:
         """Read a large frame here and now: there are no threads."""
-        connection.was_read(frame, connection.read(frame))
+        connection.was_read(connection.read(frame), frame)
+
+    def index_apart(self, judge: Judge, making: Making) -> None:
+        """Index here and now, too."""
+        making.put(making.take())
+        judge.made(making)
+        for connection in making.waiting:
+            connection.was_read(connection.events)
 
     def _load(self) -> Room:
         loaded = Loaded(self.saved, tuple(self.records))

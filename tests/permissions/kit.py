@@ -11,6 +11,8 @@ from crdtsync.connection import Connection
 from crdtsync.document import Document
 from crdtsync.engine import Pressure
 from crdtsync.gate import ContentGate, Deny, Gate, Principal
+from crdtsync.indexing import Making
+from crdtsync.judge import Judge
 from crdtsync.limits import Limits
 from crdtsync.protocol import (
     AuthMessage,
@@ -164,7 +166,13 @@ class Server:
         raise AssertionError("nobody sends that much here")
 
     def read_apart(self, connection: Connection, frame: bytes) -> None:
-        connection.was_read(frame, connection.read(frame))
+        connection.was_read(connection.read(frame), frame)
+
+    def index_apart(self, judge: Judge, making: Making) -> None:
+        making.put(making.take())
+        judge.made(making)
+        for connection in making.waiting:
+            connection.was_read(connection.events)
 
     def left(self, connection: Connection) -> None: ...
 

@@ -86,7 +86,7 @@ def test_random_edits(data: bytes, who: Role) -> None:
     changed = differing(before, after)
     assert [place for place in changed if not permits(who, place)] == []
     assert only_adds(who, before, after)
-    if not peer.denials and not server.room.document.held:
+    if not peer.denials and not server.room.document.waiting:
         assert by_place(peer.doc) == after
 
 

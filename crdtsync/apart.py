@@ -1,0 +1,54 @@
+"""What takes long is done on a thread: all others go on meanwhile.
+
+Owns what follows then, on the event loop: whoever waited for it goes on, and what goes wrong
+there ends that one's connection alone.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+
+from crdtsync.connection import Connection
+from crdtsync.errors import CloseCode
+from crdtsync.indexing import INDEX_HERE_BYTES, Making
+from crdtsync.judge import Judge
+
+__all__ = ["make_index", "read_frame"]
+
+log = logging.getLogger("crdtsync")
+
+
+async def read_frame(connection: Connection, frame: bytes, limiter: anyio.CapacityLimiter) -> None:
+    """Read a large frame of a connection; what came behind it is taken then."""
+    with _lets_go(connection):
+        found = await anyio.to_thread.run_sync(connection.read, frame, limiter=limiter)
+        connection.was_read(found, frame)
+
+
+async def make_index(judge: Judge, making: Making, limiter: anyio.CapacityLimiter) -> None:
+    """Make a room's index of places; those who waited for it go on then."""
+    try:
+        while making.gathered_bytes > INDEX_HERE_BYTES and not making.over:
+            await anyio.to_thread.run_sync(making.put, making.take(), limiter=limiter)
+        judge.made(making)
+    except Exception:
+        log.exception("the places of a document can't be told")
+        judge.failed(making)
+    for connection in making.waiting:
+        with _lets_go(connection):
+            connection.was_read(connection.events)
+        await anyio.lowlevel.checkpoint()
+
+
+@contextmanager
+def _lets_go(connection: Connection) -> Iterator[None]:
+    """Close a connection over whose messages something unforeseen happens."""
+    try:
+        yield
+    except Exception:
+        log.exception("a message could not be handled")
+        connection.close(CloseCode.INTERNAL_ERROR, "the server failed to handle a message")
