@@ -43,13 +43,13 @@ class Document:
         "_pairs",
         "_state_vector",
         "_stored_limits",
-        "_structure",
         "_voids",
         "clocks",
         "deleted",
         "judge",
         "ready",
         "root",
+        "structure",
         "waiting",
     )
 
@@ -72,7 +72,7 @@ class Document:
         """Of every client the next clock, admitted updates included."""
         self.deleted = IdSet()
         """To be read; admitted updates included."""
-        self._structure: StructureIndex | None = None
+        self.structure: StructureIndex | None = None  # to be asked whether there is one
         self.root: str | None = None
         """Where all items lie, directly and without keys; ``None`` where it isn't so simple."""
         self._pairs: set[tuple[int, int]] | None = None
@@ -105,7 +105,7 @@ class Document:
     @property
     def detailed(self) -> bool:
         """Whether scans for this document should come with structs."""
-        return self._structure is not None or bool(self._pairs)
+        return self.structure is not None or bool(self._pairs)
 
     @property
     def dropped(self) -> bool:
@@ -141,7 +141,7 @@ class Document:
             or self.waiting
         ):  # one client that types: most of what there is
             ranges, deletes = found.ranges, found.deletes
-            if len(ranges) == 1 and not deletes and self._structure is None:
+            if len(ranges) == 1 and not deletes and self.structure is None:
                 client, start, end = ranges[0]
                 clock = clocks.get(client, 0)
                 if end <= clock:
@@ -261,8 +261,8 @@ class Document:
         return bool(roots) and roots != {self.root}
 
     def _check_structure(self, found: Scan, update: bytes) -> None:
-        if self._structure is None:
-            self._structure = StructureIndex(self.root)
+        if self.structure is None:
+            self.structure = StructureIndex(self.root)
             self.root = None
         if found.structs is None:
             found = scan(update, self._stored_limits, structs=True)
@@ -270,9 +270,9 @@ class Document:
         if len(found.ranges) > 1 or any(known.get(each[0], 0) > each[1] for each in found.ranges):
             structs = [new_part(each, known) for each in causal_order(structs, known)]
         if self._loading:  # what was let in before is let in again, whatever was made of it
-            self._structure.add(structs)
+            self.structure.add(structs)
         else:
-            self._structure.admit(
+            self.structure.admit(
                 structs,
                 deletes=found.deletes,
                 deleted=self.deleted,
@@ -281,7 +281,7 @@ class Document:
             )
 
     def _note(self, found: Scan, update: bytes) -> None:
-        inside = found.types or found.parents or found.keys or self._structure is not None
+        inside = found.types or found.parents or found.keys or self.structure is not None
         if inside or self._spreads(found.roots):
             self._check_structure(found, update)
         if found.pairs or found.verbatim or self._pairs:

@@ -20,7 +20,7 @@ from crdtsync.gate import READ_ONLY, Clearance, ContentGate, Decision, Deny, Gat
 from crdtsync.held import Verdict
 from crdtsync.indexing import INDEX_HERE_BYTES, Making
 from crdtsync.limits import trusting
-from crdtsync.places import Place, PlaceIndex, Placement
+from crdtsync.places import Place, PlaceIndex, Run
 from crdtsync.session import UpdateReceived
 from crdtsync.shortcuts import plain_places, stays
 from crdtsync.structs import Scan
@@ -66,7 +66,7 @@ class Judge:
             self._check = gate
         self._by_default = gate is None
         self._index: PlaceIndex | None = None
-        self._read: tuple[bytes, Iterable[Placement]] | None = None
+        self._read: tuple[bytes, Iterable[Run]] | None = None
         self._placed: bytes | None = None  # an update that is in the index before it is let in
         self._making: Making | None = None
         self._broken = False
@@ -142,8 +142,16 @@ class Judge:
         document = room.document
         clearance = connection.clearance
         root = document.root
-        if clearance is None or root is None:
+        if clearance is None:
             return False
+        if root is None:
+            if document.structure is None or document.waiting:
+                return False
+            if not self._is_plain(clearance, update, found):
+                return False
+            if room.fill.limit:
+                room.fill.check(update, found, document.knows)
+            return True  # ``note`` puts it into the index
         if root is not clearance.root and not self._reaches(clearance, root):
             return False
         ranges = found.ranges
@@ -158,15 +166,19 @@ class Judge:
             return False
         if judge is not None and document.waiting:
             return False  # it may have come for this
+        index = self._index
+        placed = None
+        if ranges and index is not None and not index.single:
+            placed = index.place_item(update, found)
+            if placed is None:
+                return False
         if room.fill.limit:
             room.fill.check(update, found, document.knows)
         if ranges and judge is not None:
-            index = self._index
-            if index is not None and not index.extend(*ranges[0]):
-                placement = index.place_item(update, found)
-                if placement is None:
-                    return False
-                index.put(placement)
+            if index is not None and not (
+                index.extend(*ranges[0]) if placed is None else index.put(placed)
+            ):
+                self._misfits()
             if self._making is not None:
                 self._making.add(update)
             self._placed = update
@@ -204,7 +216,7 @@ class Judge:
         clearance = connection.clearance
         if clearance is None or clearance.principal is not principal:
             clearance = connection.clearance = Clearance(principal)
-        elif self._index is not None and self._is_plain(clearance, update, found):
+        elif self._room.document.waiting and self._is_plain(clearance, update, found):
             return None
         if room.damage:
             return Deny(room.damage)
@@ -324,9 +336,13 @@ class Judge:
                 if found.structs is None:
                     found = scan(update, trusting(self._room.limits), structs=True)
                 fits = index_update(found, index)
-        if not fits:  # it is made anew for the next who asks
-            log.error("the places of document %r don't follow one another", self._room.name)
-            self._index = None
+        if not fits:
+            self._misfits()
+
+    def _misfits(self) -> None:
+        """Let go of an index that is wrong; it is made anew for the next who asks."""
+        log.error("the places of document %r don't follow one another", self._room.name)
+        self._index = None
 
     def _make(self, *, values: bool) -> Making:
         """Begin to make the index of all that is here; nothing gets past it from now on."""

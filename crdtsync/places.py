@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from crdtsync.encoding import read_var_uint
 from crdtsync.structs import GC, HAS_ORIGIN, HAS_RIGHT, Id, Scan, Struct
 
-__all__ = ["COLLECTED", "UNKNOWN", "At", "Place", "PlaceIndex", "Placement"]
+__all__ = ["COLLECTED", "UNKNOWN", "At", "Place", "PlaceIndex", "Placement", "Run"]
 
 UNKNOWN: Final = -1
 """The number of a place that can't be told: the id is not here."""
@@ -42,6 +42,10 @@ class Placement(NamedTuple):
     start: int
     end: int
     number: int
+
+
+Run = tuple[int, int, int, int]
+"""The same, where it has to be quick."""
 
 
 class At(Protocol):
@@ -89,10 +93,10 @@ class PlaceIndex:
         "_first",
         "_numbers",
         "_places",
-        "_several",
         "_slots",
         "_tops",
         "_values",
+        "single",
     )
 
     def __init__(self, *, values: bool = False) -> None:
@@ -104,7 +108,8 @@ class PlaceIndex:
         self._slots: dict[tuple[Id | str, str], int] | None = {} if values else None
         self._values: dict[int, list[Id]] = {}  # by slot
         self._first = UNKNOWN  # the place that came first
-        self._several = True  # whether there was another one, or none yet
+        self.single = False
+        """Whether all that is here is in one place."""
 
     @property
     def values(self) -> bool:
@@ -153,7 +158,7 @@ class PlaceIndex:
             clocks[client] = self.end(client)
         return clocks
 
-    def place_item(self, update: bytes, found: Scan) -> Placement | None:
+    def place_item(self, update: bytes, found: Scan) -> Run | None:
         """Return the place of an update's only item, where that is easily told; else ``None``.
 
         So it is with what people type, and with a key that had a value: one item that stands
@@ -166,8 +171,10 @@ class PlaceIndex:
             return None
         client, start, end = ranges[0]
         first, _, count = found.bodies[0]
+        if count != 1:
+            return None
         runs = self._clients.get(client)
-        if count != 1 or start != (0 if runs is None else runs.end):
+        if start != (0 if runs is None else runs.end):
             return None
         origin: Id | None = None
         right: Id | None = None
@@ -199,22 +206,17 @@ class PlaceIndex:
                 number = behind
             elif number != behind:
                 return None
-        return Placement(client, start, end, number) if number > COLLECTED else None
+        return (client, start, end, number) if number > COLLECTED else None
 
     def extend(self, client: int, start: int, end: int) -> bool:
-        """Take over new clocks where all that is here is in one place, and they are, too.
-
-        Return whether it is so.
-        """
-        if self._several:
-            return False
+        """Take over the next clocks of a known client in a ``single`` index, like ``put``."""
         runs = self._clients.get(client)
         if runs is None or runs.end != start:
             return False
         runs.end = end
         return True
 
-    def place_run(self, found: Scan) -> list[Placement] | None:
+    def place_run(self, found: Scan) -> list[Run] | None:
         """Return the places of one client's new items; ``None`` where that takes a closer look.
 
         ``found`` comes with structs. Places that have no name yet get one (see ``mark``).
@@ -225,15 +227,29 @@ class PlaceIndex:
         if start != self.end(client):
             return None
         fresh = _Fresh(self, client, start)
-        placements: list[Placement] = []
+        slots = self._slots
+        placed: list[Run] = []
+        last = begin = end = UNKNOWN
         for struct in found.structs:
-            number, other = self.find(struct, fresh)
-            if number <= COLLECTED or number != other:
+            parent = struct.parent
+            if slots is None and type(parent) is tuple:
+                number = fresh.at(parent[0], parent[1])
+            else:
+                number, other = self.find(struct, fresh)
+                if number != other:
+                    return None
+            if number <= COLLECTED or struct.kind == GC:
                 return None
-            fresh.starts.append(struct.clock)
-            fresh.numbers.append(number)
-            placements.append(Placement(client, struct.clock, struct.clock + struct.length, number))
-        return placements
+            clock = struct.clock
+            if number != last or slots is not None:  # a key's values are told one by one
+                if end > 0:
+                    placed.append((client, begin, end, last))
+                fresh.starts.append(clock)
+                fresh.numbers.append(number)
+                last, begin = number, clock
+            end = clock + struct.length
+        placed.append((client, begin, end, last))
+        return placed
 
     def over(self, client: int, start: int, end: int) -> int:
         """Return the number of the one place of a range, ``UNKNOWN`` where there are several."""
@@ -313,7 +329,7 @@ class PlaceIndex:
                 numbers.popitem()
         del self._places[mark:], self._tops[mark:]
 
-    def put(self, placement: Placement) -> bool:
+    def put(self, placement: Run) -> bool:
         """Take over where the next clocks of a client are; return whether they follow."""
         client, start, end, number = placement
         runs = self._clients.get(client)
@@ -323,9 +339,8 @@ class PlaceIndex:
             return False
         runs.end = end
         if number != self._first:
-            self._several = self._first != UNKNOWN or number == COLLECTED
-            if not self._several:
-                self._first = number
+            self.single = self._first == UNKNOWN and number != COLLECTED
+            self._first = number
         if not runs.numbers or runs.numbers[-1] != number:
             runs.starts.append(start)
             runs.numbers.append(number)

@@ -8,7 +8,7 @@ for the closer look (``edit``) to say; what they let pass, that would, too.
 from collections.abc import Mapping, Sequence
 
 from crdtsync.gate import Clearance
-from crdtsync.places import UNKNOWN, PlaceIndex, Placement
+from crdtsync.places import UNKNOWN, PlaceIndex, Run
 from crdtsync.structs import Scan
 
 __all__ = ["plain_places", "stays"]
@@ -38,28 +38,33 @@ def stays(clearance: Clearance, clocks: Mapping[int, int], update: bytes, found:
 
 def plain_places(
     clearance: Clearance, index: PlaceIndex, update: bytes, found: Scan
-) -> Sequence[Placement] | None:
+) -> Sequence[Run] | None:
     """Return the places of an update's items, where all that it does is allowed for sure."""
     size = len(update)
-    placements: Sequence[Placement] = ()
-    mark = index.mark()
-    if found.ranges:
-        placement = index.place_item(update, found)
-        some = index.place_run(found) if placement is None else (placement,)
+    deletes = found.deletes
+    reached = clearance.reached
+    if not found.ranges:
+        placed: Sequence[Run] = ()
+    else:
+        mark = index.mark()
+        one = index.place_item(update, found)
+        some = (one,) if one is not None else index.place_run(found)
         if some is None:
             index.forget(mark)
             return None
-        placements = some
-    adds = not found.deletes
-    for _, _, _, number in placements:
-        # A name that is not there yet may be forgotten, and its number be another's.
-        reach = clearance.reach_in(number) if number < mark else clearance.reach_in_new(number)
-        if size > reach[1 if adds and not index.is_key(number) else 0]:
-            index.forget(mark)
-            return None
-    for client, start, end in found.deletes:
+        for _, _, _, number in some:
+            if number < mark:
+                reach = reached.get(number) or clearance.reach_in(number)
+            else:  # it may be forgotten, and be another's number then
+                reach = clearance.reach_in_new(number)
+            if size > reach[0 if deletes or index.is_key(number) else 1]:
+                index.forget(mark)
+                return None
+        placed = some
+    for client, start, end in deletes:
         number = index.over(client, start, end)
-        if number == UNKNOWN or size > clearance.reach_in(number)[0]:
-            index.forget(mark)
+        if number == UNKNOWN or size > (reached.get(number) or clearance.reach_in(number))[0]:
+            if placed:
+                index.forget(mark)
             return None
-    return placements
+    return placed

@@ -119,13 +119,14 @@ async def test_commit_interval_s() -> None:
     store = TestStore()
     async with Hub(store, limits=quick(commit_interval_s=0.05)) as hub:
         client = await join(hub)
+        begun_s = anyio.current_time()
         client.type("a")
         await until(lambda: len(store.batches) == 1)
         for _ in range(20):
             client.type("b")
             await settle()
         await until(lambda: hub.stats.updates_committed == 21)
-        assert len(store.batches) <= 3
+        assert len(store.batches) <= 2 + (anyio.current_time() - begun_s) / 0.05
 
 
 async def test_max_merge() -> None:
