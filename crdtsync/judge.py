@@ -143,7 +143,7 @@ class Judge:
         clearance = connection.clearance
         root = document.root
         if clearance is None:
-            return False
+            clearance = connection.clearance = Clearance(connection.principal)
         if root is None:
             if document.structure is None or document.waiting:
                 return False

@@ -112,7 +112,10 @@ class Patient(Refusals):
 
 
 class Server:
-    """One room, driven by hand: nothing is committed before ``commit``."""
+    """One room, driven by hand: nothing is committed before ``commit``.
+
+    With ``apart`` no index is made before ``indexed``.
+    """
 
     def __init__(
         self,
@@ -120,7 +123,10 @@ class Server:
         state: bytes = EMPTY_UPDATE,
         gate: Gate | ContentGate | None = None,
         limits: Limits = LIMITS,
+        apart: bool = False,
     ) -> None:
+        self.apart = apart
+        self.making: list[tuple[Judge, Making]] = []
         self.pressure = Pressure(limits.max_pending_bytes)
         self.stats = Stats()
         self.clock = ManualClock()
@@ -169,10 +175,19 @@ class Server:
         connection.was_read(connection.read(frame), frame)
 
     def index_apart(self, judge: Judge, making: Making) -> None:
-        making.put(making.take())
-        judge.made(making)
-        for connection in making.waiting:
-            connection.was_read(connection.events)
+        self.making.append((judge, making))
+        if not self.apart:
+            self.indexed()
+
+    def indexed(self) -> None:
+        """Let the indexes that are on their way be made, and who waited for them go on."""
+        while self.making:
+            judge, making = self.making.pop(0)
+            if not making.over:
+                making.put(making.take())
+            judge.made(making)
+            for connection in making.waiting:
+                connection.was_read(connection.events)
 
     def left(self, connection: Connection) -> None: ...
 
@@ -187,6 +202,7 @@ class Peer:
         self.server = server
         self.frames: list[bytes] = []
         self.closed: tuple[int, str] | None = None
+        self.paused = False
         server.peers += 1
         self.doc: pycrdt.Doc[Any] = pycrdt.Doc(client_id=1000 + server.peers)
         self.connection = Connection(self, server.room, principal, acknowledge=False)
@@ -206,9 +222,11 @@ class Peer:
 
     def ping(self) -> None: ...
 
-    def pause_reading(self) -> None: ...
+    def pause_reading(self) -> None:
+        self.paused = True
 
-    def resume_reading(self) -> None: ...
+    def resume_reading(self) -> None:
+        self.paused = False
 
     # The client
 
