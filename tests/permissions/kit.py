@@ -179,9 +179,10 @@ class Server:
         if not self.apart:
             self.indexed()
 
-    def indexed(self) -> None:
+    def indexed(self, most: int = 1 << 30) -> None:
         """Let the indexes that are on their way be made, and who waited for them go on."""
-        while self.making:
+        while self.making and most:
+            most -= 1
             judge, making = self.making.pop(0)
             if not making.over:
                 making.put(making.take())

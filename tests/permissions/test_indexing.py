@@ -8,6 +8,7 @@ from unittest.mock import patch
 import anyio
 import pytest
 
+from crdtsync.awareness import Entry, encode_entries
 from crdtsync.gate import Principal
 from crdtsync.hub import Hub
 from crdtsync.indexing import Making
@@ -119,6 +120,32 @@ def test_a_frame_with_several_messages_stops_where_one_waits() -> None:
     server.indexed()
     assert server.room.document.clocks == {1: 3, 2: 2}
     assert not guest.denials
+
+
+def test_presence_in_the_same_frame_comes_after() -> None:
+    """Whatever is behind it waits, not only edits."""
+    server = written()
+    guest = server.join(restricted(CHAT))
+    here = awareness_frame(encode_entries([Entry(2, 1, '{"name":"y"}')]))
+    guest.connection.receive(update_frame(one(2, 0, "x", parent="chat")) + here)
+    assert not server.room.fanout.awareness.present()
+    server.indexed()
+    assert len(server.room.fanout.awareness.present()) == 1
+
+
+def test_who_waits_twice_keeps_what_is_behind() -> None:
+    """Where another index takes the place of the one that was waited for, all that waits does."""
+    server = written()
+    guest, adder = server.join(restricted(CHAT)), server.join(restricted(Rule(append_only=True)))
+    guest.says(one(2, 0, "x", parent="chat"))
+    guest.is_here(encode_entries([Entry(2, 1, '{"name":"y"}')]))
+    adder.says(update(deletes=[(1, 0, 1)]))
+    server.indexed(1)
+    assert server.room.document.clocks == {1: 3}
+    assert not server.room.fanout.awareness.present()
+    server.indexed()
+    assert server.room.document.clocks == {1: 3, 2: 1}
+    assert len(server.room.fanout.awareness.present()) == 1
 
 
 # What may happen meanwhile

@@ -168,8 +168,33 @@ def test_a_number_is_not_remembered_for_a_forgotten_name() -> None:
     guest = server.join(restricted(Rule(root="map", keys=keys)))
     guest.says(one(3, 0, "x"))
     guest.frames.clear()
+    server.commit()  # from here on updates are read in detail
     own = item(any_(b"\x7e"), parent="map", key="a")
     foreign = item(any_(b"\x7e"), parent="map", key="b")
     guest.says(update(block(2, 0, own, foreign)))
     guest.says(update(block(2, 0, foreign)))
     assert guest.denials == ['you may not write the key "b" of "map"'] * 2
+
+
+def test_what_stands_before_something_unknown_gets_a_closer_look() -> None:
+    """It waits, and is refused where that turns out to lie in another root."""
+    server = Server()
+    writer, guest = server.join(), server.join(restricted(Rule(root="text")))
+    writer.says(one(1, 0, "some text"))
+    guest.says(one(1, 9, "x", right=(3, 0)))
+    writer.says(one(3, 0, "y", parent="chat"))
+    assert guest.denials == ['you may not write to "chat"']
+    assert server.room.document.clocks == {1: 9, 3: 1}
+
+
+def test_a_keystroke_that_others_waited_for() -> None:
+    """What it sets free is decided on at once, and its author is told if it is refused."""
+    server = Server()
+    writer, typist = server.join(), server.join(restricted(Rule(root="text")))
+    guest = server.join(restricted(Rule(root="text")))
+    writer.says(one(1, 0, "some text"))
+    guest.says(one(2, 0, "z", origin=(1, 12)))
+    guest.connection.become(restricted(Rule(root="chat")))
+    typist.says(*(one(1, n, "x", origin=(1, n - 1)) for n in range(9, 14)))
+    assert guest.denials == ['you may not write to "text"']
+    assert server.room.document.clocks == {1: 14}
