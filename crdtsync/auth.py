@@ -1,11 +1,11 @@
 """Who is connecting: the protocol that a custom server implements, and the open default."""
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from crdtsync.gate import Principal
 
-__all__ = ["Authenticator", "ConnectRequest", "OpenAuthenticator"]
+__all__ = ["Authenticator", "ConnectRequest", "Dependent", "OpenAuthenticator", "Trouble"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +31,25 @@ class Authenticator(Protocol):
 
     async def authenticate(self, request: ConnectRequest) -> Principal:
         """Return the principal, or raise ``Unauthenticated`` or ``Forbidden`` with a reason."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What keeps an authenticator from its work."""
+
+    reason: str
+    """Anybody may read it."""
+    fatal: bool
+    """Whether nobody is let in until it is over."""
+
+
+@runtime_checkable
+class Dependent(Protocol):
+    """An authenticator that depends on something that may be gone."""
+
+    async def trouble(self) -> Trouble | None:
+        """Return what is wrong; where nobody is let in, see first whether that has passed."""
         ...
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import anyio.to_thread
 
-from crdtsync.auth import ConnectRequest
+from crdtsync.auth import ConnectRequest, Trouble
 from crdtsync.clock import Clock, SystemClock
 from crdtsync.errors import ConfigError, Forbidden, Unauthenticated
 from crdtsync.gate import Principal
@@ -112,6 +112,10 @@ class JWTAuthenticator:
     async def prepare(self) -> None:
         """Have the keys before the first client comes; where that fails, it is logged."""
         await self.source.prepare()
+
+    async def trouble(self) -> Trouble | None:
+        """Return what is wrong with the keys."""
+        return await self.source.trouble()
 
     async def authenticate(self, request: ConnectRequest) -> Principal:
         """Return who the token is for, with its role in the document."""

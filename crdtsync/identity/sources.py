@@ -13,6 +13,7 @@ from typing import Final
 import anyio
 import anyio.to_thread
 
+from crdtsync.auth import Trouble
 from crdtsync.clock import Clock, SystemClock
 from crdtsync.errors import Unavailable
 from crdtsync.identity.keys import KeyProblem, KeySet
@@ -76,13 +77,36 @@ class KeySource:
         if self._keys is None:
             await self._renew()
 
+    async def trouble(self) -> Trouble | None:
+        """Return what is wrong with the keys.
+
+        Where none may be used they are asked for: nobody else might, because clients are kept
+        away from a server that is not ready.
+        """
+        if not self._hold and not self._lock.locked():
+            await self._renew()
+        if not self._hold:
+            return Trouble("the keys for tokens can't be had", fatal=True)
+        if not self._failing:
+            return None
+        left_s = self._refresh_s + self._stale_s - self._age()
+        return Trouble(
+            f"the keys for tokens can't be read again; the old ones hold for {left_s:.0f} s",
+            fatal=False,
+        )
+
+    @property
+    def _hold(self) -> bool:
+        """Whether there are keys that may still be used."""
+        return self._age() <= self._refresh_s + self._stale_s
+
     def _age(self) -> float:
         if self._keys is None:
             return float("inf")
         return self._clock.monotonic_s() - self._loaded_s
 
     def _usable(self) -> KeySet:
-        if self._keys is None or self._age() > self._refresh_s + self._stale_s:
+        if self._keys is None or not self._hold:
             raise Unavailable("tokens can't be checked at the moment")
         return self._keys
 

@@ -115,14 +115,15 @@ def create_app(
         authenticator = access.wrap(authenticator) if access is not None else authenticator
     doors = doors or Doors()
     permits = Permits(hub, authenticator, roles)
-    health = Health(hub, max_loop_lag_s=max_loop_lag_s)
+    behind = _behind(authenticator)
+    health = Health(hub, authenticator=behind, max_loop_lag_s=max_loop_lag_s)
     described = partial(
         describe,
         version=package_version(),
         metrics=metrics,
         page=page,
         rest=rest,
-        authenticated=not isinstance(_behind(authenticator), OpenAuthenticator),
+        authenticated=not isinstance(behind, OpenAuthenticator),
         max_name_bytes=hub.limits.max_document_name_bytes,
         more=[openapi_quarantine.PARTS, *([openapi_access.PARTS] if access is not None else [])],
     )

@@ -1,6 +1,7 @@
 """Health for probes: ``/health/live`` says the loop turns, ``/health/ready`` that work gets done.
 
-Ready means: the store takes writes, the loop is not lagging, and no shutdown is under way.
+Ready means: the store takes writes, the loop is not lagging, no shutdown is under way, and clients
+can be let in.
 """
 
 import logging
@@ -11,6 +12,7 @@ import anyio
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from crdtsync.auth import Dependent, Trouble
 from crdtsync.errors import StoreError
 from crdtsync.hub import Hub
 from crdtsync.server.problems import RETRY_AFTER_S, problem
@@ -25,18 +27,26 @@ LAG_SAMPLES = 3
 LAG_SAMPLE_S = 0.01
 """The loop's lag is the worst of so many sleeps of this length."""
 PROBE_TIMEOUT_S = 5.0
-"""A store that takes longer to prove itself counts as failed."""
+"""A store, or an authenticator, that takes longer to prove itself counts as failed."""
 PROBE_REUSE_S = 1.0
 """A probe's result serves requests for this long: probing writes, and anybody may ask."""
 
-Check = Literal["store", "loop", "draining"]
+Check = Literal["store", "loop", "draining", "authentication"]
 
 
 class Health:
     """The two health routes of one hub."""
 
-    def __init__(self, hub: Hub, *, max_loop_lag_s: float = MAX_LOOP_LAG_S) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        *,
+        authenticator: object = None,
+        max_loop_lag_s: float = MAX_LOOP_LAG_S,
+    ) -> None:
+        """``authenticator`` is asked as well, where it depends on anything."""
         self._hub = hub
+        self._dependent = authenticator if isinstance(authenticator, Dependent) else None
         self._max_loop_lag_s = max_loop_lag_s
         self._lock = anyio.Lock()
         self._store_failure = ""
@@ -57,6 +67,11 @@ class Health:
             failures["store"] = store
         names: tuple[Check, ...] = ("store", "loop", "draining")
         checks = {name: failures.get(name, "ok") for name in names}
+        if self._dependent is not None:
+            trouble = await self._trouble(self._dependent)
+            checks["authentication"] = trouble.reason if trouble else "ok"
+            if trouble is not None and trouble.fatal:
+                failures["authentication"] = trouble.reason
         if not failures:
             return _ok(checks, restarts=self._hub.stats.restarts)
         return problem(
@@ -76,6 +91,13 @@ class Health:
         if worst <= self._max_loop_lag_s:
             return ""
         return f"the event loop is {worst:.2f} s late"
+
+    async def _trouble(self, dependent: Dependent) -> Trouble | None:
+        try:
+            with anyio.fail_after(PROBE_TIMEOUT_S):
+                return await dependent.trouble()
+        except TimeoutError:
+            return Trouble(f"no answer within {PROBE_TIMEOUT_S:g} s", fatal=True)
 
     async def _store(self) -> str:
         async with self._lock:

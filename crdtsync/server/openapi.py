@@ -103,7 +103,10 @@ _SCHEMES: Final[Json] = {
     },
 }
 _CHECK: Final = {"description": "`ok`, or what is wrong.", **STRING}
-_CHECKS: Final = object_({"store": _CHECK, "loop": _CHECK, "draining": _CHECK})
+_CHECKS: Final = object_(
+    {"store": _CHECK, "loop": _CHECK, "draining": _CHECK, "authentication": _CHECK},
+    optional=("authentication",),
+)
 _SCHEMAS: Final[Json] = {
     "Live": object_({"status": {"const": "ok"}}),
     "Ready": object_(
@@ -135,7 +138,10 @@ _LIVE: Final[Json] = {
 _READY: Final[Json] = {
     "operationId": "ready",
     "summary": "Whether the server takes work",
-    "description": "The store can be written to, the event loop is not late, no shutdown runs.",
+    "description": (
+        "The store can be written to, the event loop is not late, no shutdown runs, and there are "
+        "keys to check tokens with."
+    ),
     "responses": {
         "200": body("It does.", "application/json", ref("Ready"), _NOT_KEPT),
         "503": problem("It does not: `checks` says why.", "not-ready"),

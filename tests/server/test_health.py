@@ -1,16 +1,25 @@
 """Probes: alive where the loop turns, ready where store and loop work and no shutdown runs."""
 
+import threading
 import time
+from collections.abc import Iterator
 
 import anyio
 import anyio.lowlevel
 import httpx
 import pytest
 
+from crdtsync.access.service import Access
+from crdtsync.auth import Authenticator
+from crdtsync.clock import ManualClock
 from crdtsync.errors import StoreFull
 from crdtsync.hub import Hub
+from crdtsync.identity import JWTAuthenticator
+from crdtsync.identity.authenticators import UNKNOWN_KEY_PAUSE_S
 from crdtsync.server import health
 from crdtsync.server.asgi import create_app
+from tests.identity.issuer import Issuer, issuing
+from tests.identity.making import CLAIMS, ec_key, issue, jwks, public_jwk
 
 from .conftest import asgi_client
 
@@ -108,3 +117,89 @@ async def test_not_ready_with_a_late_loop(hub: Hub) -> None:
         tasks.cancel_scope.cancel()
     assert response.status_code == 503
     assert "late" in response.json()["checks"]["loop"]
+
+
+REFRESH_S, STALE_S = 300.0, 3600.0
+
+
+@pytest.fixture
+def issuer() -> Iterator[Issuer]:
+    with issuing() as issuer:
+        issuer.body = jwks(public_jwk(ec_key(), kid="old"))
+        yield issuer
+
+
+async def authentication(client: httpx.AsyncClient) -> tuple[int, str]:
+    """Return whether a server is ready, and what it says of its keys."""
+    response = await client.get("/health/ready")
+    return response.status_code, response.json()["checks"]["authentication"]
+
+
+@pytest.mark.parametrize("shares", [False, True])
+async def test_not_ready_without_keys(hub: Hub, issuer: Issuer, shares: bool) -> None:
+    """Without keys nobody gets in: no, until they are there, and nobody else has to ask."""
+    clock = ManualClock()
+    authenticator: Authenticator = JWTAuthenticator(jwks_url=issuer.url, clock=clock)
+    access = Access(hub) if shares else None
+    if access is not None:
+        authenticator = access.wrap(authenticator)
+    app = create_app(hub, authenticator=authenticator, access=access, lifespan=False)
+    issuer.status = 503
+    gone = 503, "the keys for tokens can't be had"
+    async with asgi_client(app) as client:
+        assert await authentication(client) == gone
+        response = await client.get("/health/ready")
+        assert response.json()["detail"] == f"authentication: {gone[1]}"
+        assert issuer.url not in response.text
+        assert len(issuer.requests) == 1
+        issuer.status = 200
+        assert await authentication(client) == gone
+        clock.advance(UNKNOWN_KEY_PAUSE_S)
+        assert await authentication(client) == (200, "ok")
+
+
+async def test_ready_with_old_keys(hub: Hub, issuer: Issuer) -> None:
+    """While old keys hold the server is ready, and says for how long; behind that it is not."""
+    clock = ManualClock()
+    authenticator = JWTAuthenticator(
+        jwks_url=issuer.url, refresh_s=REFRESH_S, stale_s=STALE_S, clock=clock
+    )
+    await authenticator.prepare()
+    app = create_app(hub, authenticator=authenticator, lifespan=False)
+    async with asgi_client(app) as client:
+        assert await authentication(client) == (200, "ok")
+        issuer.status = 503
+        clock.advance(REFRESH_S + 100)
+        assert (await client.get("/api/v1/documents?token=a.b.c")).status_code == 401
+        token = issue(ec_key(), "ES256", {**CLAIMS, "exp": 2_000_000_000, "aud": ...})
+        assert (await client.get(f"/api/v1/documents?token={token}")).status_code == 200
+        assert await authentication(client) == (
+            200,
+            "the keys for tokens can't be read again; the old ones hold for 3500 s",
+        )
+        asked = len(issuer.requests)
+        clock.advance(STALE_S)
+        assert (await authentication(client))[0] == 503
+        assert len(issuer.requests) == asked + 1
+        issuer.status = 200
+        clock.advance(UNKNOWN_KEY_PAUSE_S)
+        assert await authentication(client) == (200, "ok")
+
+
+async def test_probes_wait_for_no_issuer(hub: Hub, issuer: Issuer) -> None:
+    """While an issuer hangs only the one who asks it waits."""
+    clock = ManualClock()
+    authenticator = JWTAuthenticator(jwks_url=issuer.url, clock=clock)
+    app = create_app(hub, authenticator=authenticator, lifespan=False)
+    issuer.hold = threading.Event()
+    async with asgi_client(app) as client, anyio.create_task_group() as tasks:
+        tasks.start_soon(authentication, client)
+        try:
+            assert await anyio.to_thread.run_sync(issuer.asked.wait, 10)
+            with anyio.fail_after(3):
+                assert (await authentication(client))[0] == 503
+        finally:
+            issuer.hold.set()
+    async with asgi_client(app) as client:
+        assert await authentication(client) == (200, "ok")
+    assert len(issuer.requests) == 1
