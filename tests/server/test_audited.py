@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from crdtsync.access.service import Access
-from crdtsync.audit import Event
+from crdtsync.audit import Event, What
 from crdtsync.auth import ConnectRequest
 from crdtsync.forwarded import Proxies
 from crdtsync.gate import Principal
@@ -17,8 +17,11 @@ from crdtsync.roles import ADMIN, READ, WRITE
 from crdtsync.server.asgi import create_app
 from crdtsync.server.doors import Doors
 from crdtsync.store.memory import MemoryStore
+from tests.native.kit import wait_until
 from tests.server.conftest import asgi_client
 from tests.unit.engine import join
+
+from .harness import SERVERS, Client, running
 
 pytestmark = pytest.mark.anyio
 
@@ -126,3 +129,19 @@ async def test_a_role_that_changes() -> None:
         changed = [each for each in audit.events if each.what.value == "role-changed"]
     (event,) = changed
     assert (event.document, event.principal, event.detail) == ("doc", "ann", {"role": READ.name})
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_the_code_that_a_client_closes_with(kind: str) -> None:
+    """An ASGI server that hands a client's code on finds it in the log; Hypercorn does not."""
+    log = Log()
+    with running(kind, hub=Hub(MemoryStore(), audit=log)) as server:
+        with Client(server.url("doc")).sync() as client:
+            client.ws.close(4001)
+        wait_until(lambda: codes(log) != [], "the connection has ended")
+    assert codes(log) == [4001 if kind == "uvicorn" else 1006]
+
+
+def codes(log: Log) -> list[int | None]:
+    """Return the codes that connections ended with."""
+    return [event.code for event in log.events if event.what is What.DISCONNECT]
