@@ -39,6 +39,8 @@ class Config:
     brings its own authenticator."""
     auth_key_file: str | None = None
     auth_jwks_url: str | None = None
+    auth_signing_key_file: str | None = None
+    """What tokens are signed with that are issued over HTTP; ``None``: none are."""
     auth_algorithms: str | None = None
     """Like all options that take several values: with commas between them."""
     auth_audience: str | None = None

@@ -80,6 +80,14 @@ OPTIONS: Final = (
         private=True,
     ),
     Option(
+        "auth_signing_key_file",
+        Text("FILE"),
+        "Authentication",
+        "Private key, or shared secret, that signs the tokens which admins ask for over HTTP; "
+        "without, none are issued.",
+        private=True,
+    ),
+    Option(
         "auth_algorithms",
         Words("NAMES"),
         "Authentication",

@@ -87,7 +87,7 @@ class JWTAuthenticator:
                     hint="Name the algorithms that your issuer signs with",
                 )
         self._clock = clock or SystemClock()
-        self._max_token_bytes = max_token_bytes
+        self.max_token_bytes = max_token_bytes
         self.roles = roles
         self.rules = ClaimRules(
             audience=frozenset(audience),
@@ -124,7 +124,7 @@ class JWTAuthenticator:
 
     async def claims(self, token: str) -> Mapping[str, Any]:
         """Return what a token says, if it is genuine and holds; else ``Unauthenticated``."""
-        read = read_token(token, max_bytes=self._max_token_bytes)
+        read = read_token(token, max_bytes=self.max_token_bytes)
         payload = await self.source.payload(read)
         if payload is None:
             raise Unauthenticated("the token is not signed by a key that is known here")

@@ -4,8 +4,9 @@ from crdtsync.auth import Authenticator, OpenAuthenticator
 from crdtsync.config import Config
 from crdtsync.errors import ConfigError
 from crdtsync.identity.authenticators import JWTAuthenticator
+from crdtsync.identity.desk import TokenDesk
 
-__all__ = ["configured_authenticator", "jwt_authenticator"]
+__all__ = ["configured_authenticator", "configured_desk", "jwt_authenticator"]
 
 
 async def configured_authenticator(config: Config) -> Authenticator:
@@ -17,12 +18,29 @@ async def configured_authenticator(config: Config) -> Authenticator:
         authenticator = jwt_authenticator(config)
         await authenticator.prepare()
         return authenticator
-    if config.auth_key_file is not None or config.auth_jwks_url is not None:
+    if (config.auth_key_file, config.auth_jwks_url, config.auth_signing_key_file) != (None,) * 3:
         raise ConfigError(
             "there are keys for tokens, but auth is none: nobody would be asked for one",
             hint="Set auth to jwt",
         )
     return OpenAuthenticator()
+
+
+def configured_desk(config: Config, authenticator: Authenticator) -> TokenDesk | None:
+    """Return what issues and explains the tokens that an authenticator takes, if any.
+
+    Raises ``ConfigError`` where the key that signs can't be used.
+    """
+    if not isinstance(authenticator, JWTAuthenticator):
+        return None
+    return TokenDesk(
+        authenticator,
+        key_file=config.auth_signing_key_file,
+        algorithms=words(config.auth_algorithms),
+        issuer=next(iter(words(config.auth_issuer)), None),
+        audience=next(iter(words(config.auth_audience)), None),
+        documents_claim=config.auth_documents_claim,
+    )
 
 
 def jwt_authenticator(config: Config) -> JWTAuthenticator:

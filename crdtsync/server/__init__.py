@@ -50,13 +50,20 @@ class ConfiguredApp:
 
 
 async def _configured() -> ASGIApp:
-    from crdtsync.identity import configured_authenticator  # what reads keys is large
+    # What reads keys is large.
+    from crdtsync.identity.configured import configured_authenticator, configured_desk
 
     config = load(env=os.environ).config
     authenticator = await configured_authenticator(config)
     store = open_store(config.store, durability=config.durability)
-    folder = guard_folder(store.url)
-    return assemble(config, store, authenticator, doors_of(config), folder=folder).app()
+    return assemble(
+        config,
+        store,
+        authenticator,
+        doors_of(config),
+        folder=guard_folder(store.url),
+        tokens=configured_desk(config, authenticator),
+    ).app()
 
 
 app = ConfiguredApp()

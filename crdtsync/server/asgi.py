@@ -7,6 +7,7 @@ may be called ``metrics`` or ``health/live`` and gets in nobody's way.
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.convertors import Convertor, register_url_convertor
@@ -23,7 +24,7 @@ from crdtsync.auth import Authenticator, OpenAuthenticator
 from crdtsync.hub import Hub
 from crdtsync.metrics import Metrics, package_version
 from crdtsync.roles import BUILT_IN, Role
-from crdtsync.server import openapi_access, openapi_quarantine
+from crdtsync.server import openapi_access, openapi_quarantine, openapi_tokens
 from crdtsync.server.doors import Doors, HttpDoor
 from crdtsync.server.health import MAX_LOOP_LAG_S, Health
 from crdtsync.server.openapi import Json, describe
@@ -34,7 +35,11 @@ from crdtsync.server.problems import exception_handlers
 from crdtsync.server.rest import DOCUMENTS, QUARANTINED, Rest
 from crdtsync.server.rest_access import access_routes
 from crdtsync.server.rest_quarantine import RestQuarantine
+from crdtsync.server.rest_tokens import token_routes
 from crdtsync.server.websocket import serve_document
+
+if TYPE_CHECKING:
+    from crdtsync.identity.desk import TokenDesk
 
 __all__ = ["create_app", "running"]
 
@@ -97,6 +102,7 @@ def create_app(
     page: bool = True,
     rest: bool = True,
     roles: Mapping[str, Role] = BUILT_IN,
+    tokens: "TokenDesk | None" = None,
     max_loop_lag_s: float = MAX_LOOP_LAG_S,
 ) -> Starlette:
     """Return the ASGI application that serves this hub.
@@ -108,7 +114,8 @@ def create_app(
     ``wrap`` returned (without one, that of the open one). ``doors`` says which pages may connect
     and which proxies are believed (by default those of this host, and none). ``metrics``, ``page``
     and ``rest`` leave those routes out; ``roles`` are those that a principal's grants may name;
-    ``max_loop_lag_s`` is where ``/health/ready`` says no.
+    ``tokens`` adds the routes that explain and issue tokens; ``max_loop_lag_s`` is where
+    ``/health/ready`` says no.
     """
     if authenticator is None:
         authenticator = OpenAuthenticator()
@@ -125,7 +132,12 @@ def create_app(
         rest=rest,
         authenticated=not isinstance(behind, OpenAuthenticator),
         max_name_bytes=hub.limits.max_document_name_bytes,
-        more=[openapi_quarantine.PARTS, *([openapi_access.PARTS] if access is not None else [])],
+        more=[
+            openapi_quarantine.PARTS,
+            *([openapi_access.PARTS] if access is not None else []),
+            *([openapi_tokens.EXPLAINING] if tokens is not None else []),
+            *([openapi_tokens.ISSUING] if tokens is not None and tokens.issues else []),
+        ],
     )
     routes: list[BaseRoute] = [
         DocumentRoute(hub, authenticator, doors),
@@ -144,6 +156,8 @@ def create_app(
         routes += RestQuarantine(hub, permits).routes
         if access is not None:
             routes.extend(access_routes(hub, access, permits))
+        if tokens is not None:
+            routes.extend(token_routes(hub, tokens, permits))
     if metrics:
         routes.append(Route("/metrics", _metrics(hub)))
     if page:

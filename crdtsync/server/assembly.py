@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 
@@ -27,6 +28,9 @@ from crdtsync.server.asgi import create_app, running
 from crdtsync.server.doors import Doors
 from crdtsync.store.base import Store
 
+if TYPE_CHECKING:
+    from crdtsync.identity.desk import TokenDesk
+
 __all__ = ["Assembly", "assemble"]
 
 
@@ -40,6 +44,8 @@ class Assembly:
     """With share links and revocations in front of it."""
     doors: Doors
     roles: Mapping[str, Role]
+    tokens: "TokenDesk | None" = None
+    """What makes and explains tokens over HTTP."""
 
     def running(self) -> AbstractAsyncContextManager[None]:
         """Start the parts, and stop them at the end. Raises ``StoreError``."""
@@ -54,6 +60,7 @@ class Assembly:
             doors=self.doors,
             lifespan=lifespan,
             roles=self.roles,
+            tokens=self.tokens,
         )
 
 
@@ -64,6 +71,7 @@ def assemble(
     doors: Doors,
     *,
     folder: Path | None,
+    tokens: "TokenDesk | None" = None,
     ended: tuple[int, int] = (0, 0),
     gate: Gate | ContentGate | None = None,
     on_change: Callable[[Change], Awaitable[None]] | None = None,
@@ -90,4 +98,5 @@ def assemble(
         authenticator=access.wrap(authenticator),
         doors=doors,
         roles=config.roles,
+        tokens=tokens,
     )

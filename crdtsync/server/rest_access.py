@@ -1,11 +1,9 @@
 """Share links and revocations over HTTP: for who may manage a document's links, and for admins.
 
-Owns these routes, the reading of their bodies, and who may use them. A link's token is in one
+Owns these routes, and who may use them. A link's token is in one
 answer only, that to its making.
 """
 
-import json
-from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -22,18 +20,17 @@ from crdtsync.audit import What
 from crdtsync.gate import Principal
 from crdtsync.hub import Hub
 from crdtsync.protocol import check_document_name
+from crdtsync.server.bodies import Fields, read_body
 from crdtsync.server.doors import record_request
 from crdtsync.server.parameters import API, DEFAULT_PAGE, MAX_PAGE, iso, number
 from crdtsync.server.permits import Permits
 from crdtsync.server.problems import Problem
 
-__all__ = ["MAX_BODY_BYTES", "REVOCATIONS", "SHARES", "access_routes"]
+__all__ = ["REVOCATIONS", "SHARES", "access_routes"]
 
 SHARES: Final = f"{API}/shares"
 REVOCATIONS: Final = f"{API}/revocations"
-MAX_BODY_BYTES: Final = 64 * 1024
 _NO_STORE: Final = {"Cache-Control": "no-store"}
-_BAD: Final = "invalid-parameter"
 
 
 def access_routes(hub: Hub, access: Access, permits: Permits) -> list[Route]:
@@ -82,7 +79,7 @@ class _AccessRest:
 
     async def _create(self, request: Request) -> Response:
         async with self._permits.reading(request):
-            fields = _Fields(await _body(request))
+            fields = Fields(await read_body(request))
             document = fields.text("document", required=True)
             self._check_name(document)
         principal, own = await self._permits.sharer(request, document)
@@ -166,7 +163,7 @@ class _AccessRest:
         return JSONResponse({"revocations": found}, headers=_NO_STORE)
 
     async def _revoke(self, request: Request, admin: Principal) -> Response:
-        fields = _Fields(await _body(request))
+        fields = Fields(await read_body(request))
         principal = fields.text("principal", required=True)
         before_ms, until_ms = fields.time_ms("before"), fields.time_ms("until")
         links = fields.flag("links")
@@ -204,76 +201,3 @@ def _revocation(revocation: Revocation) -> dict[str, Any]:
         "until": None if revocation.until_ms is None else iso(revocation.until_ms),
         "created": iso(revocation.created_ms),
     }
-
-
-async def _body(request: Request) -> dict[str, Any]:
-    """Read a JSON object of bounded size."""
-    raw = bytearray()
-    async for chunk in request.stream():
-        raw += chunk
-        if len(raw) > MAX_BODY_BYTES:
-            raise Problem(413, f"The body is over {MAX_BODY_BYTES} bytes.", code="body-too-large")
-    try:
-        value = json.loads(raw)
-    except (ValueError, RecursionError):
-        raise Problem(400, "The body is no JSON.", code="invalid-body") from None
-    if not isinstance(value, dict):
-        raise Problem(400, "The body is no JSON object.", code="invalid-body")
-    return value
-
-
-class _Fields:
-    """Reads the members of a body, each once; what is left over is a mistake.
-
-    One that may be left out may be null as well.
-    """
-
-    def __init__(self, body: dict[str, Any]) -> None:
-        self._body = body
-
-    def text(self, name: str, *, required: bool = False) -> str:
-        value = self._body.pop(name, None)
-        if value is None and not required:
-            return ""
-        if not isinstance(value, str) or (required and not value):
-            raise Problem(400, f"{name} is a text.", code=_BAD)
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise Problem(400, f"{name} is no text of Unicode.", code=_BAD) from None
-        return value
-
-    def number(self, name: str) -> int | None:
-        value = self._body.pop(name, None)
-        if value is None:
-            return None
-        if isinstance(value, float) and value.is_integer():
-            value = int(value)  # 3.0 is the number 3 to JSON
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise Problem(400, f"{name} is a whole number.", code=_BAD)
-        return value
-
-    def flag(self, name: str) -> bool:
-        value = self._body.pop(name, None)
-        if value is None:
-            return False
-        if not isinstance(value, bool):
-            raise Problem(400, f"{name} is true or false.", code=_BAD)
-        return value
-
-    def time_ms(self, name: str) -> int | None:
-        value = self._body.pop(name, None)
-        if value is None:
-            return None
-        try:
-            moment = datetime.fromisoformat(value)
-            if moment.tzinfo is None:
-                raise ValueError
-            return int(moment.astimezone(UTC).timestamp() * 1000)
-        except (TypeError, ValueError, OverflowError):
-            example = "2030-01-31T12:00:00Z"
-            raise Problem(400, f"{name} is a time such as {example}.", code=_BAD) from None
-
-    def end(self) -> None:
-        if self._body:
-            raise Problem(400, "The body has members that mean nothing here.", code=_BAD)

@@ -38,6 +38,7 @@ from crdtsync.supervisor import Supervised
 from crdtsync.supervisor.listen import BACKLOG, bind, check_exposure
 
 if TYPE_CHECKING:
+    from crdtsync.identity.desk import TokenDesk
     from crdtsync.server.native import NativeServer
 
 __all__ = ["Listening", "run", "serve"]
@@ -126,9 +127,10 @@ async def serve(
     config = config or Config()
     stop = stop or asyncio.Event()
     doors = doors_of(config)
+    tokens = None
     if authenticator is None:
         check_exposure(config)
-        authenticator = await _authenticator(config)
+        authenticator, tokens = await _authenticator(config)
     tls = config.ssl_context(alpn=("h2", "http/1.1"))
     store = store or open_store(config.store, durability=config.durability)
     folder = guard_folder(store.url)
@@ -145,6 +147,7 @@ async def serve(
             authenticator,
             doors,
             folder=folder,
+            tokens=tokens,
             ended=supervised.ended if supervised is not None else (0, 0),
             gate=gate,
             on_change=on_change,
@@ -161,12 +164,14 @@ async def serve(
             each.close()
 
 
-async def _authenticator(config: Config) -> Authenticator:
-    if config.auth == "none" and config.auth_key_file is None and config.auth_jwks_url is None:
-        return OpenAuthenticator()  # without what reads keys: that is large
-    from crdtsync.identity import configured_authenticator
+async def _authenticator(config: Config) -> "tuple[Authenticator, TokenDesk | None]":
+    keys = config.auth_key_file, config.auth_jwks_url, config.auth_signing_key_file
+    if config.auth == "none" and keys == (None,) * 3:
+        return OpenAuthenticator(), None  # without what reads keys: that is large
+    from crdtsync.identity.configured import configured_authenticator, configured_desk
 
-    return await configured_authenticator(config)
+    authenticator = await configured_authenticator(config)
+    return authenticator, configured_desk(config, authenticator)
 
 
 def _ending(folder: Path | None) -> int:

@@ -15,7 +15,7 @@ from crdtsync.gate import Principal
 from crdtsync.hub import Hub
 from crdtsync.roles import BUILT_IN, Role, Rule
 from crdtsync.server.asgi import create_app
-from crdtsync.server.rest_access import MAX_BODY_BYTES
+from crdtsync.server.bodies import MAX_BODY_BYTES
 from tests.server.conftest import asgi_client, is_problem
 from tests.unit.engine import Client
 

@@ -9,8 +9,11 @@ import pytest
 
 from crdtsync.guarding import DocumentGuard
 from crdtsync.hub import Hub
+from crdtsync.identity import JWTAuthenticator
+from crdtsync.identity.desk import TokenDesk
 from crdtsync.server.asgi import create_app
 from crdtsync.store.memory import MemoryStore
+from tests.identity.making import SECRET
 
 
 @pytest.fixture(params=["asyncio", "trio"])
@@ -56,3 +59,10 @@ def is_problem(response: httpx.Response, status: int, code: str) -> None:
     assert set(body) >= {"type", "title", "status", "detail", "code"}
     assert (body["status"], body["code"]) == (status, code)
     assert "Traceback" not in response.text
+
+
+def make_desk(folder: Path, *, signs: bool = True) -> TokenDesk:
+    """Return what explains tokens and, with a key, issues them; its secret is in the folder."""
+    path = folder / "secret"
+    path.write_bytes(SECRET)
+    return TokenDesk(JWTAuthenticator(key_file=path), key_file=path if signs else None)

@@ -19,15 +19,16 @@ from crdtsync.gate import Principal
 from crdtsync.guard import MAX_DEATHS, Work
 from crdtsync.guarding import DocumentGuard
 from crdtsync.hub import Hub
+from crdtsync.identity.desk import TokenDesk
 from crdtsync.refused.base import RefusedUpdate, Run
 from crdtsync.refused.keeping import RefusedUpdates
 from crdtsync.roles import ADMIN
-from crdtsync.server import openapi_access, openapi_quarantine
+from crdtsync.server import openapi_access, openapi_quarantine, openapi_tokens
 from crdtsync.server.asgi import create_app
 from crdtsync.server.openapi import describe
 from crdtsync.store.memory import MemoryStore
 
-from .conftest import asgi_client, sample
+from .conftest import asgi_client, make_desk, sample
 from .schemas import references, resolved, violations
 
 pytestmark = pytest.mark.anyio
@@ -49,6 +50,8 @@ PATHS = {
     "/api/v1/shares": ["", "?limit=1", "?limit=0", "?document=a", "?document="],
     "/api/v1/shares/{id}": [""],
     "/api/v1/revocations": [""],
+    "/api/v1/tokens": [],
+    "/api/v1/tokens/explain": [],
 }
 """All paths, with query strings to read them with."""
 CHANGES: list[tuple[str, str, str, Any]] = [
@@ -76,6 +79,12 @@ CHANGES: list[tuple[str, str, str, Any]] = [
     ),
     ("POST", "/api/v1/revocations", "", {}),
     ("DELETE", "/api/v1/revocations", "?principal=eve", None),
+    ("POST", "/api/v1/tokens", "", {"subject": "ann", "documents": {"a/*": "read"}}),
+    ("POST", "/api/v1/tokens", "", {"subject": "ann", "documents": {"a/*": "nonsense"}}),
+    ("POST", "/api/v1/tokens", "", {"subject": "ann"}),
+    ("POST", "/api/v1/tokens/explain", "", {"token": "x.y.z", "documents": ["a"]}),
+    ("POST", "/api/v1/tokens/explain", "", {"token": "x", "documents": [""]}),
+    ("POST", "/api/v1/tokens/explain", "", []),
 ]
 """Requests that change something, or would: method, path, query and body."""
 
@@ -103,9 +112,21 @@ async def access(hub: Hub) -> AsyncIterator[Access]:
 
 
 @pytest.fixture
-async def http(hub: Hub, access: Access) -> AsyncIterator[httpx.AsyncClient]:
+def desk(tmp_path: Path) -> TokenDesk:
+    """What explains and issues tokens."""
+    return make_desk(tmp_path)
+
+
+@pytest.fixture
+async def http(hub: Hub, access: Access, desk: TokenDesk) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the whole application, whom it takes for an administrator."""
-    app = create_app(hub, authenticator=access.wrap(Admins()), access=access, lifespan=False)
+    app = create_app(
+        hub,
+        authenticator=access.wrap(Admins()),
+        access=access,
+        tokens=desk,
+        lifespan=False,
+    )
     async with asgi_client(app) as client:
         yield client
 
@@ -122,12 +143,15 @@ async def description(hub: Hub, http: httpx.AsyncClient) -> dict[str, Any]:
     return dict(response.json())
 
 
-async def test_it_has_every_route(hub: Hub, access: Access, description: dict[str, Any]) -> None:
+async def test_it_has_every_route(
+    hub: Hub, access: Access, desk: TokenDesk, description: dict[str, Any]
+) -> None:
     """The description has the application's routes with their methods, and no others."""
     described = {
         (path, method.upper()) for path, item in description["paths"].items() for method in item
     }
-    assert described == routes_of(create_app(hub, access=access, lifespan=False))
+    app = create_app(hub, access=access, tokens=desk, lifespan=False)
+    assert described == routes_of(app)
     changes = {(path, method) for method, path, _, _ in CHANGES}
     assert described == changes | {(path, "GET") for path, queries in PATHS.items() if queries}
     assert set(description["paths"]) == set(PATHS)
@@ -144,16 +168,24 @@ def routes_of(app: Starlette) -> set[tuple[str, str]]:
     }
 
 
-@pytest.mark.parametrize("left_out", ["metrics", "page", "rest", "access"])
-async def test_what_is_left_out_is_not_described(hub: Hub, access: Access, left_out: str) -> None:
+@pytest.mark.parametrize("left_out", ["metrics", "page", "rest", "access", "tokens", "issuing"])
+async def test_what_is_left_out_is_not_described(
+    hub: Hub, access: Access, tmp_path: Path, left_out: str
+) -> None:
     """The description is of this application, not of all that there could be."""
-    options: dict[str, Any] = {"access": None} if left_out == "access" else {left_out: False}
-    app = create_app(hub, lifespan=False, **{"access": access} | options)
+    desk = make_desk(tmp_path)
+    everything: dict[str, Any] = {"access": access, "tokens": desk}
+    options: dict[str, Any] = {
+        "access": {"access": None},
+        "tokens": {"tokens": None},
+        "issuing": {"tokens": make_desk(tmp_path, signs=False)},
+    }.get(left_out, {left_out: False})
+    app = create_app(hub, lifespan=False, **everything | options)
     async with asgi_client(app) as client:
         description = (await client.get("/api/v1/openapi.json")).json()
     described = {(p, m.upper()) for p, item in description["paths"].items() for m in item}
     assert described == routes_of(app)
-    assert described < routes_of(create_app(hub, access=access, lifespan=False))
+    assert described < routes_of(create_app(hub, lifespan=False, **everything))
 
 
 async def test_references_resolve(description: dict[str, Any]) -> None:
@@ -236,7 +268,12 @@ def test_every_problem_is_described() -> None:
         "method-not-allowed",
         "http-error",  # what no route raises
     }
-    more = [openapi_quarantine.PARTS, openapi_access.PARTS]
+    more = [
+        openapi_quarantine.PARTS,
+        openapi_access.PARTS,
+        openapi_tokens.EXPLAINING,
+        openapi_tokens.ISSUING,
+    ]
     described = set(_codes(describe(version="1", authenticated=True, more=more)))
     assert written - elsewhere <= described
     other = {"password-needed", "revoked", "not-found"}  # kinds of Unauthenticated; of no route

@@ -31,7 +31,7 @@ from crdtsync.hub import Hub
 from crdtsync.refused.base import Filter, RefusedUpdate, Run
 from crdtsync.refused.keeping import RefusedUpdates
 from crdtsync.roles import ADMIN, Grants
-from crdtsync.server import openapi_access, openapi_quarantine
+from crdtsync.server import openapi_access, openapi_quarantine, openapi_tokens
 from crdtsync.server.asgi import create_app
 from crdtsync.server.openapi import describe
 from crdtsync.server.representations import FORMATS
@@ -40,7 +40,7 @@ from crdtsync.server.rest_quarantine import REFUSED
 from crdtsync.store.memory import MemoryStore
 from tests.store.kit import rec
 
-from .conftest import sample
+from .conftest import make_desk, sample
 
 EXAMPLES = 30
 TOKEN = "an-admin-s"
@@ -86,6 +86,7 @@ class Application:
                         hub,
                         authenticator=self._access.wrap(self._authenticator),
                         access=self._access,
+                        tokens=make_desk(Path(folder)),
                         lifespan=False,
                     )
                     yield
@@ -154,7 +155,12 @@ def described(authenticator: Authenticator, *, expected: list[str], **config: An
         describe(
             version="1",
             authenticated=not isinstance(authenticator, OpenAuthenticator),
-            more=[openapi_quarantine.PARTS, openapi_access.PARTS],
+            more=[
+                openapi_quarantine.PARTS,
+                openapi_access.PARTS,
+                openapi_tokens.EXPLAINING,
+                openapi_tokens.ISSUING,
+            ],
         ),
         config=SchemathesisConfig.from_dict(options | config),
     )

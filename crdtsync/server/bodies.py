@@ -1,0 +1,120 @@
+"""Bodies of requests: JSON objects of bounded size, read member by member.
+
+Owns what is said about a body that is wrong. It never repeats what the body says.
+"""
+
+import json
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from starlette.requests import Request
+
+from crdtsync.server.problems import Problem
+
+__all__ = ["MAX_BODY_BYTES", "Fields", "read_body"]
+
+MAX_BODY_BYTES: Final = 64 * 1024
+_BAD: Final = "invalid-parameter"
+
+
+async def read_body(request: Request) -> dict[str, Any]:
+    """Read a JSON object of bounded size."""
+    raw = bytearray()
+    async for chunk in request.stream():
+        raw += chunk
+        if len(raw) > MAX_BODY_BYTES:
+            raise Problem(413, f"The body is over {MAX_BODY_BYTES} bytes.", code="body-too-large")
+    try:
+        value = json.loads(raw)
+    except (ValueError, RecursionError):
+        raise Problem(400, "The body is no JSON.", code="invalid-body") from None
+    if not isinstance(value, dict):
+        raise Problem(400, "The body is no JSON object.", code="invalid-body")
+    return value
+
+
+class Fields:
+    """Reads the members of a body, each once; what is left over is a mistake.
+
+    One that may be left out may be null as well.
+    """
+
+    def __init__(self, body: dict[str, Any]) -> None:
+        self._body = body
+
+    def text(self, name: str, *, required: bool = False) -> str:
+        value = self._body.pop(name, None)
+        if value is None and not required:
+            return ""
+        if not isinstance(value, str) or (required and not value):
+            raise Problem(400, f"{name} is a text.", code=_BAD)
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise Problem(400, f"{name} is no text of Unicode.", code=_BAD) from None
+        return value
+
+    def number(self, name: str) -> int | None:
+        value = self._body.pop(name, None)
+        if value is None:
+            return None
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)  # 3.0 is the number 3 to JSON
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise Problem(400, f"{name} is a whole number.", code=_BAD)
+        return value
+
+    def flag(self, name: str) -> bool:
+        value = self._body.pop(name, None)
+        if value is None:
+            return False
+        if not isinstance(value, bool):
+            raise Problem(400, f"{name} is true or false.", code=_BAD)
+        return value
+
+    def time_ms(self, name: str) -> int | None:
+        value = self._body.pop(name, None)
+        if value is None:
+            return None
+        try:
+            moment = datetime.fromisoformat(value)
+            if moment.tzinfo is None:
+                raise ValueError
+            return int(moment.astimezone(UTC).timestamp() * 1000)
+        except (TypeError, ValueError, OverflowError):
+            example = "2030-01-31T12:00:00Z"
+            raise Problem(400, f"{name} is a time such as {example}.", code=_BAD) from None
+
+    def texts(self, name: str, *, most: int) -> list[str]:
+        """Return a list of texts; empty where it is left out."""
+        value = self._body.pop(name, None)
+        if value is None:
+            return []
+        if not isinstance(value, list) or len(value) > most or not all(map(_is_word, value)):
+            raise Problem(400, f"{name} is a list of up to {most} texts.", code=_BAD)
+        return value
+
+    def table(self, name: str, *, most: int) -> dict[str, str]:
+        """Return an object of texts, which has to be there, with a member at least."""
+        value = self._body.pop(name, None)
+        if (
+            not isinstance(value, dict)
+            or not 0 < len(value) <= most
+            or not all(_is_word(each) for pair in value.items() for each in pair)
+        ):
+            raise Problem(400, f"{name} is an object of 1 to {most} texts.", code=_BAD)
+        return value
+
+    def end(self) -> None:
+        if self._body:
+            raise Problem(400, "The body has members that mean nothing here.", code=_BAD)
+
+
+def _is_word(value: object) -> bool:
+    if not isinstance(value, str) or not value:
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
