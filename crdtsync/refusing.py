@@ -13,10 +13,13 @@ What is refused goes to the quarantine, and what still comes over a connection t
 end. Nobody is sent away before what he wrote is kept.
 """
 
+import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
+from crdtsync.addresses import neighbourhood
 from crdtsync.audit import What
 from crdtsync.clock import Clock
 from crdtsync.errors import EditRefused, InvalidUpdate, MalformedMessage, RemoteError
@@ -61,6 +64,7 @@ class Refusals:
         self._clock = clock
         self._stats = stats
         self._quarantine = quarantine
+        self._secret = secrets.token_bytes(16)
         self._seen: OrderedDict[Key, tuple[int, float]] = OrderedDict()
 
     def deny(
@@ -80,7 +84,7 @@ class Refusals:
         self._stats.rejected["denied"] += 1
         if step_2 and len(update) <= MAX_TRIMMED_BYTES:
             update = _news(room.document, update, self._limits)
-        run = connection.refused = connection.refused or Run()
+        run = connection.refused = connection.refused or self._run(connection)
         name = room.name
         self._keep(name, connection.principal, kind, denial.reason, update, run, step_2=step_2)
         if kind == "gate":
@@ -102,7 +106,7 @@ class Refusals:
         if error.kind not in OVER_A_LIMIT:
             connection.refuse(error)
             return
-        run = connection.refused = connection.refused or Run()
+        run = connection.refused = connection.refused or self._run(connection)
         room, principal, reason = connection.room, connection.principal, str(error)
         first: Scan | None = None
         for update, step_2 in _updates(what):
@@ -113,6 +117,16 @@ class Refusals:
             if news is not None:
                 self._keep(room.name, principal, "limit", reason, news, run, step_2=step_2)
         self._send_away(connection, error, "limit", first, run)
+
+    def _run(self, connection: "Connection") -> Run:
+        """Return what a connection is refused; an anonymous one's counts by its address.
+
+        What is kept names no address, and nobody finds it out who has only that.
+        """
+        if connection.principal.id:
+            return Run()
+        network = neighbourhood(connection.caller.address).encode()
+        return Run(blake2b(network, key=self._secret, digest_size=8).hexdigest())
 
     def _keep(
         self,

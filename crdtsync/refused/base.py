@@ -31,9 +31,11 @@ because of who sends it."""
 class Run:
     """What one connection was refused: updates of it that follow one another are one entry."""
 
-    __slots__ = ("entry", "late", "late_bytes", "waiting", "waiting_bytes")
+    __slots__ = ("entry", "late", "late_bytes", "share", "waiting", "waiting_bytes")
 
-    def __init__(self) -> None:
+    def __init__(self, share: str = "") -> None:
+        self.share = share
+        """Which of the anonymous authors it is counted as; empty for one who has an id."""
         self.entry = 0
         """The newest entry's id; this and what follows is the quarantine's own."""
         self.waiting = 0

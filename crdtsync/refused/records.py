@@ -58,6 +58,11 @@ MIGRATIONS: Final = (
         size INTEGER NOT NULL
     )
     """,
+    """
+    ALTER TABLE refused ADD COLUMN share TEXT NOT NULL DEFAULT '';
+    DROP INDEX refused_by_author;
+    CREATE INDEX refused_by_author ON refused (author, share, size)
+    """,
 )
 
 MAX_JOINED_BYTES: Final = 16 * 1024
@@ -119,15 +124,15 @@ def _bound_all(
     database: Database, batch: Sequence[RefusedUpdate], limits: Limits, written: Written
 ) -> None:
     documents = {_text(refused.document) for refused in batch}
-    authors = {_text(refused.author) for refused in batch}
+    authors = {(_text(refused.author), refused.run.share) for refused in batch}
     most, size = limits.max_quarantine_author_updates, limits.max_quarantine_author_bytes
     for author in authors:
         written.lost["author"] += _bound(database, "author", author, most, size)
     most, size = limits.max_quarantine_document_updates, limits.max_quarantine_document_bytes
     for document in documents:
-        written.lost["document"] += _bound(database, "document", document, most, size)
+        written.lost["document"] += _bound(database, "document", (document,), most, size)
     most, size = limits.max_quarantine_updates, limits.max_quarantine_bytes
-    written.lost["total"] += _bound(database, "total", "", most, size)
+    written.lost["total"] += _bound(database, "total", (), most, size)
 
 
 def _is_kept(database: Database, refused: RefusedUpdate, found: Scan, limits: Limits) -> bool:
@@ -207,7 +212,7 @@ def _insert(database: Database, parts: Sequence[Part], update: bytes) -> None:
     first, last = parts[0][2], parts[-1][2]
     cursor = database.execute(
         "INSERT INTO refused (document, author, name, kind, reason, first_ms, last_ms, updates,"
-        " size, digest, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " size, digest, data, share) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             _text(first.document),
             _text(first.author),
@@ -220,26 +225,27 @@ def _insert(database: Database, parts: Sequence[Part], update: bytes) -> None:
             len(update),
             _digest(update),
             update,
+            first.run.share,
         ),
     )
     first.run.entry = int(cursor.lastrowid or 0)
 
 
-_WHERE: Final = {"author": "author = ?", "document": "document = ?", "total": "?1 = ''"}
+_WHERE: Final = {"author": "author = ? AND share = ?", "document": "document = ?", "total": "1"}
 
 
-def _bound(database: Database, cause: str, name: str, most: int, most_bytes: int) -> int:
+def _bound(database: Database, cause: str, whose: Sequence[str], most: int, most_bytes: int) -> int:
     """Drop the oldest of some rows until so many are left; return how many updates went."""
     where = _WHERE[cause]
     count, size = database.execute(
-        f"SELECT COUNT(*), TOTAL(size) FROM refused WHERE {where}", (name,)
+        f"SELECT COUNT(*), TOTAL(size) FROM refused WHERE {where}", whose
     ).fetchone()
     if count <= most and size <= most_bytes:
         return 0
     gone: list[int] = []
     updates = lost_bytes = 0
     rows = database.execute(
-        f"SELECT id, updates, size FROM refused WHERE {where} ORDER BY id", (name,)
+        f"SELECT id, updates, size FROM refused WHERE {where} ORDER BY id", whose
     )
     for number, inside, each in rows.fetchall():
         if count <= most and size <= most_bytes:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from crdtsync.audit import Caller
 from crdtsync.awareness import Entry, encode_entries
 from crdtsync.clock import ManualClock
 from crdtsync.gate import ALLOW, Decision, Deny, Principal
@@ -278,6 +279,30 @@ async def test_who_brings_nothing_new_is_no_offender() -> None:
             await settle()
             assert (client.denials, client.link.closed) == ([], None)
         assert not shelf.kept
+
+
+async def test_anonymous_authors_are_counted_by_address() -> None:
+    """One who floods pushes nobody else's edits out; the address is in no entry."""
+    limits = quick(max_quarantine_author_updates=3)
+    quarantine = RefusedUpdates(None, limits)
+
+    async def write(hub: Hub, client: int, address: str, **options: object) -> None:
+        await refused(hub, client, caller=Caller(address=address), **options)
+
+    async with Hub(TestStore(), limits=limits, gate=NoPrivate(), quarantine=quarantine) as hub:
+        await write(hub, 1, "192.0.2.1")
+        await write(hub, 2, "2001:db8::1")
+        await write(hub, 3, "192.0.2.9", principal=ANN)
+        for number in range(10, 20):
+            await write(hub, number, f"2001:db8:0:1::{number}")
+        kept = await quarantine.entries(Filter(), limit=100, whole=True)
+        clients = [scan(each.update, limits).ranges[0][0] for each in kept]
+        assert clients == [1, 2, 3, 17, 18, 19]
+        assert {each.author for each in kept} == {"", "ann"}
+        assert quarantine.stats.lost == {"author": 7}
+        other = Hub(TestStore(), limits=limits).refusals
+        runs = [each._run((await join(hub)).connection).share for each in (hub.refusals, other)]
+        assert len(set(runs)) == 2, "the key is this process's"
 
 
 async def test_max_refusal_delay_s() -> None:

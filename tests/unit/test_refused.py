@@ -13,6 +13,7 @@ from crdtsync.limits import Limits
 from crdtsync.refused import keeping, records
 from crdtsync.refused.base import Entry, Filter, Lost, RefusedUpdate, Run
 from crdtsync.refused.keeping import FILE, RefusedUpdates
+from crdtsync.store.side import SideDatabase
 from crdtsync.structs import EMPTY_UPDATE
 from crdtsync.update import scan
 
@@ -312,6 +313,21 @@ async def test_what_is_no_update_is_counted() -> None:
         quarantine.keep(refused(EMPTY_UPDATE[:1]))
         assert await kept(quarantine) == []
         assert quarantine.stats.lost == {"invalid": 2}
+
+
+async def test_an_older_file_is_taken_on(tmp_path: Path) -> None:
+    """What an earlier version kept is there, and counts among the anonymous as one author."""
+    update = one(1, 0, "x", parent="p")
+    async with SideDatabase(tmp_path / FILE, records.MIGRATIONS[:1]) as side:
+        await side.call(
+            lambda database: database.execute(
+                "INSERT INTO refused VALUES (1, 'doc', '', '', 'gate', 'no', 1, 1, 1, ?, x'00', ?)",
+                (len(update), update),
+            )
+        )
+    async with RefusedUpdates(tmp_path, insist=True) as quarantine:
+        quarantine.keep(refused(one(2, 0, "x", parent="p"), Run("an address"), author=""))
+        assert [each.id for each in await kept(quarantine)] == [1, 2]
 
 
 async def test_odd_texts_are_kept() -> None:
