@@ -336,7 +336,10 @@ class Hub:
             room.idle_since_s = self.clock.monotonic_s()
 
     async def edit(self, document: str, update: bytes, principal: Principal | None = None) -> int:
-        """Apply an update as if a client had sent it; return once it is committed.
+        """Apply an update as the server's own hand; return once it is committed.
+
+        No gate, role or ``max_document_bytes`` is asked: ``principal`` is only whom the edit is
+        recorded as. Bytes and the limits on single updates are checked as a client's.
 
         Returns the document's sequence. Raises ``InvalidUpdate`` where the update is damaged or
         refers to something that the document lacks (nothing of it is taken then),
