@@ -12,7 +12,8 @@ from crdtsync.edit import Act, Edit, Touch
 from crdtsync.gate import Allow, Decision, Deny, Principal, RoleGate
 from crdtsync.roles import READ, WRITE, Rule
 from crdtsync.structs import Scan
-from tests.permissions.kit import Server, merged, restricted
+from crdtsync.update import scan
+from tests.permissions.kit import LIMITS, Server, merged, restricted
 from tests.unit.wire import any_, block, gc, item, one, skip, string, type_, update
 
 TEXT = Rule(root="text")
@@ -234,6 +235,24 @@ def test_the_longest_update() -> None:
     guest.says(one(1, 81, "z" * 80, origin=(1, 80)))
     assert guest.denials == ['an update to "text" may have 60 bytes']
     assert server.room.document.clocks == {1: 81}
+
+
+def test_another_s_client_id_opens_no_door() -> None:
+    """Under another's number one writes where one may, and the record names who sent it."""
+    server = Server()
+    votes = Rule(root="votes", own_key=True)
+    ann, bob = (server.join(replace(restricted(votes), id=each)) for each in ("ann", "bob"))
+    ann.says(one(5, 0, any_(b"\x78"), parent="votes", key="ann"))
+    bob.says(one(5, 1, any_(b"\x79"), parent="votes", key="ann"))
+    bob.says(one(5, 1, any_(b"\x79"), origin=(5, 0)))
+    assert len(bob.denials) == 2
+    bob.says(one(5, 1, any_(b"\x79"), parent="votes", key="bob"))
+    assert len(bob.denials) == 2
+    records = server.room.take_batch(0)
+    assert [(record.author, scan(record.update, LIMITS).ranges) for record in records] == [
+        ("ann", ((5, 0, 1),)),
+        ("bob", ((5, 1, 2),)),
+    ]
 
 
 def test_a_key_may_be_set_again_after_it_was_deleted() -> None:
