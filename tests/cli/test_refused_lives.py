@@ -193,3 +193,32 @@ def test_a_refused_writer_s_work_is_applied_whole(tmp_path: Path) -> None:
     done = run("quarantine", "apply", "--all", "--store", store, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert content(exported(tmp_path, store)) == content(doc)
+
+
+@every_store
+def test_what_a_full_document_did_not_take_is_applied(tmp_path: Path, store: str) -> None:
+    """After the 4413 it is listed with its kind, and applied whole, whatever the size limit."""
+    options = ("--host", "127.0.0.1", "--port", "0", "--store", store)
+    small = (*options, "--max-document-bytes", "2KiB")
+    with Process("-m", "crdtsync", "serve", *small, cwd=tmp_path) as process:
+        address = process.wait_for(r"listening on http://(127\.0\.0\.1:\d+)")[1]
+        with Client(f"ws://{address}/doc") as writer:
+            writer.sync()
+            writer.edit(lambda: writer.text.insert(0, "short"))
+            writer.edit(lambda: writer.text.insert(5, "x" * 5_000))
+            writer.edit(lambda: writer.text.insert(5_005, "end"))
+            close = writer.closed()
+            assert close is not None
+            assert close.code == 4413
+        process.stop(signal.SIGKILL)
+    found = entries(tmp_path, store)
+    assert {each["kind"] for each in found} == {"limit"}
+    assert {each["document"] for each in found} == {"doc"}
+    assert sum(each["updates"] for each in found) == 2
+    (tmp_path / "crdtsync.toml").write_text('max_document_bytes = "2KiB"')
+    options = ("--document", "doc", "--all", "--store", store)
+    done = run("quarantine", "apply", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    text = exported(tmp_path, store).get("text", type=pycrdt.Text)
+    assert str(text) == "short" + "x" * 5_000 + "end"
+    assert entries(tmp_path, store) == []
