@@ -9,7 +9,6 @@ from pathlib import Path
 
 import anyio
 import pytest
-from mypy import api
 
 from crdtsync import CloseCode, ConnectRequest, JWTAuthenticator
 from crdtsync.config import OPTIONS
@@ -22,7 +21,8 @@ from tests.cli.running import command
 from tests.identity.making import SECRET, issue
 from tests.interop.conftest import require
 
-from .kit import REPOSITORY, blocks, code, environment, page, prose, table
+from .checking import complaints
+from .kit import blocks, code, environment, page, prose, table
 
 PAGE = page("docs/authentication.md")
 ISSUING, PROGRAM, FUNCTION = blocks(PAGE, "python")
@@ -92,11 +92,7 @@ def test_programs(tmp_path: Path) -> None:
     """The programs are typed, and the function lets in whom it knows."""
     for number, program in enumerate((ISSUING, PROGRAM, FUNCTION)):
         (tmp_path / f"example_{number}.py").write_text(program, "utf-8")
-    report, complaints, status = api.run(
-        ["--config-file", str(REPOSITORY / "pyproject.toml"), "--follow-imports=silent",
-         "--cache-dir", str(REPOSITORY / ".mypy_cache"), *map(str, tmp_path.glob("*.py"))]
-    )  # fmt: skip
-    assert status == 0, report + complaints
+    assert complaints(tmp_path) == ""
     names: dict[str, object] = {}
     exec(FUNCTION, names)
     who = names["authenticator"]
