@@ -1,6 +1,7 @@
 """Every limit has a test that reaches it."""
 
 import ast
+import functools
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -22,6 +23,12 @@ ELSEWHERE = {
 """Limits that are reached in another suite, by the name of its folder."""
 
 
+@functools.cache
+def mentioned(folder: str) -> list[tuple[str, set[str]]]:
+    """Return what ``mentions`` yields, without reading the folder again for each limit."""
+    return list(mentions(folder))
+
+
 def mentions(folder: str) -> Iterator[tuple[str, set[str]]]:
     """Yield each test's name with every word and argument name in it."""
     for path in sorted((TESTS / folder).glob("test_*.py")):
@@ -41,7 +48,7 @@ def test_each_limit_is_reached(limit: str) -> None:
     reaching = [
         name
         for folder in folders
-        for name, words in mentions(folder)
+        for name, words in mentioned(folder)
         if limit in words or any(word.startswith(limit) or limit in word for word in words)
     ]
     assert reaching, f"no test reaches {limit}"
