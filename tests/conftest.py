@@ -1,10 +1,14 @@
-"""How many processes the tests run in, and where those keep what Python has compiled."""
+"""How many processes the tests run in, where those keep what Python has compiled, and patience.
+
+Properties have no deadline: other processes take their time, too.
+"""
 
 import os
 import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 WORKERS = 4
 """More than a small machine has cores: much of a test's time is waiting."""
@@ -25,6 +29,8 @@ def keep_bytecode() -> None:
 
 
 keep_bytecode()
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.hookimpl(optionalhook=True)

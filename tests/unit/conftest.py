@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import settings
 
-settings.register_profile("unit", derandomize=True, deadline=None, database=None)
+settings.register_profile("unit", settings.get_profile("patient"), derandomize=True, database=None)
 settings.load_profile("unit")
 
 
