@@ -30,7 +30,7 @@ from crdtsync.store.memory import MemoryStore
 
 __all__ = ["FAST", "Client", "FakeLink", "TestStore", "join", "quick", "settle", "until"]
 
-TIMEOUT_S = 5.0
+TIMEOUT_S = 20.0
 """After this a test that waits for an event has failed."""
 
 
