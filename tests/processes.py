@@ -1,13 +1,23 @@
-"""``crdtsync serve`` is two processes, a supervisor and the serving one: finding, ending both."""
+"""Programs that tests start: what they find around them, and how all of one is ended.
+
+``crdtsync serve`` is two processes, a supervisor and the serving one.
+"""
 
 import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import psutil
 
-__all__ = ["kill", "serving_process", "wait_gone"]
+__all__ = ["environment", "kill", "serving_process", "wait_gone"]
+
+
+def environment(**extra: str) -> dict[str, str]:
+    """Return this process's environment with our source tree, and without our variables."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("CRDTSYNC_")}
+    return kept | {"PYTHONPATH": str(Path(__file__).parents[1])} | extra
 
 
 def serving_process(supervisor: int) -> int:

@@ -1,6 +1,5 @@
 """A server in a process of its own, followed by its output: no sleeping, no guessing."""
 
-import os
 import re
 import signal
 import subprocess
@@ -10,19 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.processes import kill
+from tests.processes import environment, kill
 
 TIMEOUT_S = 30.0
 
 
 def command(*args: str) -> list[str]:
     return [sys.executable, "-m", "crdtsync", *args]
-
-
-def environment(**extra: str) -> dict[str, str]:
-    """Return this process's environment, without our variables and with our source tree."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("CRDTSYNC_")}
-    return kept | {"PYTHONPATH": str(Path(__file__).parents[2])} | extra
 
 
 def run(*args: str, cwd: Path, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:

@@ -15,8 +15,9 @@ import pytest
 
 from crdtsync.cli.serve import announcement, connect_lines
 from crdtsync.server.serve import Listening
+from tests.processes import environment
 
-from .running import TIMEOUT_S, command, environment, run, server
+from .running import TIMEOUT_S, command, run, server
 
 URL = r"http://(127\.0\.0\.1):(\d+)"
 ON_IPV4 = ("--host", "127.0.0.1", "--port", "0", "--store", "memory:")

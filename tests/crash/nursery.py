@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.crash.victim import Plan, run
+from tests.processes import environment
 
 __all__ = ["Nursery", "Victim"]
 
@@ -119,13 +120,11 @@ class Nursery:
 
     def __enter__(self) -> Self:
         self._folder.mkdir(parents=True, exist_ok=True)
-        kept = {key: value for key, value in os.environ.items() if not key.startswith("CRDTSYNC_")}
-        if self._faults:
-            kept["LD_PRELOAD"] = " ".join(PRELOADED_LIBRARIES)
+        faulty = {"LD_PRELOAD": " ".join(PRELOADED_LIBRARIES)} if self._faults else {}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.crash.nursery"],
             cwd=ROOT,
-            env=kept | {"PYTHONPATH": str(ROOT)},
+            env=environment(**faulty),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

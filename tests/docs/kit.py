@@ -1,6 +1,5 @@
 """What the documentation tests share: pages and their parts, a server process, a client."""
 
-import os
 import re
 import signal
 import subprocess
@@ -13,7 +12,7 @@ from queue import Empty, SimpleQueue
 from typing import Self
 
 from tests.client import TIMEOUT_S, Client
-from tests.processes import kill
+from tests.processes import environment, kill
 
 __all__ = [
     "DOCS",
@@ -75,12 +74,6 @@ def code(cell: str) -> list[str]:
     return re.findall(r"`([^`]+)`", cell)
 
 
-def environment(**extra: str) -> dict[str, str]:
-    """Return this process's environment with our source tree, and without our variables."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("CRDTSYNC_")}
-    return kept | {"PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1"} | extra
-
-
 class Process:
     """A Python program that runs beside the test; its output can be waited for."""
 
@@ -88,7 +81,7 @@ class Process:
         self._process = subprocess.Popen(
             [sys.executable, *arguments],
             cwd=cwd,
-            env=environment() | variables,
+            env=environment(PYTHONUNBUFFERED="1") | variables,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

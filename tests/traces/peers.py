@@ -1,7 +1,6 @@
 """A server in a process of its own, and quick clients of it."""
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from crdtsync.protocol import (
     step_2_frame,
     update_frame,
 )
-from tests.processes import kill
+from tests.processes import environment, kill
 from tests.traces.histories import NAME
 
 __all__ = ["Peer", "Reader", "Server"]
@@ -40,13 +39,12 @@ class Server:
         self.address = ""
 
     def start(self) -> None:
-        kept = {key: each for key, each in os.environ.items() if not key.startswith("CRDTSYNC_")}
         command = [sys.executable, "-m", "crdtsync", "serve", "--host", "127.0.0.1", "--port", "0"]
         with (self._folder / "errors").open("ab") as errors:
             self._process = subprocess.Popen(
                 [*command, "--store", f"sqlite:{self._folder / 't.db'}"],
                 cwd=self._folder,
-                env=kept | {"PYTHONPATH": str(Path(__file__).parents[2])},
+                env=environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
