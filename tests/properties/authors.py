@@ -10,7 +10,7 @@ from crdtsync.limits import Limits
 from crdtsync.state_vector import read_state_vector
 from tests.properties.edits import Dice, content, edit
 
-__all__ = ["READER", "History", "clocks_of", "deletes_of", "doc_of", "histories", "same"]
+__all__ = ["READER", "History", "clocks_of", "deletes_of", "doc_of", "histories", "play", "same"]
 
 READER = Limits()
 NUMBERS = [1, 300, 4_000_000_000]
@@ -30,7 +30,8 @@ class History:
         return f"History({[update.hex() for update in self.updates]})"
 
 
-def _play(data: bytes) -> History:
+def play(data: bytes) -> History:
+    """Return the history that some bytes stand for."""
     dice = Dice(data)
     docs: list[pycrdt.Doc[Any]] = [pycrdt.Doc(client_id=number) for number in NUMBERS]
     updates: list[bytes] = []
@@ -47,7 +48,7 @@ def _play(data: bytes) -> History:
     return History(updates, docs, dice)
 
 
-histories = st.binary(min_size=60, max_size=300).map(_play)
+histories = st.binary(min_size=60, max_size=300).map(play)
 
 
 def doc_of(*updates: bytes) -> "pycrdt.Doc[Any]":
