@@ -27,8 +27,10 @@ __all__ = [
     "Snapshot",
     "Stored",
     "UnknownMoment",
+    "UnknownRoot",
     "Version",
     "VersionKind",
+    "WrongKind",
 ]
 
 VersionKind = Literal["named", "auto", "restore", "import"]
@@ -54,6 +56,15 @@ class UnknownMoment(HistoryError):
 
 class NotRestorable(HistoryError):
     """A moment can be read, and yet not be made the document's present."""
+
+
+class UnknownRoot(HistoryError):
+    """The document has no such root at this moment."""
+
+
+class WrongKind(HistoryError):
+    """A root is not what was asked of it: the text of a map, or a comparison of two moments at
+    which it is something else."""
 
 
 class HistoryDamaged(HistoryError):

@@ -2,18 +2,21 @@
 
 import base64
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from crdtsync.history.weave import Line, Shared, Weave
 from crdtsync.limits import Limits, trusting
 from crdtsync.slicing import weave_updates
+from crdtsync.store.base import Record
 from tests.interop.harness import run_node
 
-__all__ = ["LIMITS", "ask", "order_of", "structs_of"]
+__all__ = ["LIMITS", "START_MS", "ask", "logged", "order_of", "structs_of"]
 
 LIMITS = trusting(Limits())
+
+START_MS = 1_700_000_000_000
 
 Run = list[int]
 
@@ -63,3 +66,13 @@ def ask(script: Path, question: Any, folder: Path) -> Any:
 def _encoded(value: object) -> str:
     assert isinstance(value, bytes)
     return base64.b64encode(value).decode()
+
+
+def logged(
+    updates: Sequence[bytes], authors: Sequence[str] = ("ada", "ben", "")
+) -> tuple[Record, ...]:
+    """Return a log of updates: authors in turn, a second apart."""
+    return tuple(
+        Record("doc", n, START_MS + 1000 * n, authors[n % len(authors)], update)
+        for n, update in enumerate(updates, 1)
+    )
