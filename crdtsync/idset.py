@@ -84,6 +84,11 @@ class IdSet:
         own = self._clients.get(client)
         return iter(((start, end),)) if own is None else own.missing(start, end)
 
+    def ranges(self, client: int) -> tuple[list[int], list[int]]:
+        """Return where a client's ranges start and end, in order."""
+        own = self._clients.get(client)
+        return ([], []) if own is None else (own.starts.tolist(), own.ends.tolist())
+
     def add(self, ranges: Iterable[tuple[int, int, int]]) -> None:
         """Put every ``(client, start, end)`` into the set."""
         for client, start, end in ranges:

@@ -149,6 +149,14 @@ class Block:
         if known >= 0:
             yield self.count, sequence, known
 
+    def find(self, sequence: int) -> tuple[int, int] | None:
+        """Return a step's end, if there is one behind this record: index, time in ms."""
+        _, index = self.rows(self.before, sequence)
+        columns = self.columns
+        if not index or self.before + sum(columns.sequences[:index]) != sequence:
+            return None
+        return index, self.before_ms + sum(map(unzigzag, columns.times[:index]))
+
     def changes(self, names: Names) -> Iterator[Change]:
         """Iterate over the changes, some 2 us each."""
         columns = self.columns

@@ -72,7 +72,7 @@ class _Comparison:
         first, last = sorted((source, target))
         timeline = reading.past.timeline
         inserted = Authors(timeline.inserted(first, last, resolution_ms=resolution_ms))
-        deleted = Authors(timeline.deleted(first, last))
+        deleted = Authors(timeline.deleted(first, last, resolution_ms=resolution_ms))
         forwards = source <= target
         self._old, self._new = (
             (self._source, self._target) if forwards else (self._target, self._source)

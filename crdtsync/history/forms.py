@@ -114,15 +114,14 @@ class Forms:
 
     def text(self, shared: Shared) -> str:
         """Return a text's characters."""
-        view = self.view
-        return whole(
-            "".join(
-                view.text(item, start, end)
-                for item in shared.items
-                if item.struct.kind == STRING
-                for start, end in view.spans(item)
-            )
-        )
+        spans, text = self.view.spans, self.view.text
+        units = [
+            text(item, start, end)
+            for item in shared.items
+            if item.struct.kind == STRING
+            for start, end in spans(item)
+        ]
+        return whole("".join(units))
 
     # The rich form
 

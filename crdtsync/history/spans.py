@@ -63,14 +63,27 @@ def inserted_spans(
         yield Span(clients[number], clocks[number], end, authors[author], last_ms)
 
 
-def deleted_spans(block: Block, names: Names, after: int, upto: int) -> Iterator[Span]:
-    """Iterate over what a block's changes with ``after < sequence <= upto`` deleted."""
+def deleted_spans(
+    block: Block, names: Names, after: int, upto: int, resolution_ms: int
+) -> Iterator[Span]:
+    """Iterate over what a block's changes with ``after < sequence <= upto`` deleted.
+
+    What one author deletes side by side, without a break longer than ``resolution_ms``, is one
+    span, with the time of its last change.
+    """
     columns = block.columns
     clients, authors = names.clients, names.authors
+    numbers, starts, lengths = (
+        columns.delete_clients,
+        columns.delete_starts,
+        columns.delete_lengths,
+    )
     first, behind = block.rows(after, upto)
     place = sum(columns.deleted[:first])
-    end = sum(map(unzigzag, columns.delete_starts[:place])) + sum(columns.delete_lengths[:place])
+    end = sum(map(unzigzag, starts[:place])) + sum(lengths[:place])
     time_ms = block.before_ms + sum(map(unzigzag, columns.times[:first]))
+    number = author = -1
+    known = border = last_ms = 0  # the span that may still grow
     for later, by, count in zip(
         columns.times[first:behind],
         columns.authors[first:behind],
@@ -79,8 +92,20 @@ def deleted_spans(block: Block, names: Names, after: int, upto: int) -> Iterator
     ):
         time_ms += -((later + 1) >> 1) if later & 1 else later >> 1
         for at in range(place, place + count) if count else ():
-            start = end + unzigzag(columns.delete_starts[at])
-            end = start + columns.delete_lengths[at]
-            client = clients[columns.delete_clients[at]]
-            yield Span(client, start, end, authors[by], time_ms)
+            far = starts[at]
+            start = end - ((far + 1) >> 1) if far & 1 else end + (far >> 1)
+            end = start + lengths[at]
+            if numbers[at] == number and by == author and 0 <= time_ms - last_ms <= resolution_ms:
+                if end == known:  # backwards, as by the backspace key
+                    known, last_ms = start, time_ms
+                    continue
+                if start == border:
+                    border, last_ms = end, time_ms
+                    continue
+            if number >= 0:
+                yield Span(clients[number], known, border, authors[author], last_ms)
+            number, author = numbers[at], by
+            known, border, last_ms = start, end, time_ms
         place += count
+    if number >= 0:
+        yield Span(clients[number], known, border, authors[author], last_ms)

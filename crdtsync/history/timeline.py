@@ -81,7 +81,7 @@ class Timeline:
         if sequence == 0:
             return True
         block = self._block(sequence)
-        return block is not None and any(found == sequence for _, found, _ in block.moments())
+        return block is not None and block.find(sequence) is not None
 
     def moments(self, *, after: int = 0, upto: int | None = None) -> Iterator[tuple[int, int]]:
         """Iterate over ``(sequence, time in ms)`` of what is kept, in order."""
@@ -137,13 +137,15 @@ class Timeline:
         ]
         return sorted(found)
 
-    def deleted(self, after: int = 0, upto: int | None = None) -> list[Span]:
-        """Return who deleted what between two moments, by client and clock."""
+    def deleted(
+        self, after: int = 0, upto: int | None = None, *, resolution_ms: int = 0
+    ) -> list[Span]:
+        """Return who deleted what between two moments, by client and clock; see ``inserted``."""
         border = self.sequence if upto is None else upto
         found = [
             span
             for block in self._between(after, border)
-            for span in deleted_spans(block, self._names, after, border)
+            for span in deleted_spans(block, self._names, after, border, resolution_ms)
         ]
         return sorted(found)
 
@@ -246,9 +248,9 @@ class Timeline:
         block = self._block(sequence)
         if block is None or sequence < 1:
             raise UnknownMoment(f"the document has no record {sequence}")
-        for index, found, time_ms in self._guarded(lambda: list(block.moments())):
-            if found == sequence:
-                return block, index, time_ms
+        found = self._guarded(lambda: block.find(sequence))
+        if found is not None:
+            return block, *found
         raise UnknownMoment(f"the moment behind record {sequence} is not kept", pruned=True)
 
     def _settle(self) -> None:

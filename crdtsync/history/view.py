@@ -8,6 +8,7 @@ Knows no author.
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
@@ -53,21 +54,40 @@ class Value(NamedTuple):
 class View:
     """What of a weave is visible at a moment."""
 
-    __slots__ = ("_clocks", "_deletes", "_values", "weave")
+    __slots__ = ("_clocks", "_deletes", "_gone", "_values", "weave")
 
     def __init__(self, weave: Weave, snapshot: Snapshot) -> None:
         self.weave = weave
         self._clocks = snapshot.clocks
         self._deletes = snapshot.deletes
+        self._gone: dict[int, tuple[list[int], list[int]]] = {}
         self._values: dict[int, list[Any]] = {}
 
     def spans(self, item: Item) -> list[tuple[int, int]]:
         """Return the visible clocks of an item of a list, as ranges in order."""
-        start = item.clock
-        end = min(start + item.length, self._clocks.get(item.client, 0))
+        client, start = item.client, item.clock
+        end = start + item.length
+        border = self._clocks.get(client, 0)
+        if end > border:
+            end = border
         if start >= end or item.struct.kind == DELETED:
             return []
-        return list(self._deletes.missing(item.client, start, end))
+        gone = self._gone.get(client)
+        if gone is None:
+            gone = self._gone[client] = self._deletes.ranges(client)
+        starts, ends = gone
+        at = bisect_right(ends, start)
+        if at == len(ends) or starts[at] >= end:
+            return [(start, end)]
+        found: list[tuple[int, int]] = []
+        while start < end and at < len(ends) and starts[at] < end:
+            if start < starts[at]:
+                found.append((start, starts[at]))
+            start = ends[at]
+            at += 1
+        if start < end:
+            found.append((start, end))
+        return found
 
     def has(self, item: Item) -> bool:
         """Return whether an item of one clock is visible."""

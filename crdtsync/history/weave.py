@@ -141,17 +141,17 @@ class Weave:
         Beyond the basic plane a character is two surrogates, so that each unit is one clock.
         """
         struct = item.struct
-        first = struct.end - struct.length
-        raw = self.data[first : struct.end]
+        text = self._decoded.get(struct.start)
+        if text is None:
+            text = self._decoded[struct.start] = self._decode(struct)
+        return text[start - struct.clock : end - struct.clock]
+
+    def _decode(self, struct: Struct) -> str:
+        raw = self.data[struct.end - struct.length : struct.end]
         if raw.isascii():  # so is all of it: other characters have more bytes than units
-            return raw[start - struct.clock : end - struct.clock].decode()
-        known = self._decoded.get(struct.start)
-        if known is None:
-            known = read_var_bytes(self.data, content_offset(self.data, struct))[0].decode()
-            if len(known) != struct.length:
-                known = to_units(known)
-            self._decoded[struct.start] = known
-        return known[start - struct.clock : end - struct.clock]
+            return raw.decode()
+        text = read_var_bytes(self.data, content_offset(self.data, struct))[0].decode()
+        return text if len(text) == struct.length else to_units(text)
 
     def splits(self, client: int, clock: int) -> list[Id]:
         """Return the items that divide a pair, by the id of its second half."""

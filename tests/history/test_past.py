@@ -196,6 +196,13 @@ def test_spans(history: History, after: int, more: int) -> None:
     )
     joined = timeline.inserted(resolution_ms=1 << 40)
     assert sum(span.end - span.start for span in joined) == sum(timeline.end.clocks.values())
+    each = {(c, at): (by, ms) for c, s, e, by, ms in timeline.deleted() for at in range(s, e)}
+    united = timeline.deleted(resolution_ms=1 << 40)
+    several = {(c, at): (by, ms) for c, s, e, by, ms in united for at in range(s, e)}
+    assert each.keys() == several.keys()
+    for clock, (author, time_ms) in several.items():
+        assert author == each[clock][0]
+        assert time_ms >= each[clock][1]
 
 
 @checked(60, history=histories, keep=st.sets(st.integers(1, 12)))
