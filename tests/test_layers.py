@@ -87,6 +87,10 @@ LAYERS = {
         "config.*",
         "guarding",
         "guarding.*",
+        "history.base",
+        "history.database",
+        "history.tables",
+        "history.version_rows",
         "identity",
         "identity.*",
         "metrics",
@@ -153,7 +157,7 @@ THIRD_PARTY = {
 }
 """What is imported beside the standard library; the edges may use everything."""
 
-NO_ADAPTERS = {"refused.base", "store.base", "waiting"}
+NO_ADAPTERS = {"history.base", "refused.base", "store.base", "waiting"}
 """What the engine may use of the adapters' layer: protocols, and ways to wait."""
 
 TIMELESS = {"anyio", "asyncio", "time", "trio"}

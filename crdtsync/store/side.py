@@ -21,6 +21,8 @@ __all__ = ["SideDatabase"]
 
 BUSY_TIMEOUT_S = 5.0
 """How long another process's transaction is waited for."""
+JOURNAL_BYTES = 4 * 1024 * 1024
+"""What is left of the write-ahead log's file after a large transaction."""
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -29,10 +31,17 @@ Ts = TypeVarTuple("Ts")
 class SideDatabase:
     """A SQLite database at ``path``, in memory where that is ``None``. Use it as ``async with``."""
 
-    def __init__(self, path: Path | None, migrations: Sequence[str]) -> None:
-        """Prepare it; each migration is a script that brings the schema one version on."""
+    def __init__(
+        self, path: Path | None, migrations: Sequence[str], *, shrinks: bool = False
+    ) -> None:
+        """Prepare it; each migration is a script that brings the schema one version on.
+
+        One that ``shrinks`` gives back the room of what is deleted, and overwrites it; whoever
+        makes the file says so.
+        """
         self._path = path
         self._migrations = migrations
+        self._shrinks = shrinks
         self._thread = StoreThread("crdtsync-side")
         self._database: Database | None = None
         self._stack = AsyncExitStack()
@@ -60,6 +69,17 @@ class SideDatabase:
         """
         return await self._guarded("use", self._transact, function, *args)
 
+    async def read(self, function: Callable[[Database, *Ts], T], *args: *Ts) -> T:
+        """Run ``function(database, *args)`` on one state of the database, writing nothing.
+
+        It waits for no other process. Raises what ``call`` raises.
+        """
+        return await self._guarded("read", self._within, "BEGIN", function, *args)
+
+    async def shrink(self, pages: int) -> bool:
+        """Give back up to so many pages that hold nothing; return whether that was all."""
+        return await self._guarded("shrink", self._shrink, pages)
+
     async def version(self) -> int:
         """Return a number that changes when another process has committed something."""
         return await self._guarded("read", self._data_version)
@@ -82,6 +102,10 @@ class SideDatabase:
             check_same_thread=False,
         )
         self._database = Database(connection)
+        if self._shrinks:  # before the first page is written
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            connection.execute("PRAGMA secure_delete = ON")
+            connection.execute(f"PRAGMA journal_size_limit = {JOURNAL_BYTES}")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         self._transact(self._migrate)
@@ -99,10 +123,11 @@ class SideDatabase:
         database.execute(f"PRAGMA user_version = {len(self._migrations)}")
 
     def _transact(self, function: Callable[[Database, *Ts], T], *args: *Ts) -> T:
-        database = self._database
-        if database is None:
-            raise StoreError(f"{self._path} is not open")
-        database.execute("BEGIN IMMEDIATE")
+        return self._within("BEGIN IMMEDIATE", function, *args)
+
+    def _within(self, begin: str, function: Callable[[Database, *Ts], T], *args: *Ts) -> T:
+        database = self._open_database()
+        database.execute(begin)
         try:
             result = function(database, *args)
             database.execute("COMMIT")
@@ -112,12 +137,23 @@ class SideDatabase:
             raise
         return result
 
+    def _shrink(self, pages: int) -> bool:
+        database = self._open_database()
+        # A script, which runs to its end: one page is all that a single step of it gives back.
+        database.conn.executescript(f"PRAGMA incremental_vacuum({pages})")
+        (free,) = database.execute("PRAGMA freelist_count").fetchone()
+        if not free:  # the file ends where the log's last page says so
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        return not free
+
     def _data_version(self) -> int:
-        database = self._database
-        if database is None:
-            raise StoreError(f"{self._path} is not open")
-        (version,) = database.execute("PRAGMA data_version").fetchone()
+        (version,) = self._open_database().execute("PRAGMA data_version").fetchone()
         return int(version)
+
+    def _open_database(self) -> Database:
+        if self._database is None:
+            raise StoreError(f"{self._path} is not open")
+        return self._database
 
     def _close(self) -> None:
         database, self._database = self._database, None

@@ -1,5 +1,6 @@
 """The small database beside the store."""
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,30 @@ async def test_a_folder_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
     with pytest.raises(StoreError):
         async with SideDatabase(tmp_path / "file" / "side.db", [FIRST]):
             raise AssertionError("it opened")
+
+
+async def test_reading_waits_for_nobody(tmp_path: Path) -> None:
+    """While another process writes, what was there before is read at once."""
+    path = tmp_path / "side.db"
+    async with SideDatabase(path, [FIRST]) as side:
+        await side.call(add, "one")
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("INSERT INTO notes (text) VALUES ('two')")
+        assert await side.read(texts) == ["one"]
+        other.execute("COMMIT")
+        other.close()
+        assert await side.read(texts) == ["one", "two"]
+
+
+async def test_it_shrinks(tmp_path: Path) -> None:
+    """A database that shrinks gives back so many pages at a time, and overwrites what is gone."""
+    path = tmp_path / "side.db"
+    async with SideDatabase(path, [FIRST], shrinks=True) as side:
+        await side.call(add, "SECRET" * 100_000)
+        assert await side.shrink(50)
+        await side.call(lambda database: database.execute("DELETE FROM notes"))
+        assert not await side.shrink(50)
+        assert await side.shrink(1_000)
+    assert path.stat().st_size < 20_000
+    assert b"SECRET" not in path.read_bytes()
