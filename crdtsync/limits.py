@@ -124,6 +124,14 @@ class Limits:
     """Refused updates of all documents that are kept."""
     max_quarantine_bytes: int = 256 * 1024 * 1024
     """The same, in bytes."""
+    history_pause_s: float = 120.0
+    """A document that was edited, and then not for this long, gets a version."""
+    history_interval_s: float = 600.0
+    """One that is edited all the time gets a version this often."""
+    history_processes: int = 2
+    """Processes that put histories together, and read them, at the same time."""
+    history_timeout_s: float = 60.0
+    """What one of them is asked has to be done in this time."""
     drain_timeout_s: float = 10.0
     """How long a shutdown waits for commits and checkpoints."""
 

@@ -112,6 +112,8 @@ LAYERS = {
         "documents.*",
         "engine",
         "fanout",
+        "history.worker",
+        "history.working",
         "housekeeping",
         "hub",
         "indexing",

@@ -216,6 +216,26 @@ LIMIT_OPTIONS: Final = (
     _limit("max_quarantine_updates", _COUNT, "Refused updates of all documents that are kept."),
     _limit("max_quarantine_bytes", _BUFFER, "Bytes of those updates."),
     _limit(
+        "history_pause_s",
+        Duration(0.1, 86400),
+        "A document that was edited, and then not for this long, gets a version.",
+    ),
+    _limit(
+        "history_interval_s",
+        Duration(0.1, 86400),
+        "A document that is edited all the time gets a version this often.",
+    ),
+    _limit(
+        "history_processes",
+        Integer(1, 64),
+        "Processes that put histories together, and read them, at the same time.",
+    ),
+    _limit(
+        "history_timeout_s",
+        Duration(1, 3600),
+        "How long one thing that is asked of a history may take.",
+    ),
+    _limit(
         "drain_timeout_s",
         Duration(0, 3600),
         "How long a shutdown waits for commits and checkpoints.",

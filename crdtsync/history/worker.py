@@ -1,0 +1,195 @@
+"""Long work in processes of its own, so that typing doesn't wait for it.
+
+Owns the processes: few at a time, each for one call after another, ended when they are idle for
+a while, when a call takes too long, and with the server, however that ends. Not AnyIO's worker
+processes: those run the program's main module again, which may be anybody's.
+"""
+
+import logging
+import os
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar, TypeVarTuple
+
+import anyio
+import anyio.to_thread
+
+from crdtsync.errors import CrdtsyncError
+from crdtsync.history.model import HistoryUnavailable
+from crdtsync.history.working import answer, read_message, write_message
+from crdtsync.limits import Limits
+
+__all__ = ["Workers"]
+
+log = logging.getLogger("crdtsync.history")
+
+IDLE_S: Final = 60.0
+"""A process that had nothing to do for so long is ended."""
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class Workers:
+    """Processes for long work. Use it as ``async with``; leaving ends them all."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        limits = limits or Limits()
+        self._most = limits.history_processes
+        self._timeout_s = limits.history_timeout_s
+        self._limiter: anyio.CapacityLimiter
+        self._idle: deque[tuple[_Worker, float]] = deque()
+        self._stack = AsyncExitStack()
+        self._told = False
+
+    async def __aenter__(self) -> Self:
+        self._limiter = anyio.CapacityLimiter(self._most)
+        tasks = await self._stack.enter_async_context(anyio.create_task_group())
+        tasks.start_soon(self._look_after)
+        self._stack.callback(tasks.cancel_scope.cancel)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            await self._stack.aclose()
+        finally:
+            while self._idle:
+                self._idle.pop()[0].end()
+
+    async def run(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
+        """Call a function of a module in a worker; return what it returns, raise what it raises.
+
+        Function, arguments and result are pickled. Raises ``HistoryUnavailable`` where it takes
+        over ``history_timeout_s``, its process dies, or it fails in a way that nobody foresaw.
+        """
+        async with self._limiter:
+            try:
+                with anyio.fail_after(self._timeout_s):
+                    good, value = await self._ask(function, args)
+            except TimeoutError:
+                raise HistoryUnavailable(
+                    f"it takes over {self._timeout_s:g} s to work it out",
+                    hint="Allow it more by history_timeout_s",
+                ) from None
+            except (_Died, OSError) as error:
+                raise HistoryUnavailable("the process that worked it out died") from error
+        if good:
+            result: T = value
+            return result
+        if isinstance(value, CrdtsyncError):
+            raise value
+        log.error("%s failed: %r", getattr(function, "__name__", function), value, exc_info=value)
+        raise HistoryUnavailable(f"it could not be worked out: {type(value).__name__}") from value
+
+    async def _ask(
+        self, function: Callable[..., object], args: tuple[object, ...]
+    ) -> tuple[bool, Any]:
+        worker = self._take()
+        if worker is not None:
+            try:
+                return await self._have(worker, function, args)
+            except (_Died, OSError):
+                log.debug("a worker was gone already")
+        worker = await anyio.to_thread.run_sync(_Worker.start)
+        if worker is not None:
+            return await self._have(worker, function, args)
+        if not self._told:
+            self._told = True
+            log.warning("no process for long work can be started: it is done in this one")
+        return await anyio.to_thread.run_sync(answer, function, args, abandon_on_cancel=True)
+
+    async def _have(
+        self, worker: "_Worker", function: Callable[..., object], args: tuple[object, ...]
+    ) -> tuple[bool, Any]:
+        try:
+            found = await anyio.to_thread.run_sync(
+                worker.ask, function, args, abandon_on_cancel=True
+            )
+        except BaseException:
+            worker.kill()
+            raise
+        self._idle.append((worker, anyio.current_time()))
+        return found
+
+    def _take(self) -> "_Worker | None":
+        while self._idle:
+            worker, _ = self._idle.pop()  # the one that was at work last
+            if worker.alive:
+                return worker
+        return None
+
+    async def _look_after(self) -> None:
+        while True:
+            await anyio.sleep(IDLE_S / 4)
+            while self._idle and anyio.current_time() - self._idle[0][1] >= IDLE_S:
+                await anyio.to_thread.run_sync(self._idle.popleft()[0].end)
+
+
+class _Died(Exception):
+    """A worker ended before it answered."""
+
+
+class _Worker:
+    """One process. Its methods block, but for ``kill``."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+
+    @classmethod
+    def start(cls) -> "_Worker | None":
+        """Start a process; ``None`` where there can be none."""
+        path = os.pathsep.join(each or os.getcwd() for each in sys.path)
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "crdtsync.history.working"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": path},
+                start_new_session=True,  # a Ctrl-C is the server's, not its
+            )
+        except (OSError, ValueError, TypeError) as error:
+            log.debug("no process: %s", error)
+            return None
+        return cls(process)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs, as far as is known."""
+        return self._process.poll() is None
+
+    def ask(self, function: Callable[..., object], args: tuple[object, ...]) -> tuple[bool, Any]:
+        """Have it call a function; return whether that returned, and what. Raises ``_Died``."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        write_message(self._process.stdin, (function, *args))
+        try:
+            good, value = read_message(self._process.stdout)
+        except EOFError:
+            raise _Died from None
+        return good, value
+
+    def kill(self) -> None:
+        """End it at once; whoever waits for an answer gets none."""
+        self._process.kill()
+        self._process.wait()  # a millisecond
+
+    def end(self) -> None:
+        """End it, and let go of its pipes."""
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except OSError:  # what it was to get is still in the buffer
+                    log.debug("a worker's pipe was broken")

@@ -1,0 +1,78 @@
+"""A worker's process: calls functions that it is told on standard input, in nobody's way.
+
+``python -m crdtsync.history.working``. A message is its length in eight bytes, big-endian, and a
+pickle: a function with its arguments one way, whether it returned and what the other. The
+process ends at once when its standard input does, whatever it is doing.
+"""
+
+import contextlib
+import os
+import pickle
+import queue
+import sys
+import threading
+from collections.abc import Callable
+from typing import IO, Any, Final
+
+__all__ = ["NICENESS", "answer", "read_message", "write_message"]
+
+NICENESS: Final = 10
+"""On a busy machine the server goes first."""
+_LENGTH: Final = 8
+
+
+def write_message(stream: IO[bytes], value: object) -> None:
+    """Write one message."""
+    data = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+    stream.write(len(data).to_bytes(_LENGTH, "big"))
+    stream.write(data)
+    stream.flush()
+
+
+def read_message(stream: IO[bytes]) -> Any:
+    """Read one message. Raises ``EOFError`` where the other side is gone."""
+    data = _read(stream, int.from_bytes(_read(stream, _LENGTH), "big"))
+    return pickle.loads(data)
+
+
+def _read(stream: IO[bytes], length: int) -> bytes:
+    data = stream.read(length)
+    if len(data) < length:
+        raise EOFError
+    return data
+
+
+def answer(call: Callable[..., object], args: tuple[object, ...]) -> tuple[bool, object]:
+    """Call a function; return whether it returned, and what, or what it raised."""
+    try:
+        return True, call(*args)
+    except BaseException as error:  # noqa: BLE001 - raised again where it was asked for
+        return False, error
+
+
+def _main() -> None:
+    with contextlib.suppress(AttributeError, OSError):
+        os.nice(NICENESS)
+    inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    source, target = sys.stdin.buffer, sys.stdout.buffer
+    sys.stdout = sys.stderr
+
+    def listen() -> None:
+        while True:
+            try:
+                inbox.put(read_message(source))
+            except BaseException:  # noqa: BLE001 - whatever it is, nobody asks any more
+                os._exit(0)
+
+    threading.Thread(target=listen, daemon=True).start()
+    while True:
+        call, *args = inbox.get()
+        found = answer(call, tuple(args))
+        try:
+            write_message(target, found)
+        except (pickle.PicklingError, TypeError, AttributeError) as error:
+            write_message(target, (False, RuntimeError(f"{type(error).__name__}: {error}")))
+
+
+if __name__ == "__main__":
+    _main()
