@@ -126,6 +126,8 @@ class Committer:
             hub.stats.commit_updates.observe(len(records))
             for room, _ in batches:
                 room.committed()
+            if hub.history is not None:
+                hub.history.automatic.edited.update(rooms)
         finally:
             self._committing = False
             self._release()

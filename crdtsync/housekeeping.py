@@ -96,6 +96,9 @@ class Housekeeping:
         async with self._one_checkpoint:
             if not room.loaded or room.damage or not room.log_records:
                 return room.log_records == 0
+            history = self._hub.history
+            if history is not None and not history.recorder.ready(room.name):
+                return False
             document = room.document
             verbatim = document.verbatim
             snapshot, mark = document.snapshot(), room.log_mark()
@@ -116,9 +119,15 @@ class Housekeeping:
                 self._hub.stats.integration_errors += 1
                 log.warning("document %r is kept verbatim: %s", room.name, document.verbatim)
             sequence, records, size = mark
-            time_ms = self._hub.clock.time_ms()
+            checkpoint = Checkpoint(room.name, sequence, self._hub.clock.time_ms(), state)
+            if history is not None and not await history.recorder.fold(
+                checkpoint, verbatim=bool(document.verbatim), watch=room.watch
+            ):
+                return False
+            if self._hub.rooms.get(room.name) is not room:
+                return False  # deleted meanwhile, for example: a checkpoint would bring it back
             try:
-                await self._hub.store.checkpoint(Checkpoint(room.name, sequence, time_ms, state))
+                await self._hub.store.checkpoint(checkpoint)
             except StoreError as error:
                 self._hub.stats.store_errors["checkpoint"] += 1
                 log.error("no checkpoint of %r, its log is kept: %s", room.name, error)
@@ -146,6 +155,8 @@ class Housekeeping:
             await anyio.sleep(limits.housekeeping_interval_s)
             self._tick += 1
             now_s = self._hub.clock.monotonic_s()
+            if self._hub.history is not None:
+                self._hub.history.automatic.look(self._hub.spawn)
             for room in list(self._hub.rooms.values()):
                 for connection in list(room.connections):
                     self._look_after(connection, now_s)

@@ -40,6 +40,7 @@ from crdtsync.errors import (
 )
 from crdtsync.gate import ContentGate, Gate, Principal
 from crdtsync.guard import NO_GUARD, Guard
+from crdtsync.history.service import Histories
 from crdtsync.housekeeping import Housekeeping
 from crdtsync.indexing import Making
 from crdtsync.judge import Judge
@@ -78,6 +79,7 @@ class Hub:
         quarantine: Quarantine = NO_QUARANTINE,
         audit: Audit = NO_AUDIT,
         stamp_user: bool | Callable[[str], bool] = False,
+        history: Histories | None = None,
     ) -> None:
         """Prepare a hub; ``async with`` opens the store and starts it.
 
@@ -85,11 +87,13 @@ class Hub:
         it raises is logged; while it is slow, changes queue up to a limit, and then commits wait
         for it. ``guard`` knows what a process died of, ``quarantine`` keeps refused updates.
         ``audit`` is told who came and what was refused. ``stamp_user``, by document's name or
-        for all: whether presence says who it is from the principal.
+        for all: whether presence says who it is from the principal. ``history`` is entered with
+        the hub; without one none is kept.
         """
         self.store = store
         self.guard = guard
         self.audit = audit
+        self.history = history
         self._stamp_user = stamp_user
         self.limits = limits or Limits()
         self.clock: Clock = clock or SystemClock()
@@ -121,6 +125,8 @@ class Hub:
             self.guard.open()
             stack.callback(self.guard.close)
             await stack.enter_async_context(self.quarantine)
+            if self.history is not None:
+                await stack.enter_async_context(self.history)
             self._tasks = await stack.enter_async_context(anyio.create_task_group())
             self._one_large = anyio.CapacityLimiter(1)
             self._one_index = anyio.CapacityLimiter(1)
@@ -231,6 +237,8 @@ class Hub:
         room.attach(connection)
         record(connection, What.CONNECT)
         self.sessions.opened(connection)
+        if self.history is not None:
+            self.history.automatic.met(principal)
         return connection
 
     def left(self, connection: Connection) -> None:
@@ -369,7 +377,7 @@ class Hub:
             async with self.open(document) as room:
                 await self._committer.flush()
                 self.rooms.pop(document, None)
-        deleted = await self.store.delete(document)
+        deleted = await (self.history or self.store).delete(document)
         late = self.rooms.get(document)
         if late is not None:  # opened meanwhile, on what is gone now
             self.abandon(late, "the document was deleted")
@@ -392,6 +400,8 @@ class Hub:
                 await self.housekeeping.checkpoint(room)
             await self._committer.flush()
             await self._committer.announce()
+            if self.history is not None:
+                await self.history.automatic.finish()
         if scope.cancelled_caught:
             log.warning("not everything was checkpointed in time; the log has it all")
         for room in list(self.rooms.values()):

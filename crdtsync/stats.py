@@ -7,7 +7,7 @@ of a frame; the Prometheus text is made only when somebody asks for it.
 from bisect import bisect_left
 from collections import Counter
 
-__all__ = ["Histogram", "Stats"]
+__all__ = ["Histogram", "HistoryStats", "Stats"]
 
 
 class Histogram:
@@ -24,6 +24,25 @@ class Histogram:
         """Count one value."""
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
+
+
+class HistoryStats:
+    """What was done with histories since the server started."""
+
+    __slots__ = ("errors", "fold_seconds", "folds", "pruned", "size", "versions")
+
+    def __init__(self) -> None:
+        self.folds = 0
+        """Times that a log went into its history."""
+        self.fold_seconds = 0.0
+        self.versions = 0
+        """Versions that the server made by itself."""
+        self.pruned = 0
+        """Moments that were let go."""
+        self.size = 0
+        """Bytes that all histories take, when that was last looked at."""
+        self.errors: Counter[str] = Counter()
+        """By what went wrong."""
 
 
 class Stats:

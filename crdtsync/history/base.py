@@ -113,12 +113,14 @@ class HistoryStore(Protocol):
         incarnation: int,
         revision: int,
         without: Collection[int] = (),
+        newest_version: int | None = None,
         thinned_ms: int | None = None,
     ) -> int:
         """Write a history, and forget the versions ``without``; return the new revision.
 
-        ``revision`` is what was read, 0 for a history that is not there. Raises
-        ``HistoryChanged`` where that is not so any more.
+        ``revision`` is what was read, 0 for a history that is not there, and so is the id of its
+        ``newest_version`` where versions are what the writer went by. Raises ``HistoryChanged``
+        where that is not so any more.
         """
         ...
 

@@ -104,12 +104,19 @@ class HistoryDatabase:
         incarnation: int,
         revision: int,
         without: Collection[int] = (),
+        newest_version: int | None = None,
         thinned_ms: int | None = None,
     ) -> int:
         """Write a history on top of a revision, and forget versions; return the new revision."""
-        return await self._call(
-            tables.save, document, stored, incarnation, revision, without, thinned_ms
-        )
+
+        def save(database: Database) -> int:
+            tables.check_unchanged(database, document, revision, newest_version)
+            tables.save(database, document, stored, incarnation, thinned_ms)
+            for number in without:
+                version_rows.remove_version(database, number)
+            return revision + 1
+
+        return await self._call(save)
 
     async def note_thinned(self, document: str, time_ms: int, /) -> None:
         """Take note that there was nothing to let go."""

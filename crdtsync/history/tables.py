@@ -5,7 +5,7 @@ blobs: its head, its structs, its blocks; only those that have changed are writt
 row of a history and version has a checksum.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 from zlib import crc32
 
@@ -18,6 +18,7 @@ __all__ = [
     "FILE",
     "MIGRATIONS",
     "begin",
+    "check_unchanged",
     "damaged",
     "delete",
     "forget",
@@ -143,41 +144,46 @@ def load(database: Database, document: str) -> Kept | None:
     return Kept(found, Stored(found.sequence, head, structs, tuple(blocks)))
 
 
-def save(
-    database: Database,
-    document: str,
-    stored: Stored,
-    incarnation: int,
-    revision: int,
-    without: Collection[int],
-    thinned_ms: int | None,
-) -> int:
-    """Write a history on top of the revision that was read; return the new one."""
+def check_unchanged(
+    database: Database, document: str, revision: int, newest_version: int | None
+) -> None:
+    """Raise ``HistoryChanged`` where somebody has written since this was read."""
     row = database.execute(
         "SELECT id, revision FROM histories WHERE document = ? AND aside_ms IS NULL",
         (text(document),),
     ).fetchone()
-    if (0 if row is None else row[1]) != revision:
+    same = (0 if row is None else row[1]) == revision
+    if same and newest_version is not None and row is not None:
+        (newest,) = database.execute(
+            "SELECT COALESCE(MAX(id), 0) FROM versions WHERE history = ?", (row[0],)
+        ).fetchone()
+        same = newest <= newest_version
+    if not same:
         raise HistoryChanged(f"the history of document {document!r} was written meanwhile")
+
+
+def save(
+    database: Database, document: str, stored: Stored, incarnation: int, thinned_ms: int | None
+) -> None:
+    """Write a history over the one that is there."""
+    row = database.execute(
+        "SELECT id FROM histories WHERE document = ? AND aside_ms IS NULL", (text(document),)
+    ).fetchone()
     history = begin(database, document, incarnation) if row is None else row[0]
     data = [stored.head, stored.structs, *stored.blocks]
     sums = _write_parts(database, history, data)
     database.execute(
-        "UPDATE histories SET incarnation = ?, sequence = ?, revision = ?, size = ?, checksum = ?,"
-        " thinned_ms = COALESCE(?, thinned_ms) WHERE id = ?",
+        "UPDATE histories SET incarnation = ?, sequence = ?, revision = revision + 1, size = ?,"
+        " checksum = ?, thinned_ms = COALESCE(?, thinned_ms) WHERE id = ?",
         (
             incarnation,
             stored.sequence,
-            revision + 1,
             sum(map(len, data)),
             _row_sum(document, incarnation, stored.sequence, sums),
             thinned_ms,
             history,
         ),
     )
-    for number in without:
-        database.execute("DELETE FROM versions WHERE id = ? AND history = ?", (number, history))
-    return revision + 1
 
 
 def begin(database: Database, document: str, incarnation: int) -> int:

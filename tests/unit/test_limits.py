@@ -11,7 +11,7 @@ import pytest
 from crdtsync.limits import Limits
 
 TESTS = Path(__file__).parent.parent
-SUITES = ["unit", "native", "server", "access"]
+SUITES = ["unit", "native", "server", "access", "history"]
 
 ELSEWHERE = {
     "max_message_bytes": "native",  # whole messages are the transports' to measure
@@ -19,6 +19,10 @@ ELSEWHERE = {
     "token_refreshes_per_minute": "access",
     "share_failures_per_minute": "access",
     "max_shares": "access",
+    "history_pause_s": "history",
+    "history_interval_s": "history",
+    "history_processes": "history",
+    "history_timeout_s": "history",
 }
 """Limits that are reached in another suite, by the name of its folder."""
 

@@ -1,0 +1,194 @@
+"""From the log into the history, before a checkpoint lets go of the log.
+
+Owns what happens when that fails. While it can't be done now there is no checkpoint: the log is
+kept, and it is tried again later, more and more rarely. What can't be done at all, for what is
+there is damaged or of another life of the document, is set aside, and history begins anew. The
+document is served all the while.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from crdtsync.errors import StoreDamaged, StoreError
+from crdtsync.guard import Watch
+from crdtsync.history.base import HistoryChanged, Kept
+from crdtsync.history.model import HistoryDamaged, HistoryUnavailable, Stored
+from crdtsync.history.proving import Unproven, fold
+from crdtsync.store.base import Checkpoint, Record
+
+if TYPE_CHECKING:
+    from crdtsync.history.service import Histories
+
+__all__ = ["Recorder"]
+
+log = logging.getLogger("crdtsync.history")
+
+FOLD_HERE_BYTES: Final = 4 * 1024
+"""So little is folded in place, in a millisecond or two; more is a worker's."""
+FIRST_RETRY_S: Final = 5.0
+"""After a failure it is tried again so much later; twice that after the next one,"""
+LAST_RETRY_S: Final = 600.0
+"""up to this."""
+MAX_UNAVAILABLE: Final = 5
+"""So often it may take too long, or kill its worker, before history begins anew."""
+MAX_CHANGED: Final = 5
+"""So often somebody else may have written meanwhile."""
+
+
+@dataclass(slots=True)
+class _Patience:
+    """One document's failures in a row."""
+
+    failures: int = 0
+    unavailable: int = 0
+    due_s: float = 0.0
+
+
+class Recorder:
+    """Folds logs into histories: for the housekeeping of a hub."""
+
+    def __init__(self, histories: "Histories") -> None:
+        self._histories = histories
+        self._failing: dict[str, _Patience] = {}
+
+    def ready(self, document: str) -> bool:
+        """Whether a checkpoint may be tried now."""
+        patience = self._failing.get(document)
+        return patience is None or self._histories.clock.monotonic_s() >= patience.due_s
+
+    async def fold(self, checkpoint: Checkpoint, *, verbatim: bool, watch: Watch) -> bool:
+        """Take what a checkpoint is about to drop into the history, and make that durable.
+
+        Returns whether the checkpoint may go on.
+        """
+        document = checkpoint.document
+        if not self._histories.keeps(document):
+            return True
+        stats = self._histories.stats
+        started_s = self._histories.clock.monotonic_s()
+        try:
+            await self._fold(checkpoint, verbatim, watch)
+        except StoreError as error:
+            self._failed(document, error)
+            return False
+        except HistoryUnavailable as error:
+            patience = self._failed(document, error)
+            patience.unavailable += 1
+            if patience.unavailable < MAX_UNAVAILABLE:
+                return False
+            if not await self._give_up(document, str(error)):
+                return False
+        self._failing.pop(document, None)
+        stats.folds += 1
+        stats.fold_seconds += self._histories.clock.monotonic_s() - started_s
+        self._histories.changed.add(document)
+        return True
+
+    def _failed(self, document: str, error: Exception) -> _Patience:
+        self._histories.stats.errors["fold"] += 1
+        patience = self._failing.setdefault(document, _Patience())
+        pause_s = min(LAST_RETRY_S, FIRST_RETRY_S * 2**patience.failures)
+        patience.failures += 1
+        patience.due_s = self._histories.clock.monotonic_s() + pause_s
+        log.error(
+            "no history of document %r can be written now, its log is kept: %s", document, error
+        )
+        return patience
+
+    async def _fold(self, checkpoint: Checkpoint, verbatim: bool, watch: Watch) -> None:
+        for _ in range(MAX_CHANGED):
+            try:
+                await self._fold_once(checkpoint, verbatim, watch)
+                return
+            except HistoryChanged:
+                log.debug("the history of %r was written meanwhile", checkpoint.document)
+        raise HistoryUnavailable("somebody else writes this history all the time")
+
+    async def _fold_once(self, checkpoint: Checkpoint, verbatim: bool, watch: Watch) -> None:
+        document = checkpoint.document
+        loaded = await self._histories.store.load(document)
+        info = await self._histories.store.info(document)
+        if info is None:
+            return  # deleted meanwhile
+        records = [each for each in loaded.records if each.sequence <= checkpoint.sequence]
+        kept = await self._kept(document, info.created_ms)
+        stored = None if kept is None or not kept.stored.sequence else kept.stored
+        attempts: list[tuple[Stored | None, Checkpoint | None, Sequence[Record]]] = [
+            (None, loaded.checkpoint, records),
+            (None, checkpoint, ()),
+        ]
+        if stored is not None:
+            attempts.insert(0, (stored, loaded.checkpoint, records))
+        for older, base, part in attempts:
+            try:
+                folded = await self._work(older, base, part, checkpoint, verbatim, watch)
+            except (HistoryDamaged, Unproven) as error:
+                if older is not None:
+                    await self._set_aside(document, str(error))
+                    kept = None
+                else:
+                    log.error("the log of %r can't go into its history: %s", document, error)
+                    self._histories.stats.errors["proof"] += 1
+                continue
+            if older is None and records and base is checkpoint:
+                log.error("the history of document %r begins with %d", document, base.sequence)
+            await self._histories.kept.save(
+                document,
+                folded,
+                incarnation=info.created_ms,
+                revision=0 if kept is None else kept.outline.revision,
+            )
+            if await self._histories.store.info(document) is None:  # deleted meanwhile
+                await self._histories.kept.forget(document)
+            return
+        await self._set_aside(document, "no history of it can be made")
+
+    async def _kept(self, document: str, incarnation: int) -> Kept | None:
+        """Return the history that is there, if it is this document's and sound."""
+        try:
+            kept = await self._histories.kept.load(document)
+        except HistoryDamaged as error:
+            await self._set_aside(document, str(error))
+            return None
+        except StoreDamaged as error:
+            log.error("%s", error)
+            await self._histories.kept.replace()
+            self._histories.stats.errors["damaged"] += 1
+            return None
+        if kept is not None and kept.outline.incarnation != incarnation:
+            await self._set_aside(document, "it is of a document of the same name before")
+            return None
+        return kept
+
+    async def _work(
+        self,
+        stored: Stored | None,
+        base: Checkpoint | None,
+        records: Sequence[Record],
+        newest: Checkpoint,
+        verbatim: bool,
+        watch: Watch,
+    ) -> Stored:
+        size = len(newest.state) + sum(len(record.update) for record in records)
+        if stored is not None:
+            size += len(stored.structs) + sum(map(len, stored.blocks))
+        if size <= FOLD_HERE_BYTES:
+            return fold(stored, base, records, newest, verbatim, watch)
+        return await self._histories.workers.run(fold, stored, base, records, newest, verbatim)
+
+    async def _set_aside(self, document: str, reason: str) -> None:
+        histories = self._histories
+        histories.stats.errors["damaged"] += 1
+        log.error("the history of document %r is set aside, and begins anew: %s", document, reason)
+        await histories.kept.set_aside(document, reason, histories.clock.time_ms())
+
+    async def _give_up(self, document: str, reason: str) -> bool:
+        """Begin anew with the document's next checkpoint, rather than never writing any."""
+        try:
+            await self._set_aside(document, reason)
+        except StoreError as error:
+            self._failed(document, error)
+            return False
+        return True

@@ -1,0 +1,291 @@
+"""What is asked of histories: versions, moments, and what was there then.
+
+Owns the way from a question to an answer: what is stored and the log behind it are read, and
+worked on apart. With a hub it is ``hub.history``; without one, for the command line, it reads a
+store beside a running server. Nothing here changes a document.
+"""
+
+import logging
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Literal, NamedTuple, Self, TypeVar, TypeVarTuple
+
+import anyio.to_thread
+
+from crdtsync.clock import Clock, SystemClock
+from crdtsync.gate import Principal
+from crdtsync.history.automatic import Automatic
+from crdtsync.history.base import HistoryStore, Kept, NewVersion
+from crdtsync.history.model import (
+    HistoryDamaged,
+    HistoryOff,
+    HistoryUnavailable,
+    Stored,
+    UnknownMoment,
+    Version,
+    VersionKind,
+)
+from crdtsync.history.moments import Wanted, find_moment, read_moment
+from crdtsync.history.recorder import Recorder
+from crdtsync.history.retention import HistoryRules
+from crdtsync.history.timeline import Timeline
+from crdtsync.history.worker import Workers
+from crdtsync.limits import Limits
+from crdtsync.stats import HistoryStats
+from crdtsync.store.base import Checkpoint, Record, Store
+
+__all__ = ["Format", "Histories", "Inputs", "Resolved"]
+
+log = logging.getLogger("crdtsync.history")
+
+Format = Literal["update", "snapshot", "json", "text", "delta", "xml"]
+MAX_LIMIT: Final = 1_000
+"""Versions and sessions of one page, at most."""
+MAX_LABEL: Final = 200
+"""Characters of a version's label,"""
+MAX_NOTE: Final = 5_000
+"""and of its note."""
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A moment that was found."""
+
+    sequence: int
+    time_ms: int
+    version: Version | None = None
+    """Where it was asked for by a version."""
+
+
+class Inputs(NamedTuple):
+    """All that is known of a document's past, as functions of the core take it."""
+
+    stored: Stored | None
+    checkpoint: Checkpoint | None
+    records: tuple[Record, ...]
+    """Those behind what is stored."""
+
+    def authors(self) -> set[str]:
+        """Return the ids of all who ever changed anything."""
+        found = {record.author for record in self.records}
+        if self.stored is not None:
+            found.update(Timeline(self.stored.head).authors)
+        return found - {""}
+
+
+class Histories:
+    """The histories of one store's documents. Use it as ``async with``; a hub does."""
+
+    def __init__(
+        self,
+        store: Store,
+        kept: HistoryStore,
+        *,
+        rules: HistoryRules | None = None,
+        limits: Limits | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.store = store
+        self.kept = kept
+        self.rules = rules or HistoryRules()
+        self.limits = limits or Limits()
+        self.clock: Clock = clock or SystemClock()
+        self.stats = HistoryStats()
+        self.workers = Workers(self.limits)
+        self.changed: set[str] = set()
+        """Documents whose history has grown since it was last looked at for what may go."""
+        self.recorder = Recorder(self)
+        self.automatic = Automatic(self)
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self.kept)
+            await stack.enter_async_context(self.workers)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._stack.aclose()
+
+    def keeps(self, document: str) -> bool:
+        """Whether history is kept of a document."""
+        return self.rules.keeps(document)
+
+    # Versions
+
+    async def versions(
+        self,
+        document: str,
+        *,
+        before: int | None = None,
+        limit: int = 50,
+        kind: VersionKind | None = None,
+    ) -> list[Version]:
+        """List a document's versions, newest first, from the first one before an id."""
+        self._check(document)
+        limit = max(1, min(limit, MAX_LIMIT))
+        return await self.kept.versions(document, before=before, limit=limit, kind=kind)
+
+    async def version(self, id: int) -> Version:
+        """Return a version. Raises ``UnknownMoment``."""
+        return _there(await self.kept.version(id), id)
+
+    async def create(
+        self,
+        document: str,
+        *,
+        label: str,
+        note: str = "",
+        principal: Principal,
+        kind: VersionKind = "named",
+    ) -> Version:
+        """Make a version of a document as it is now. Raises ``UnknownMoment`` where it is empty."""
+        self._check(document)
+        info = await self.store.info(document)
+        if info is None or not info.sequence:
+            raise UnknownMoment(f"there is no document {document!r} to make a version of")
+        new = NewVersion(
+            document=document,
+            incarnation=info.created_ms,
+            sequence=info.sequence,
+            time_ms=info.updated_ms,
+            kind=kind,
+            label=label[:MAX_LABEL],
+            note=note[:MAX_NOTE],
+            author=principal.id,
+        )
+        if principal.id and principal.name:
+            await self.kept.note_authors({principal.id: principal.name}, self.clock.time_ms())
+        added = await self.kept.add_versions([new])
+        if not added:  # a document of this name before has left its history
+            await self.kept.set_aside(document, "it is of an earlier document", new.time_ms)
+            added = await self.kept.add_versions([new])
+        if not added:
+            raise HistoryUnavailable("the document was made anew meanwhile")
+        return added[0]
+
+    async def rename(
+        self, id: int, *, label: str | None = None, note: str | None = None
+    ) -> Version:
+        """Name a version anew. Raises ``UnknownMoment``."""
+        label = None if label is None else label[:MAX_LABEL]
+        note = None if note is None else note[:MAX_NOTE]
+        return _there(await self.kept.change_version(id, label=label, note=note), id)
+
+    async def remove(self, id: int) -> None:
+        """Forget a version; its moment stays for as long as others like it. ``UnknownMoment``."""
+        if not await self.kept.remove_version(id):
+            raise _unknown(id)
+
+    # Moments
+
+    async def resolve(self, document: str, moment: str) -> Resolved:
+        """Find out which moment is meant. Raises ``UnknownMoment``."""
+        wanted, version = await self._wanted(document, moment)
+        if version is not None:
+            return Resolved(version.sequence, version.time_ms, version)
+        inputs = await self.inputs(document)
+        return await self._find(inputs, wanted)
+
+    async def _wanted(self, document: str, moment: str) -> tuple[Wanted, Version | None]:
+        self._check(document)
+        wanted = read_moment(moment)
+        if wanted.version is None:
+            return wanted, None
+        version = await self.version(wanted.version)
+        if version.document != document:
+            raise _unknown(wanted.version)
+        return wanted, version
+
+    async def _find(self, inputs: Inputs, wanted: Wanted) -> Resolved:
+        found = await anyio.to_thread.run_sync(find_moment, *inputs, wanted)
+        return Resolved(*found)
+
+    async def _at(self, document: str, *moments: str) -> tuple[Inputs, list[int]]:
+        """Return a document's past, and the sequences of moments in it."""
+        wanted = [await self._wanted(document, moment) for moment in moments]
+        inputs = await self.inputs(document)
+        sequences = [
+            version.sequence if version else (await self._find(inputs, each)).sequence
+            for each, version in wanted
+        ]
+        return inputs, sequences
+
+    async def inputs(self, document: str) -> Inputs:
+        """Return all that is known of a document's past. Raises ``UnknownMoment``."""
+        self._check(document)
+        # The log first: what it lets go meanwhile is in the history before.
+        loaded = await self.store.load(document)
+        info = await self.store.info(document)
+        if info is None:
+            raise UnknownMoment(f"there is no document {document!r}")
+        kept = await self.kept.load(document)
+        stored = None if kept is None else self._fitting(kept, info.created_ms, info.sequence)
+        known = 0 if stored is None else stored.sequence
+        records = tuple(each for each in loaded.records if each.sequence > known)
+        checkpoint = loaded.checkpoint
+        if checkpoint is not None and checkpoint.sequence <= known:
+            checkpoint = None
+        return Inputs(stored, checkpoint, records)
+
+    def _fitting(self, kept: Kept, incarnation: int, sequence: int) -> Stored | None:
+        """Return a history's content, if it is of this document and no later state of it."""
+        if kept.outline.incarnation != incarnation or kept.stored.sequence > sequence:
+            return None
+        return kept.stored if kept.stored.sequence else None
+
+    # Working
+
+    async def apart(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
+        """Have a worker call a function, and count what goes wrong."""
+        try:
+            return await self.workers.run(function, *args)
+        except HistoryDamaged:
+            self.stats.errors["damaged"] += 1
+            raise
+        except HistoryUnavailable:
+            self.stats.errors["unavailable"] += 1
+            raise
+
+    async def _names(self, inputs: Inputs) -> dict[str, str]:
+        return await self.kept.names(inputs.authors())
+
+    # The end of a document
+
+    async def delete(self, document: str) -> bool:
+        """Delete a document, its history first; return whether there was one."""
+        await self._forget(document)
+        deleted = await self.store.delete(document)
+        await self._forget(document)  # what was on its way
+        return deleted
+
+    async def _forget(self, document: str) -> None:
+        self.automatic.forget(document)
+        self.changed.discard(document)
+        if await self.kept.forget(document):
+            await self.kept.shrink()
+
+    def _check(self, document: str) -> None:
+        if not self.keeps(document):
+            raise HistoryOff(f"no history is kept of document {document!r}")
+
+
+def _there(version: Version | None, number: int) -> Version:
+    if version is None:
+        raise _unknown(number)
+    return version
+
+
+def _unknown(number: int) -> UnknownMoment:
+    return UnknownMoment(f"there is no version {number}", hint="List them to see which there are")
