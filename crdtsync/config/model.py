@@ -32,6 +32,10 @@ class Config:
     unix_socket: str | None = None
     store: str = "sqlite:crdtsync.db"
     durability: DurabilityName = "fsync"
+    history: bool = True
+    """Whether ``crdtsync serve`` and the application for ASGI servers keep history."""
+    history_except: tuple[str, ...] = ()
+    history_retention: tuple[str, ...] = ()
     transport: Transport = "auto"
     auth: AuthName = "none"
     allow_anonymous: bool = False

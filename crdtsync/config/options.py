@@ -7,6 +7,7 @@ those of ``Config`` and ``Limits``.
 
 from typing import Final
 
+from crdtsync.config.history import check_pattern, read_retention
 from crdtsync.config.limit_options import LIMIT_OPTIONS
 from crdtsync.config.option import Option
 from crdtsync.config.quantities import Duration, Integer
@@ -156,6 +157,25 @@ OPTIONS: Final = (
         "Store",
         "What a committed edit survives: fsync, a power loss; os, a crash of the process; none, "
         "nothing.",
+    ),
+    Option(
+        "history",
+        Switch(),
+        "Store",
+        "Keep the history of documents: every moment, and who did what.",
+    ),
+    Option(
+        "history_except",
+        Entries("patterns of document names", check_pattern),
+        "Store",
+        "Documents without history; * in a pattern stands for any run of characters.",
+    ),
+    Option(
+        "history_retention",
+        Entries("PATTERN=EVERYTHING/HOURLY/DAILY, with ages like 30d or forever", read_retention),
+        "Store",
+        "How old moments may get: all of them, the last of each hour, the last of each day; "
+        "without, all are kept for ever, and named versions are in any case.",
     ),
     Option(
         "allowed_origins",

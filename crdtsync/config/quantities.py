@@ -33,6 +33,7 @@ _SECONDS: Final = {
     "s": Decimal(1),
     "m": Decimal(60),
     "h": Decimal(3600),
+    "d": Decimal(86400),
 }
 _NUMBER: Final = re.compile(r"([+-]?[0-9][0-9_]{0,20}(?:\.[0-9]{1,9})?)\s*([A-Za-z]*)")
 _INTEGER: Final = re.compile(r"[+-]?[0-9][0-9_]{0,20}")
@@ -119,7 +120,7 @@ class Duration:
         match = _NUMBER.fullmatch(text.strip())
         factor = _SECONDS.get(match[2].lower()) if match else None
         if match is None or factor is None:
-            raise ValueError("is not a time: write seconds, or ms, s, m or h behind it")
+            raise ValueError("is not a time: write seconds, or ms, s, m, h or d behind it")
         return _within(self, float(Decimal(match[1].replace("_", "")) * factor))
 
     def from_toml(self, value: object) -> Value:

@@ -17,10 +17,13 @@ from crdtsync.audit import NO_AUDIT
 from crdtsync.audit_log import AuditLog
 from crdtsync.auth import Authenticator
 from crdtsync.config import Config
+from crdtsync.config.history import history_rules
 from crdtsync.engine import Change
 from crdtsync.gate import ContentGate, Gate
 from crdtsync.guard import NO_GUARD
 from crdtsync.guarding import DocumentGuard
+from crdtsync.history.database import HistoryDatabase
+from crdtsync.history.service import Histories
 from crdtsync.hub import Hub
 from crdtsync.refused.keeping import RefusedUpdates
 from crdtsync.roles import Role
@@ -90,6 +93,7 @@ def assemble(
         quarantine=RefusedUpdates(folder, config.limits),
         audit=AuditLog(config.audit_log) if config.audit_log else NO_AUDIT,
         stamp_user=config.stamp_user,
+        history=_histories(config, store, folder),
     )
     access = Access(hub, roles=config.roles)
     return Assembly(
@@ -100,3 +104,10 @@ def assemble(
         roles=config.roles,
         tokens=tokens,
     )
+
+
+def _histories(config: Config, store: Store, folder: Path | None) -> Histories | None:
+    if not config.history:
+        return None
+    rules = history_rules(config.history_except, config.history_retention)
+    return Histories(store, HistoryDatabase(folder), rules=rules, limits=config.limits)

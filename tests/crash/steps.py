@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Literal
 
-__all__ = ["FILE", "SQLITE", "STEPS", "Step", "When", "arm", "record"]
+__all__ = ["FILE", "HISTORY", "SQLITE", "STEPS", "Step", "When", "arm", "record"]
 
 Kind = Literal["sqlite", "file"]
 When = Literal["before", "after", "half"]
@@ -46,6 +46,12 @@ class Step:
         return asdict(self)
 
 
+HISTORY = (
+    Step("a history is folded", "sql", r"INSERT INTO parts", 12),
+    Step("a history is written", "sql", r"UPDATE histories SET incarnation", 8),
+    Step("the end of a transaction", "sql", r"COMMIT", 30),
+)
+"""What is done before a checkpoint, whatever the store."""
 SQLITE = (
     Step("a commit", "sql", r"INSERT INTO tail", 60),
     Step("a new document's row", "sql", r"INSERT INTO documents", 4),
@@ -55,6 +61,7 @@ SQLITE = (
     Step("writing a checkpoint", "sql", r"INSERT INTO checkpoints", 12),
     Step("dropping the older checkpoint", "sql", r"DELETE FROM checkpoints", 12),
     Step("dropping what a checkpoint stands for", "sql", r"DELETE FROM (log|tail) WHERE doc", 24),
+    *HISTORY[:2],
 )
 FILE = (
     Step("a commit", "write", r"journal-\d+", 60),
@@ -66,6 +73,7 @@ FILE = (
     Step("cutting a document's file", "ftruncate", r"/documents/", 6),
     Step("naming a document's file", "replace", r"/documents/", 12),
     Step("syncing the folder", "fsync", r"/documents$", 12),
+    *HISTORY,
 )
 STEPS: dict[Kind, tuple[Step, ...]] = {"sqlite": SQLITE, "file": FILE}
 
