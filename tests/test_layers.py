@@ -53,6 +53,7 @@ LAYERS = {
         "history.content",
         "history.cutting",
         "history.forms",
+        "history.log",
         "history.model",
         "history.moments",
         "history.operations",

@@ -7,16 +7,16 @@ document is served all the while.
 """
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from crdtsync.errors import StoreDamaged, StoreError
 from crdtsync.guard import Watch
 from crdtsync.history.base import HistoryChanged, Kept
+from crdtsync.history.log import LogCheckpoint, LogRecord, plain_checkpoint, plain_records
 from crdtsync.history.model import HistoryDamaged, HistoryUnavailable, Stored
 from crdtsync.history.proving import Unproven, fold
-from crdtsync.store.base import Checkpoint, Record
+from crdtsync.store.base import Checkpoint
 
 if TYPE_CHECKING:
     from crdtsync.history.service import Histories
@@ -35,6 +35,10 @@ MAX_UNAVAILABLE: Final = 5
 """So often it may take too long, or kill its worker, before history begins anew."""
 MAX_CHANGED: Final = 5
 """So often somebody else may have written meanwhile."""
+
+
+_Attempt = tuple[Stored | None, LogCheckpoint | None, tuple[LogRecord, ...]]
+"""What a history is made of: what is stored, a state, and what came behind it."""
 
 
 @dataclass(slots=True)
@@ -112,18 +116,20 @@ class Recorder:
         info = await self._histories.store.info(document)
         if info is None:
             return  # deleted meanwhile
-        records = [each for each in loaded.records if each.sequence <= checkpoint.sequence]
+        newest = LogCheckpoint(checkpoint.sequence, checkpoint.time_ms, checkpoint.state)
+        records = plain_records(
+            (each for each in loaded.records if each.sequence <= newest.sequence), 0
+        )
+        base = plain_checkpoint(loaded.checkpoint, 0)
         kept = await self._kept(document, info.created_ms)
         stored = None if kept is None or not kept.stored.sequence else kept.stored
-        attempts: list[tuple[Stored | None, Checkpoint | None, Sequence[Record]]] = [
-            (None, loaded.checkpoint, records),
-            (None, checkpoint, ()),
-        ]
+        attempts: list[_Attempt] = [(None, base, records), (None, newest, ())]
         if stored is not None:
-            attempts.insert(0, (stored, loaded.checkpoint, records))
-        for older, base, part in attempts:
+            attempts.insert(0, (stored, base, records))
+        for attempt in attempts:
+            older = attempt[0]
             try:
-                folded = await self._work(older, base, part, checkpoint, verbatim, watch)
+                folded = await self._work(attempt, newest, verbatim, watch)
             except (HistoryDamaged, Unproven) as error:
                 if older is not None:
                     await self._set_aside(document, str(error))
@@ -132,8 +138,6 @@ class Recorder:
                     log.error("the log of %r can't go into its history: %s", document, error)
                     self._histories.stats.errors["proof"] += 1
                 continue
-            if older is None and records and base is checkpoint:
-                log.error("the history of document %r begins with %d", document, base.sequence)
             await self._histories.kept.save(
                 document,
                 folded,
@@ -163,20 +167,15 @@ class Recorder:
         return kept
 
     async def _work(
-        self,
-        stored: Stored | None,
-        base: Checkpoint | None,
-        records: Sequence[Record],
-        newest: Checkpoint,
-        verbatim: bool,
-        watch: Watch,
+        self, attempt: _Attempt, newest: LogCheckpoint, verbatim: bool, watch: Watch
     ) -> Stored:
+        stored, _, records = attempt
         size = len(newest.state) + sum(len(record.update) for record in records)
         if stored is not None:
             size += len(stored.structs) + sum(map(len, stored.blocks))
         if size <= FOLD_HERE_BYTES:
-            return fold(stored, base, records, newest, verbatim, watch)
-        return await self._histories.workers.run(fold, stored, base, records, newest, verbatim)
+            return fold(*attempt, newest, verbatim, watch)
+        return await self._histories.workers.run(fold, *attempt, newest, verbatim)
 
     async def _set_aside(self, document: str, reason: str) -> None:
         histories = self._histories

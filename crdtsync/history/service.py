@@ -5,19 +5,25 @@ worked on apart. With a hub it is ``hub.history``; without one, for the command 
 store beside a running server. Nothing here changes a document.
 """
 
+import json
 import logging
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Literal, NamedTuple, Self, TypeVar, TypeVarTuple
+from typing import Any, Final, Literal, NamedTuple, Self, TypeVar, TypeVarTuple
 
 import anyio.to_thread
 
 from crdtsync.clock import Clock, SystemClock
 from crdtsync.gate import Principal
+from crdtsync.history.activity import activity
 from crdtsync.history.automatic import Automatic
 from crdtsync.history.base import HistoryStore, Kept, NewVersion
+from crdtsync.history.blame import blame
+from crdtsync.history.compare import compare
+from crdtsync.history.content import read
+from crdtsync.history.log import LogCheckpoint, LogRecord, plain_checkpoint, plain_records
 from crdtsync.history.model import (
     HistoryDamaged,
     HistoryOff,
@@ -34,7 +40,7 @@ from crdtsync.history.timeline import Timeline
 from crdtsync.history.worker import Workers
 from crdtsync.limits import Limits
 from crdtsync.stats import HistoryStats
-from crdtsync.store.base import Checkpoint, Record, Store
+from crdtsync.store.base import Store
 
 __all__ = ["Format", "Histories", "Inputs", "Resolved"]
 
@@ -66,8 +72,8 @@ class Inputs(NamedTuple):
     """All that is known of a document's past, as functions of the core take it."""
 
     stored: Stored | None
-    checkpoint: Checkpoint | None
-    records: tuple[Record, ...]
+    checkpoint: LogCheckpoint | None
+    records: tuple[LogRecord, ...]
     """Those behind what is stored."""
 
     def authors(self) -> set[str]:
@@ -233,11 +239,8 @@ class Histories:
         kept = await self.kept.load(document)
         stored = None if kept is None else self._fitting(kept, info.created_ms, info.sequence)
         known = 0 if stored is None else stored.sequence
-        records = tuple(each for each in loaded.records if each.sequence > known)
-        checkpoint = loaded.checkpoint
-        if checkpoint is not None and checkpoint.sequence <= known:
-            checkpoint = None
-        return Inputs(stored, checkpoint, records)
+        checkpoint = plain_checkpoint(loaded.checkpoint, known)
+        return Inputs(stored, checkpoint, plain_records(loaded.records, known))
 
     def _fitting(self, kept: Kept, incarnation: int, sequence: int) -> Stored | None:
         """Return a history's content, if it is of this document and no later state of it."""
@@ -245,7 +248,43 @@ class Histories:
             return None
         return kept.stored if kept.stored.sequence else None
 
-    # Working
+    # What was there
+
+    async def read(
+        self, document: str, moment: str, *, format: Format, root: str | None = None
+    ) -> bytes:
+        """Return a moment's content."""
+        inputs, (sequence,) = await self._at(document, moment)
+        return await self.apart(read, *inputs, sequence, format, root)
+
+    async def compare(
+        self, document: str, older: str, newer: str, *, root: str | None = None
+    ) -> dict[str, Any]:
+        """Return what changed between two moments, and who did it."""
+        inputs, (first, second) = await self._at(document, older, newer)
+        names = await self._names(inputs)
+        return _json(await self.apart(compare, *inputs, first, second, root, names))
+
+    async def blame(
+        self, document: str, moment: str = "now", *, root: str | None = None
+    ) -> dict[str, Any]:
+        """Return who wrote what of a moment's content."""
+        inputs, (sequence,) = await self._at(document, moment)
+        names = await self._names(inputs)
+        return _json(await self.apart(blame, *inputs, sequence, root, names))
+
+    async def activity(
+        self, document: str, *, before: str | None = None, limit: int = 50
+    ) -> dict[str, Any]:
+        """Return who was at work on a document, newest first."""
+        wanted, version = await self._wanted(document, before or "now")
+        inputs = await self.inputs(document)
+        names = await self._names(inputs)
+        limit = max(1, min(limit, MAX_LIMIT))
+        last = version.sequence if version else wanted.sequence
+        if wanted.time_ms is not None:
+            last = (await self._find(inputs, wanted)).sequence + 1  # with what led to it
+        return _json(await self.apart(activity, *inputs, last, limit, names))
 
     async def apart(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
         """Have a worker call a function, and count what goes wrong."""
@@ -289,3 +328,8 @@ def _there(version: Version | None, number: int) -> Version:
 
 def _unknown(number: int) -> UnknownMoment:
     return UnknownMoment(f"there is no version {number}", hint="List them to see which there are")
+
+
+def _json(data: bytes) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(data)
+    return found

@@ -1,0 +1,44 @@
+"""A store's records and checkpoints as workers get them: what history takes of them, and no more.
+
+A worker that is handed these loads no store.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from crdtsync.history.model import LoggedCheckpoint, LoggedRecord
+
+__all__ = ["LogCheckpoint", "LogRecord", "plain_checkpoint", "plain_records"]
+
+
+class LogRecord(NamedTuple):
+    """One record."""
+
+    sequence: int
+    time_ms: int
+    author: str
+    update: bytes
+
+
+class LogCheckpoint(NamedTuple):
+    """A document's whole state."""
+
+    sequence: int
+    time_ms: int
+    state: bytes
+
+
+def plain_records(records: Iterable[LoggedRecord], after: int) -> tuple[LogRecord, ...]:
+    """Return the records behind a sequence."""
+    return tuple(
+        LogRecord(each.sequence, each.time_ms, each.author, each.update)
+        for each in records
+        if each.sequence > after
+    )
+
+
+def plain_checkpoint(checkpoint: LoggedCheckpoint | None, after: int) -> LogCheckpoint | None:
+    """Return a checkpoint where it lies behind a sequence."""
+    if checkpoint is None or checkpoint.sequence <= after:
+        return None
+    return LogCheckpoint(checkpoint.sequence, checkpoint.time_ms, checkpoint.state)
