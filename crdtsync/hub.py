@@ -11,7 +11,7 @@ Owns the rooms, the store's lifetime and every task of the engine. Invariants:
 """
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
 from typing import Self
@@ -29,6 +29,7 @@ from crdtsync.committer import Committer
 from crdtsync.connection import Connection, Link
 from crdtsync.counted import CountedConnection
 from crdtsync.engine import Change, Pressure
+from crdtsync.errands import Errand, Errands
 from crdtsync.errors import (
     CloseCode,
     DocumentQuarantined,
@@ -55,13 +56,10 @@ from crdtsync.seats import Seats
 from crdtsync.stats import Stats
 from crdtsync.store.base import Store
 from crdtsync.update import scan
-from crdtsync.waiting import Alarm
 
 __all__ = ["Hub"]
 
 log = logging.getLogger("crdtsync")
-
-Errand = Callable[[], Coroutine[object, object, None]]
 
 
 class Hub:
@@ -111,8 +109,7 @@ class Hub:
         self._committer = Committer(self, on_change)
         self.housekeeping = Housekeeping(self)
         self.sessions = Sessions(self)
-        self._errands: list[Errand] = []
-        self._errand = Alarm()
+        self._errands = Errands()
         self._one_large: anyio.CapacityLimiter
         self._one_index: anyio.CapacityLimiter
         self._waiting: dict[str, list[anyio.Event]] = {}
@@ -130,7 +127,7 @@ class Hub:
             self._tasks = await stack.enter_async_context(anyio.create_task_group())
             self._one_large = anyio.CapacityLimiter(1)
             self._one_index = anyio.CapacityLimiter(1)
-            self._tasks.start_soon(self._run_errands)
+            self._tasks.start_soon(self._errands.run)
             self._tasks.start_soon(self._committer.run)
             self._tasks.start_soon(self.housekeeping.run)
             self._tasks.start_soon(self.housekeeping.run_awareness)
@@ -175,15 +172,8 @@ class Hub:
         """Call something after a while, or at once where the hub is closing."""
         if self._tasks is None:
             call()
-            return
-
-        async def wait() -> None:
-            try:
-                await anyio.sleep(delay_s)
-            finally:
-                call()
-
-        self.spawn(wait)
+        else:
+            self._errands.later(delay_s, call)
 
     def read_apart(self, connection: Connection, frame: bytes) -> None:
         """Have a thread read a large frame: what comes behind it waits, all others don't."""
@@ -193,20 +183,9 @@ class Hub:
         """Have a thread make a room's index of places, then tell its judge."""
         self.spawn(lambda: make_index(judge, making, self._one_index))
 
-    def spawn(self, function: Errand) -> None:
+    def spawn(self, errand: Errand) -> None:
         """Run something in the background, for as long as the hub is open."""
-        # Transports call from the event loop itself, where no task is current and AnyIO can't
-        # start one: so a task of the hub does.
-        self._errands.append(function)
-        self._errand.set()
-
-    async def _run_errands(self) -> None:
-        async with anyio.create_task_group() as tasks:
-            while True:
-                await self._errand.wait()
-                errands, self._errands = self._errands, []
-                for function in errands:
-                    tasks.start_soon(function)
+        self._errands.spawn(errand)
 
     # Connections
 

@@ -116,6 +116,7 @@ LAYERS = {
         "documents",
         "documents.*",
         "engine",
+        "errands",
         "fanout",
         "history.automatic",
         "history.recorder",
