@@ -73,7 +73,7 @@ class _Comparison:
         timeline = reading.past.timeline
         inserted = Authors(timeline.inserted(first, last, resolution_ms=resolution_ms))
         deleted = Authors(timeline.deleted(first, last, resolution_ms=resolution_ms))
-        forwards = source <= target
+        self._forwards = forwards = source <= target
         self._old, self._new = (
             (self._source, self._target) if forwards else (self._target, self._source)
         )
@@ -287,7 +287,7 @@ class _Comparison:
             if same(old[1] if old is not None else None, value):
                 continue
             changed[key] = value
-            for each in (new, old):
+            for each in (new, old) if self._forwards else (old, new):
                 if each is not None and (author := self._culprit(each[0])) is not None:
                     authors.append(author)
                     break

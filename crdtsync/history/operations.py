@@ -55,6 +55,8 @@ class _Operations:
         attributes: dict[str, Any] | None,
         author: Author | None,
     ) -> None:
+        if not length:
+            return
         if (
             kind != self._kind
             or not joinable(self._first, author, self._resolution_ms)
@@ -102,11 +104,18 @@ class ListOperations(_Operations):
 class TextOperations(_Operations):
     """Of a text; lengths in UTF-16 units, an embed counts one."""
 
+    _half = ""
+
     def retain(self, length: int, attributes: dict[str, Any], author: Author | None) -> None:
         """Keep characters and embeds; with attributes, some become so (null: no more)."""
         self._add("retain", length, [], attributes, author if attributes else None)
 
     def insert(self, units: str, attributes: dict[str, Any], author: Author | None) -> None:
+        """Bring characters; half of a pair waits for the other half, lest a delete divide it."""
+        units = self._half + units
+        self._half = ""
+        if units and "\ud800" <= units[-1] <= "\udbff":
+            units, self._half = units[:-1], units[-1]
         self._add("insert", len(units), [units], attributes, author)
 
     def insert_embed(self, value: Any, attributes: dict[str, Any], author: Author | None) -> None:
