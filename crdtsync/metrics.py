@@ -22,13 +22,14 @@ from prometheus_client.registry import Collector
 from crdtsync.audit import Audit
 from crdtsync.guard import Guard
 from crdtsync.refused.base import Quarantine, QuarantineStats
-from crdtsync.stats import Histogram, Stats
+from crdtsync.stats import Histogram, HistoryStats, Stats
 from crdtsync.store.base import Store
 
 __all__ = [
     "HubCollector",
     "Metrics",
     "ObservedConnection",
+    "ObservedHistory",
     "ObservedHub",
     "ObservedRoom",
     "package_version",
@@ -58,6 +59,13 @@ class ObservedRoom(Protocol):
     def degraded(self) -> str: ...
 
 
+class ObservedHistory(Protocol):
+    """What is read of histories."""
+
+    @property
+    def stats(self) -> HistoryStats: ...
+
+
 class ObservedHub(Protocol):
     """What is read of a hub."""
 
@@ -81,6 +89,9 @@ class ObservedHub(Protocol):
 
     @property
     def audit(self) -> Audit: ...
+
+    @property
+    def history(self) -> ObservedHistory | None: ...
 
 
 def package_version() -> str:
@@ -129,6 +140,7 @@ class HubCollector(Collector):
         yield from _traffic(hub.stats)
         yield from _refusals(hub.stats, hub.quarantine.stats)
         yield from _work(hub.stats)
+        yield from _history(HistoryStats() if hub.history is None else hub.history.stats)
 
 
 def _gauges(hub: ObservedHub) -> Iterable[Metric]:
@@ -203,6 +215,15 @@ def _work(stats: Stats) -> Iterable[Metric]:
     yield _counter("gate_errors", "Decisions that a custom gate failed at.", stats.gate_errors)
     yield _counter("restarts", "Deaths of the server that its supervisor saw.", stats.restarts)
     yield _counters("store_errors", "Failed store operations.", "operation", stats.store_errors)
+
+
+def _history(stats: HistoryStats) -> Iterable[Metric]:
+    yield _counter("history_folds", "Times that a log went into its history.", stats.folds)
+    yield _counter("history_fold_seconds", "Seconds that this took.", stats.fold_seconds)
+    yield _counter("history_versions", "Versions made by the server itself.", stats.versions)
+    yield _counter("history_pruned", "Moments that were let go.", stats.pruned)
+    yield _gauge("history_bytes", "Bytes that all histories take.", stats.size)
+    yield _counters("history_errors", "What went wrong with histories.", "kind", stats.errors)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

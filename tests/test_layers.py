@@ -119,6 +119,7 @@ LAYERS = {
         "errands",
         "fanout",
         "history.automatic",
+        "history.checking",
         "history.recorder",
         "history.service",
         "history.worker",

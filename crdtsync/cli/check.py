@@ -8,7 +8,7 @@ import click
 
 from crdtsync.cli.options import Command, json_option, with_config
 from crdtsync.cli.output import counted, note, print_json, printable
-from crdtsync.cli.stores import with_store
+from crdtsync.cli.stores import histories_of, with_store
 from crdtsync.config import Resolved
 from crdtsync.errors import StoreError
 from crdtsync.guarding import guard_of
@@ -30,9 +30,9 @@ __all__ = ["check"]
 def check(resolved: Resolved, *, repair: bool, as_json: bool) -> int:
     """Read the whole store and report what is damaged.
 
-    Checks the stored bytes, and that a server can load every document. May run beside a server,
-    but --repair needs the store for itself. Exits with 0 where all is sound, 1 where something
-    is damaged (repaired or not), 2 where it could not run.
+    Checks the stored bytes, that a server can load every document, and the histories. May run
+    beside a server, but --repair needs the store for itself. Exits with 0 where all is sound, 1
+    where something is damaged (repaired or not), 2 where it could not run.
     """
     from crdtsync import documents as library
     from crdtsync.store.base import Finding
@@ -51,10 +51,11 @@ def check(resolved: Resolved, *, repair: bool, as_json: bool) -> int:
     async def work(store: "Store") -> None:
         limits = resolved.config.limits
         try:
-            async for finding in library.check_store(
-                store, repair=repair, limits=limits, guard=guard
-            ):
-                add(finding)
+            async with histories_of(resolved.config) as histories:
+                async for finding in library.check_store(
+                    store, repair=repair, limits=limits, guard=guard, history=histories
+                ):
+                    add(finding)
         except StoreError as error:  # too damaged to go on: that is a finding, too
             add(Finding("", 0, "error", f"the check ended here: {error}"))
 

@@ -20,7 +20,7 @@ from crdtsync.cli.output import (
     printable,
 )
 from crdtsync.cli.quarantine import quarantined, release
-from crdtsync.cli.stores import with_store
+from crdtsync.cli.stores import histories_of, with_store
 from crdtsync.config import Resolved
 from crdtsync.errors import OperatorError
 from crdtsync.guarding import guard_of
@@ -213,9 +213,10 @@ def import_(resolved: Resolved, *, name: str, file: str, merge: bool) -> None:
     update = _read(file, library.MAX_IMPORT_BYTES + 1)
 
     async def work(store: "Store") -> "Imported":
-        return await library.import_document(
-            store, name, update, merge=merge, limits=limits, guard=guard
-        )
+        async with histories_of(resolved.config) as histories:
+            return await library.import_document(
+                store, name, update, merge=merge, limits=limits, guard=guard, history=histories
+            )
 
     imported = with_store(resolved.config, work, read_only=False, create=True)
     if not imported.changed:
@@ -231,7 +232,7 @@ def import_(resolved: Resolved, *, name: str, file: str, merge: bool) -> None:
 @click.option("--yes", is_flag=True, help="Don't ask.")
 @with_config("Store")
 def delete(resolved: Resolved, *, name: str, yes: bool) -> int:
-    """Delete a document with its whole log, for good.
+    """Delete a document with its whole log and history, for good.
 
     A client that still holds it brings its content back when it connects. A quarantined document
     stays quarantined, by its name: release it, too, to use the name again.
@@ -247,7 +248,8 @@ def delete(resolved: Resolved, *, name: str, yes: bool) -> int:
         what = f"document {name}: {updates}, {size}, last {last}"
         if not yes and not confirmed(f"Delete {what}? [y/N] "):
             return False
-        await library.delete_document(store, name)
+        async with histories_of(resolved.config) as histories:
+            await library.delete_document(store, name, history=histories)
         note(f"Deleted {what}.")
         return True
 

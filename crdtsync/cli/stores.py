@@ -1,14 +1,16 @@
 """Opening the configured store for a command, and running the command's coroutine."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from crdtsync.config import Config
 
 if TYPE_CHECKING:
+    from crdtsync.history.base import HistoryStore
     from crdtsync.store.base import Store
 
-__all__ = ["with_store"]
+__all__ = ["histories_of", "with_store"]
 
 T = TypeVar("T")
 
@@ -43,3 +45,18 @@ def with_store(
             return await work(store)
 
     return anyio.run(run)
+
+
+@asynccontextmanager
+async def histories_of(config: Config) -> "AsyncIterator[HistoryStore | None]":
+    """Open what keeps the histories of the configured store; ``None`` where there is none yet."""
+    from crdtsync.guarding import guard_folder
+    from crdtsync.history.database import HistoryDatabase
+    from crdtsync.history.tables import FILE
+
+    folder = guard_folder(config.store)
+    if folder is None or not (folder / FILE).exists():
+        yield None
+        return
+    async with HistoryDatabase(folder, insist=True) as histories:
+        yield histories

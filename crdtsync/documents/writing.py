@@ -9,9 +9,10 @@ from crdtsync.documents.model import MAX_IMPORT_BYTES, DocumentError, DocumentEx
 from crdtsync.documents.quarantine import refuse_quarantined
 from crdtsync.errors import InvalidUpdate
 from crdtsync.guard import NO_GUARD, Guard
+from crdtsync.history.base import HistoryStore, NewVersion
 from crdtsync.limits import Limits
 from crdtsync.protocol import check_document_name
-from crdtsync.store.base import Record, Store
+from crdtsync.store.base import DocumentInfo, Record, Store
 from crdtsync.structs import Scan
 from crdtsync.update import scan
 
@@ -28,8 +29,11 @@ async def import_document(
     limits: Limits | None = None,
     clock: Clock | None = None,
     guard: Guard = NO_GUARD,
+    history: HistoryStore | None = None,
 ) -> Imported:
     """Commit an update to a new document, or with ``merge`` to one that is there.
+
+    In ``history`` a document that changes has a version of the moment before.
 
     The sizes that a client's update is held to don't apply, so that every export can come back.
     Raises ``InvalidUpdate`` where the update is not a sound v1 update, or brings nothing to a new
@@ -70,6 +74,8 @@ async def import_document(
     last = 0 if info is None else info.sequence
     records = [Record(name, last + n, time_ms, author, part) for n, (part, _) in enumerate(news, 1)]
     if records:
+        if history is not None and info is not None:
+            await history.add_versions([_before(info)])
         await store.append(records)
     return Imported(created=info is None, sequence=last + len(records), changed=bool(records))
 
@@ -86,7 +92,20 @@ def _scan_import(update: bytes, limits: Limits) -> Scan:
         raise
 
 
-async def delete_document(store: Store, name: str) -> None:
-    """Remove a document with its whole log. Raises ``DocumentNotFound``."""
+def _before(info: DocumentInfo) -> NewVersion:
+    """Return the version of a document as it is before an import."""
+    return NewVersion(
+        document=info.name,
+        incarnation=info.created_ms,
+        sequence=info.sequence,
+        time_ms=info.updated_ms,
+        kind="import",
+    )
+
+
+async def delete_document(store: Store, name: str, *, history: HistoryStore | None = None) -> None:
+    """Remove a document with its whole log, its history first. Raises ``DocumentNotFound``."""
+    if history is not None and await history.forget(name):
+        await history.shrink()
     if not await store.delete(name):
         raise not_found(name)

@@ -88,6 +88,7 @@ class Recorder:
         stats.folds += 1
         stats.fold_seconds += self._histories.clock.monotonic_s() - started_s
         self._histories.changed.add(document)
+        await self._histories.measure()
         return True
 
     def _failed(self, document: str, error: Exception) -> _Patience:

@@ -16,6 +16,7 @@ from typing import Any, Final, Literal, NamedTuple, Self, TypeVar, TypeVarTuple
 import anyio.to_thread
 
 from crdtsync.clock import Clock, SystemClock
+from crdtsync.errors import StoreError
 from crdtsync.gate import Principal
 from crdtsync.history.activity import activity
 from crdtsync.history.automatic import Automatic
@@ -296,6 +297,13 @@ class Histories:
         except HistoryUnavailable:
             self.stats.errors["unavailable"] += 1
             raise
+
+    async def measure(self) -> None:
+        """Find out how much all histories take."""
+        try:
+            self.stats.size = (await self.kept.space()).used
+        except StoreError as error:
+            log.debug("how much histories take is not known: %s", error)
 
     async def _names(self, inputs: Inputs) -> dict[str, str]:
         return await self.kept.names(inputs.authors())

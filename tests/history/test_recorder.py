@@ -180,9 +180,9 @@ async def test_work_that_never_succeeds(monkeypatch: pytest.MonkeyPatch) -> None
         for _ in range(MAX_UNAVAILABLE - 1):
             assert not await checkpointed(hub)
             clock.advance(LAST_RETRY_S)
-        assert await histories.kept.load("doc") is not None
+        assert (await histories.inputs("doc")).stored is not None
         assert await checkpointed(hub)
-        assert await histories.kept.load("doc") is None  # aside
+        assert (await histories.inputs("doc")).stored is None  # aside
 
 
 async def test_a_damaged_history_begins_anew(tmp_path: Path) -> None:
