@@ -20,7 +20,7 @@ from crdtsync.errors import CrdtsyncError
 from crdtsync.guard import NO_WATCH, Watch, Work
 from crdtsync.structs import EMPTY_UPDATE
 
-__all__ = ["VERSION", "IntegrationError", "Replica", "read_roots"]
+__all__ = ["VERSION", "IntegrationError", "Replica", "read_roots", "read_shown"]
 
 VERSION: str = pycrdt.__version__
 
@@ -140,6 +140,56 @@ def read_roots(state: bytes, kinds: Mapping[str, str], watch: Watch = NO_WATCH) 
         return _contained(call, watch, Work.EXPORTING)
     finally:
         sys.setrecursionlimit(limit)
+
+
+def read_shown(
+    updates: Iterable[bytes], kinds: Mapping[str, str], watch: Watch = NO_WATCH
+) -> dict[str, Any]:
+    """Return all that users see of named roots, formats, embeds and attributes too.
+
+    It is for comparing: made of JSON's kinds, in a form of its own. No root or type other than
+    a text may hold characters: pycrdt reads them for ever. Raises ``IntegrationError``.
+    """
+
+    def call() -> dict[str, Any]:
+        doc = pycrdt.Doc[Any]()
+        for update in updates:
+            doc.apply_update(update)
+        return {name: _shown(doc.get(name, type=_ROOT_TYPES[kind])) for name, kind in kinds.items()}
+
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, RECURSION_LIMIT))
+    try:
+        return _contained(call, watch, Work.PROVING)
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, pycrdt.Text | pycrdt.XmlText):
+        runs: list[list[Any]] = []
+        for run, attributes in value.diff():
+            formats = {key: _plain(each) for key, each in (attributes or {}).items()}
+            formats = {key: each for key, each in formats.items() if each is not None}
+            if isinstance(run, str) and runs and runs[-1][1] == formats and runs[-1][2]:
+                runs[-1][0] += run
+            else:
+                runs.append([_shown(run), formats, isinstance(run, str)])
+        return [runs, _attributes(value) if isinstance(value, pycrdt.XmlText) else {}]
+    if isinstance(value, pycrdt.Map):
+        plain = _plain_map(value)
+        return {key: _shown(value[key]) if plain[key] is not None else None for key in plain}
+    if isinstance(value, pycrdt.Array):
+        return [_shown(each) for each in value]
+    if isinstance(value, pycrdt.XmlElement):
+        return [value.tag, _attributes(value), [_shown(each) for each in value.children]]
+    if isinstance(value, pycrdt.XmlFragment):
+        return [_shown(each) for each in value.children]
+    return _plain(value)
+
+
+def _attributes(value: Any) -> dict[str, Any]:
+    return {key: _shown(each) for key, each in value.attributes}
 
 
 def _plain_map(value: "pycrdt.Map[Any]") -> dict[str, Any]:

@@ -1,0 +1,146 @@
+"""Restoring and undoing, worked out and proven: from a document's past to one update.
+
+Owns the proof: before anybody gets to see it, the update is tried on a copy of the present, and
+what comes of it is compared with what it should be. That is done by pycrdt, which knows nothing
+of how the update was made; where pycrdt can't carry the document, by its own order of items.
+What is not exact is ``NotRestorable``.
+
+Synchronous, and picklable at both ends: it runs in a process of its own.
+"""
+
+import gc
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from crdtsync.crdt import IntegrationError, read_shown
+from crdtsync.history.cutting import cut_update
+from crdtsync.history.model import NotRestorable, Snapshot
+from crdtsync.history.past import Past
+from crdtsync.history.restoring import Moment, fresh_client, restoring_update
+from crdtsync.history.shape import shape
+from crdtsync.history.view import View
+from crdtsync.history.weave import Weave, weave
+from crdtsync.idset import IdSet
+from crdtsync.limits import Limits, trusting
+from crdtsync.slicing import borders_of, weave_updates
+from crdtsync.structs import EMPTY_UPDATE, STRING, Scan
+from crdtsync.update import scan
+
+__all__ = ["restore_update"]
+
+_UNLIMITED = trusting(Limits())
+_TEXT_TYPES = (2, 6)
+
+
+@contextmanager
+def _in_one_go() -> Iterator[None]:
+    """Keep Python from looking for cycles meanwhile: half the time, with so many objects."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def restore_update(
+    past: Past, sequence: int, *, root: str | None = None, client: int | None = None
+) -> bytes:
+    """Return the edit that makes the present document, or one root of it, that of a moment.
+
+    It builds on the last record of ``past``, and is the empty update where nothing has to
+    change. ``client`` makes it; a random one by default. Raises ``UnknownMoment``,
+    ``NotRestorable``.
+    """
+    with _in_one_go():
+        return _restore_update(past, sequence, root, client)
+
+
+def _restore_update(past: Past, sequence: int, root: str | None, client: int | None) -> bytes:
+    timeline = past.timeline
+    then, now = timeline.snapshot(sequence), timeline.snapshot(timeline.sequence)
+    woven = weave(past.structs, past.found)
+    if root is not None and root not in woven.roots:
+        raise NotRestorable(f"the document has no root {root!r}", hint="Name one that it has")
+    target, present = Moment(woven, then), Moment(woven, now)
+    roots = None if root is None else [root]
+    update = restoring_update(
+        woven,
+        target,
+        present,
+        client=fresh_client(now.clocks) if client is None else client,
+        roots=roots,
+        pairs=bool(past.found.pairs),
+    )
+    if update != EMPTY_UPDATE:
+        wanted = cut_update(past.structs, past.found, then)
+        there = cut_update(past.structs, past.found, now)
+        _prove(past.found, target, present, update, wanted, there, roots)
+    return update
+
+
+def _prove(
+    found: Scan,
+    target: Moment,
+    present: View,
+    update: bytes,
+    wanted: bytes,
+    now: bytes,
+    roots: list[str] | None,
+) -> None:
+    """Try an update on the present; raise ``NotRestorable`` where it does not make ``wanted``."""
+    kinds = present.roots()
+    if roots is not None:
+        kinds = {name: kind for name, kind in kinds.items() if name in roots}
+    if _carried(found, present.weave, kinds) and _undivided(found, [wanted, now, update]):
+        try:
+            there, should = read_shown([now, update], kinds), read_shown([wanted], kinds)
+        except IntegrationError as error:
+            raise NotRestorable(f"the restored document can't be read: {error}") from error
+        exact = _text(there) == _text(should)
+    else:
+        exact = shape(_woven([now, update]), roots) == shape(target, roots, present)
+    if not exact:
+        raise NotRestorable("the way back was not exact, and nothing was changed")
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _carried(found: Scan, woven: Weave, kinds: dict[str, Any]) -> bool:
+    """Return whether pycrdt carries all values exactly, and can read all types."""
+    if found.verbatim:
+        return False
+    texts = {id(woven.roots[name]) for name, kind in kinds.items() if kind == "text"}
+    for item in woven.items.values():
+        line = item.line
+        if line is None or item.struct.kind != STRING:
+            continue
+        is_text = line.owner.type_ref in _TEXT_TYPES or id(line.owner) in texts
+        if line.key is not None or not (is_text or line.owner.type_ref < 0):
+            return False
+    return True
+
+
+def _undivided(found: Scan, updates: list[bytes]) -> bool:
+    """Return whether no surrogate pair is divided: pycrdt can't do that."""
+    if not found.pairs:
+        return True
+    pairs = set(found.pairs)
+    scans = (scan(each, _UNLIMITED, structs=True) for each in updates)
+    return all(pairs.isdisjoint(borders_of(each, {})) for each in scans)
+
+
+# Without pycrdt
+
+
+def _woven(updates: list[bytes]) -> Moment:
+    data, layout = weave_updates(updates, _UNLIMITED)
+    deletes = IdSet()
+    deletes.add(layout.deletes)
+    clocks = {client: end for client, _, end in layout.ranges}
+    return Moment(weave(data), Snapshot(clocks, deletes))
