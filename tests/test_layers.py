@@ -67,6 +67,7 @@ LAYERS = {
         "history.shape",
         "history.spans",
         "history.timeline",
+        "history.undoing",
         "history.units",
         "history.values",
         "history.view",

@@ -20,6 +20,7 @@ from crdtsync.history.model import NotRestorable, Snapshot
 from crdtsync.history.past import Past
 from crdtsync.history.restoring import Moment, fresh_client, restoring_update
 from crdtsync.history.shape import shape
+from crdtsync.history.undoing import Deeds, Without
 from crdtsync.history.view import View
 from crdtsync.history.weave import Weave, weave
 from crdtsync.idset import IdSet
@@ -28,10 +29,11 @@ from crdtsync.slicing import borders_of, weave_updates
 from crdtsync.structs import EMPTY_UPDATE, STRING, Scan
 from crdtsync.update import scan
 
-__all__ = ["restore_update"]
+__all__ = ["restore_update", "undo_update"]
 
 _UNLIMITED = trusting(Limits())
 _TEXT_TYPES = (2, 6)
+_INEXACT = "the way back was not exact, and nothing was changed"
 
 
 @contextmanager
@@ -82,6 +84,40 @@ def _restore_update(past: Past, sequence: int, root: str | None, client: int | N
     return update
 
 
+def undo_update(
+    past: Past, *, author: str, after: int, upto: int | None = None, client: int | None = None
+) -> bytes:
+    """Return the edit that undoes what one author did behind one moment, up to another.
+
+    What others did stays. Otherwise as ``restore_update``.
+    """
+    with _in_one_go():
+        return _undo_update(past, author, after, upto, client)
+
+
+def _undo_update(
+    past: Past, author: str, after: int, upto: int | None, client: int | None
+) -> bytes:
+    timeline = past.timeline
+    upto = timeline.sequence if upto is None else upto
+    since, now = timeline.snapshot(after), timeline.snapshot(timeline.sequence)
+    timeline.snapshot(upto)  # there has to be such a moment
+    woven = weave(past.structs, past.found)
+    target = Without(woven, Deeds(author, upto, since, now, timeline.changes(after)))
+    present = Moment(woven, now)
+    update = restoring_update(
+        woven,
+        target,
+        present,
+        client=fresh_client(now.clocks) if client is None else client,
+        pairs=bool(past.found.pairs),
+    )
+    if update != EMPTY_UPDATE:
+        there = cut_update(past.structs, past.found, now)
+        _prove_by_order(target, present, update, there, None)
+    return update
+
+
 def _prove(
     found: Scan,
     target: Moment,
@@ -95,16 +131,24 @@ def _prove(
     kinds = present.roots()
     if roots is not None:
         kinds = {name: kind for name, kind in kinds.items() if name in roots}
-    if _carried(found, present.weave, kinds) and _undivided(found, [wanted, now, update]):
-        try:
-            there, should = read_shown([now, update], kinds), read_shown([wanted], kinds)
-        except IntegrationError as error:
-            raise NotRestorable(f"the restored document can't be read: {error}") from error
-        exact = _text(there) == _text(should)
-    else:
-        exact = shape(_woven([now, update]), roots) == shape(target, roots, present)
-    if not exact:
-        raise NotRestorable("the way back was not exact, and nothing was changed")
+    carried = _carried(found, present.weave, kinds)
+    if not carried or not _undivided(found, [wanted, now, update]):
+        _prove_by_order(target, present, update, now, roots)
+        return
+    try:
+        there, should = read_shown([now, update], kinds), read_shown([wanted], kinds)
+    except IntegrationError as error:
+        raise NotRestorable(f"the restored document can't be read: {error}") from error
+    if _text(there) != _text(should):
+        raise NotRestorable(_INEXACT)
+
+
+def _prove_by_order(
+    target: Moment, present: View, update: bytes, now: bytes, roots: list[str] | None
+) -> None:
+    """The same without pycrdt."""
+    if shape(_woven([now, update]), roots) != shape(target, roots, present):
+        raise NotRestorable(_INEXACT)
 
 
 def _text(value: Any) -> str:
