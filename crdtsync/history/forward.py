@@ -10,13 +10,19 @@ Synchronous, and picklable at both ends: it runs in a process of its own.
 
 import gc
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from crdtsync.crdt import IntegrationError, read_shown
 from crdtsync.history.cutting import cut_update
-from crdtsync.history.model import NotRestorable, Snapshot
+from crdtsync.history.model import (
+    LoggedCheckpoint,
+    LoggedRecord,
+    NotRestorable,
+    Snapshot,
+    Stored,
+)
 from crdtsync.history.past import Past
 from crdtsync.history.restoring import Moment, fresh_client, restoring_update
 from crdtsync.history.shape import shape
@@ -29,7 +35,7 @@ from crdtsync.slicing import borders_of, weave_updates
 from crdtsync.structs import EMPTY_UPDATE, STRING, Scan
 from crdtsync.update import scan
 
-__all__ = ["restore_update", "undo_update"]
+__all__ = ["restore_from", "restore_update", "undo_from", "undo_update"]
 
 _UNLIMITED = trusting(Limits())
 _TEXT_TYPES = (2, 6)
@@ -84,6 +90,17 @@ def _restore_update(past: Past, sequence: int, root: str | None, client: int | N
     return update
 
 
+def restore_from(
+    stored: Stored | None,
+    checkpoint: LoggedCheckpoint | None,
+    records: Sequence[LoggedRecord],
+    sequence: int,
+    root: str | None,
+) -> bytes:
+    """Return ``restore_update`` of what is stored and the log behind it."""
+    return restore_update(Past.open(stored, checkpoint, records), sequence, root=root)
+
+
 def undo_update(
     past: Past, *, author: str, after: int, upto: int | None = None, client: int | None = None
 ) -> bytes:
@@ -93,6 +110,19 @@ def undo_update(
     """
     with _in_one_go():
         return _undo_update(past, author, after, upto, client)
+
+
+def undo_from(
+    stored: Stored | None,
+    checkpoint: LoggedCheckpoint | None,
+    records: Sequence[LoggedRecord],
+    author: str,
+    after: int,
+    upto: int | None,
+) -> bytes:
+    """Return ``undo_update`` of what is stored and the log behind it."""
+    past = Past.open(stored, checkpoint, records)
+    return undo_update(past, author=author, after=after, upto=upto)
 
 
 def _undo_update(

@@ -127,13 +127,18 @@ def test_a_key_that_others_removed() -> None:
     assert story.without("ada")["map"] == {}
 
 
-def test_a_value_that_was_replaced() -> None:
-    """A replaced value comes back, though somebody confirmed later that it was deleted."""
+def test_a_value_that_came_at_the_same_time() -> None:
+    """Of two values that were set at once, the other one counts, though it was never to be seen."""
     story = Story()
-    story.send("ben", lambda doc: table(doc).__setitem__("k", pycrdt.Map({"n": 1})))
-    story.send("ada", lambda doc: table(doc).__setitem__("k", "ada"))
-    story.confirm("cy")
-    assert story.without("ada")["map"] == {"k": {"n": 1.0}}
+    story.send("ben", lambda doc: table(doc).__setitem__("k", "ben"))
+    apart = {name: Doc(client_id=client) for name, client in (("cy", 33), ("ada", 44))}
+    for doc in apart.values():
+        doc.apply_update(story.log[0])
+    story.send("ada", lambda doc: table(doc).__setitem__("k", "ada"), on=apart["ada"])
+    story.send("cy", lambda doc: table(doc).__setitem__("k", "cy"), on=apart["cy"])
+    assert content(doc_of(*story.log))["map"] == {"k": "ada"}
+    story.confirm("ben")
+    assert story.without("ada")["map"] == {"k": "cy"}
 
 
 def test_what_others_did_in_what_the_author_deleted() -> None:

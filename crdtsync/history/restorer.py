@@ -1,0 +1,218 @@
+"""Restoring and undoing, from the question to the edit that everybody sees.
+
+Owns the order of it: the edit is worked out and proven apart from the server, a version of the
+moment before is made, and the edit enters the document as any other does. What is edited
+meanwhile stays. One at a time is restored of each document. Whatever goes wrong before the edit
+is stored, the document is as it was.
+
+Who may restore is decided before.
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Protocol, TypeVar, TypeVarTuple
+
+import anyio
+
+from crdtsync.audit import NO_AUDIT, NOBODY, Audit, Caller, What
+from crdtsync.errors import CrdtsyncError, StoreError
+from crdtsync.gate import Principal
+from crdtsync.history.forward import restore_from, undo_from
+from crdtsync.history.model import HistoryError, Stored, Version, VersionKind
+from crdtsync.recording import event_of
+from crdtsync.store.base import Checkpoint, Record
+from crdtsync.structs import EMPTY_UPDATE
+
+__all__ = ["Archive", "Edits", "Found", "Restored", "Restorer"]
+
+MAX_SHOWN: Final = 100
+"""Characters of a label or an author's id in another label."""
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What became of a restore, or an undo."""
+
+    version_before: Version | None
+    """Of the moment before; ``None`` where nothing changed."""
+    sequence: int
+    """The document's last record now."""
+    changed: bool
+    """Whether there was anything to do."""
+
+
+class Found(Protocol):
+    """A moment that was found."""
+
+    @property
+    def sequence(self) -> int: ...
+
+    @property
+    def time_ms(self) -> int: ...
+
+    @property
+    def version(self) -> Version | None: ...
+
+
+class Archive(Protocol):
+    """What it takes of the histories: see ``history.service``."""
+
+    async def resolve(self, document: str, moment: str) -> Found: ...
+
+    async def inputs(
+        self, document: str
+    ) -> tuple[Stored | None, Checkpoint | None, tuple[Record, ...]]: ...
+
+    async def create(
+        self,
+        document: str,
+        *,
+        label: str,
+        note: str = "",
+        principal: Principal,
+        kind: VersionKind = "named",
+    ) -> Version: ...
+
+    async def remove(self, id: int) -> None: ...
+
+    async def apart(self, function: Callable[[*Ts], T], *args: *Ts) -> T: ...
+
+
+class Edits(Protocol):
+    """The way of an edit into a document."""
+
+    async def check(self, document: str) -> None:
+        """Raise what ``enter`` would, as far as it is known beforehand."""
+        ...
+
+    async def enter(self, document: str, update: bytes, principal: Principal) -> int:
+        """Have an edit stored, and return its document's sequence."""
+        ...
+
+
+class Restorer:
+    """Restores and undoes, in the documents of one store."""
+
+    def __init__(self, archive: Archive, edits: Edits, *, audit: Audit = NO_AUDIT) -> None:
+        self._archive = archive
+        self._edits = edits
+        self._audit = audit
+        self._busy: dict[str, tuple[anyio.Lock, list[None]]] = {}
+
+    async def restore(
+        self,
+        document: str,
+        moment: str,
+        *,
+        root: str | None = None,
+        note: str = "",
+        principal: Principal,
+        caller: Caller = NOBODY,
+    ) -> Restored:
+        """Make a document, or one root of it, what it was at a moment.
+
+        Raises ``HistoryError`` (``UnknownMoment``, ``NotRestorable``), ``StoreError``
+        (``StoreDamaged`` where the document is read-only), and ``Unavailable`` where it can't be
+        opened, or the store fails.
+        """
+        async with self._alone(document):
+            found = await self._archive.resolve(document, moment)
+            await self._edits.check(document)
+            inputs = await self._archive.inputs(document)
+            if moment == "now":  # what came since it was looked up is not to go
+                return Restored(None, _last(inputs), False)
+            update = await self._archive.apart(restore_from, *inputs, found.sequence, root)
+            if update == EMPTY_UPDATE:
+                return Restored(None, _last(inputs), False)
+            label = f"Before restoring {_described(found)}"
+            done = await self._enter(document, update, label, note, principal)
+            self._record(document, principal, caller, done, found, whole=root is None)
+            return done
+
+    async def undo(
+        self,
+        document: str,
+        *,
+        author: str,
+        since: str,
+        until: str = "now",
+        note: str = "",
+        principal: Principal,
+        caller: Caller = NOBODY,
+    ) -> Restored:
+        """Undo what one author did between two moments. Raises what ``restore`` does."""
+        async with self._alone(document):
+            after = await self._archive.resolve(document, since)
+            upto = None if until == "now" else await self._archive.resolve(document, until)
+            await self._edits.check(document)
+            inputs = await self._archive.inputs(document)
+            border = None if upto is None else upto.sequence
+            update = await self._archive.apart(undo_from, *inputs, author, after.sequence, border)
+            if update == EMPTY_UPDATE:
+                return Restored(None, _last(inputs), False)
+            label = f"Before undoing what {author[:MAX_SHOWN] or 'anonymous'} did"
+            done = await self._enter(document, update, label, note, principal)
+            self._record(document, principal, caller, done, after, undone=author)
+            return done
+
+    async def _enter(
+        self, document: str, update: bytes, label: str, note: str, principal: Principal
+    ) -> Restored:
+        before = await self._archive.create(
+            document, label=label, note=note, principal=principal, kind="restore"
+        )
+        try:
+            sequence = await self._edits.enter(document, update, principal)
+        except CrdtsyncError:
+            with suppress(HistoryError, StoreError):
+                await self._archive.remove(before.id)
+            raise
+        return Restored(before, sequence, True)
+
+    def _record(
+        self,
+        document: str,
+        principal: Principal,
+        caller: Caller,
+        done: Restored,
+        moment: Found,
+        **detail: str | bool,
+    ) -> None:
+        more = {"moment": moment.sequence, "sequence": done.sequence, **detail}
+        self._audit.record(
+            event_of(principal, What.RESTORED, caller, document=document, detail=more)
+        )
+
+    @asynccontextmanager
+    async def _alone(self, document: str) -> AsyncIterator[None]:
+        lock, users = self._busy.setdefault(document, (anyio.Lock(), []))
+        users.append(None)
+        try:
+            async with lock:
+                yield
+        finally:
+            users.pop()
+            if not users:
+                self._busy.pop(document, None)
+
+
+def _last(inputs: tuple[Stored | None, Checkpoint | None, Sequence[Record]]) -> int:
+    stored, checkpoint, records = inputs
+    if records:
+        return records[-1].sequence
+    known = (0 if each is None else each.sequence for each in (stored, checkpoint))
+    return max(known)
+
+
+def _described(moment: Found) -> str:
+    if moment.version is not None and moment.version.label:
+        return f'"{moment.version.label[:MAX_SHOWN]}"'
+    if not moment.sequence:
+        return "the empty document"
+    time = datetime.fromtimestamp(moment.time_ms / 1000, UTC)
+    return f"what it was at {time:%Y-%m-%d %H:%M:%S} UTC"
