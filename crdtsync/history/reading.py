@@ -38,6 +38,7 @@ __all__ = [
     "chosen",
     "joinable",
     "rfc3339",
+    "told",
 ]
 
 RESOLUTION_MS: Final = 60_000
@@ -180,3 +181,15 @@ def answer(question: Callable[[], Any]) -> bytes:
         if collecting:
             gc.enable()
         sys.setrecursionlimit(limit)
+
+
+def told(data: bytes) -> dict[str, Any]:
+    """Return an answer's JSON, for who wants it as values.
+
+    Raises ``HistoryUnavailable`` where it is nested more deeply than this process reads.
+    """
+    try:
+        found: dict[str, Any] = json.loads(data)
+    except RecursionError:
+        raise HistoryUnavailable("the document is nested too deeply") from None
+    return found

@@ -5,7 +5,6 @@ worked on apart. With a hub it is ``hub.history``; without one, for the command 
 store beside a running server. Nothing here changes a document.
 """
 
-import json
 import logging
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -35,6 +34,7 @@ from crdtsync.history.model import (
     VersionKind,
 )
 from crdtsync.history.moments import Wanted, find_moment, read_moment
+from crdtsync.history.reading import told
 from crdtsync.history.recorder import Recorder
 from crdtsync.history.retention import HistoryRules
 from crdtsync.history.timeline import Timeline
@@ -264,7 +264,7 @@ class Histories:
         """Return what changed between two moments, and who did it."""
         inputs, (first, second) = await self._at(document, older, newer)
         names = await self._names(inputs)
-        return _json(await self.apart(compare, *inputs, first, second, root, names))
+        return told(await self.apart(compare, *inputs, first, second, root, names))
 
     async def blame(
         self, document: str, moment: str = "now", *, root: str | None = None
@@ -272,7 +272,7 @@ class Histories:
         """Return who wrote what of a moment's content."""
         inputs, (sequence,) = await self._at(document, moment)
         names = await self._names(inputs)
-        return _json(await self.apart(blame, *inputs, sequence, root, names))
+        return told(await self.apart(blame, *inputs, sequence, root, names))
 
     async def activity(
         self, document: str, *, before: str | None = None, limit: int = 50
@@ -285,7 +285,7 @@ class Histories:
         last = version.sequence if version else wanted.sequence
         if wanted.time_ms is not None:
             last = (await self._find(inputs, wanted)).sequence + 1  # with what led to it
-        return _json(await self.apart(activity, *inputs, last, limit, names))
+        return told(await self.apart(activity, *inputs, last, limit, names))
 
     async def apart(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
         """Have a worker call a function, and count what goes wrong."""
@@ -336,8 +336,3 @@ def _there(version: Version | None, number: int) -> Version:
 
 def _unknown(number: int) -> UnknownMoment:
     return UnknownMoment(f"there is no version {number}", hint="List them to see which there are")
-
-
-def _json(data: bytes) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(data)
-    return found
