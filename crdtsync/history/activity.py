@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from crdtsync.history.model import Change, LoggedCheckpoint, LoggedRecord, Stored
+from crdtsync.history.model import LoggedCheckpoint, LoggedRecord, Stored
 from crdtsync.history.reading import Names, Reading, answer, rfc3339
+from crdtsync.history.spans import Amount
 
 __all__ = ["GAP_MS", "activity"]
 
@@ -45,7 +46,7 @@ def activity(
 
     def question() -> dict[str, Any]:
         reading = Reading(stored, checkpoint, records, names)
-        found = _sessions(reading.past.timeline.changes(), gap_ms)
+        found = _sessions(reading.past.timeline.amounts(), gap_ms)
         if before is not None:
             found = [each for each in found if each.last < before]
         found.sort(key=lambda each: (-each.last, each.author))
@@ -59,10 +60,10 @@ def activity(
     return answer(question)
 
 
-def _sessions(changes: Iterable[Change], gap_ms: int) -> list[_Session]:
+def _sessions(amounts: Iterable[Amount], gap_ms: int) -> list[_Session]:
     sessions: list[_Session] = []
     running: dict[str, _Session] = {}
-    for sequence, time_ms, author, inserts, deletes in changes:
+    for sequence, time_ms, author, inserted, deleted in amounts:
         session = running.get(author)
         if session is None or time_ms - session.to_ms > gap_ms:
             session = running[author] = _Session(author, time_ms, time_ms, sequence, sequence)
@@ -72,10 +73,8 @@ def _sessions(changes: Iterable[Change], gap_ms: int) -> list[_Session]:
             session.to_ms = time_ms
         elif time_ms < session.from_ms:
             session.from_ms = time_ms  # the clock was set back
-        for _, start, end in inserts:
-            session.inserted += end - start
-        for _, start, end in deletes:
-            session.deleted += end - start
+        session.inserted += inserted
+        session.deleted += deleted
     return sessions
 
 

@@ -4,11 +4,12 @@ A change as an object takes 2.5 us, and a paper has 260,000 of them; this takes 
 """
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from crdtsync.history.blocks import Block, Names, unzigzag
 
-__all__ = ["Span", "deleted_spans", "inserted_spans"]
+__all__ = ["Amount", "Span", "amounts", "deleted_spans", "inserted_spans"]
 
 
 class Span(NamedTuple):
@@ -19,6 +20,34 @@ class Span(NamedTuple):
     end: int
     author: str
     time_ms: int
+
+
+class Amount(NamedTuple):
+    """How much one author changed at one time, in clocks."""
+
+    sequence: int
+    time_ms: int
+    author: str
+    inserted: int
+    deleted: int
+
+
+def amounts(block: Block, names: Names) -> Iterator[Amount]:
+    """Iterate over how much a block's changes are."""
+    columns = block.columns
+    authors = names.authors
+    inserts, deletes = iter(columns.insert_lengths), iter(columns.delete_lengths)
+    sequence, time_ms = block.before, block.before_ms
+    for more, later, author, inserted, deleted in zip(*columns[:5], strict=True):
+        sequence += more
+        time_ms += -((later + 1) >> 1) if later & 1 else later >> 1
+        yield Amount(
+            sequence,
+            time_ms,
+            authors[author],
+            sum(islice(inserts, inserted)) if inserted else 0,
+            sum(islice(deletes, deleted)) if deleted else 0,
+        )
 
 
 def inserted_spans(

@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 from crdtsync.history.blocks import BLOCK_CHANGES, Block, Names, write_block
 from crdtsync.history.model import Change, HistoryDamaged, Snapshot, UnknownMoment
-from crdtsync.history.spans import Span, deleted_spans, inserted_spans
+from crdtsync.history.spans import Amount, Span, amounts, deleted_spans, inserted_spans
 from crdtsync.idset import IdSet
 from crdtsync.structs import Range
 
@@ -148,6 +148,11 @@ class Timeline:
             for span in deleted_spans(block, self._names, after, border, resolution_ms)
         ]
         return sorted(found)
+
+    def amounts(self) -> Iterator[Amount]:
+        """Iterate over how much each change is: sooner than over the changes."""
+        for block in self._between(0, self.sequence):
+            yield from amounts(block, self._names)
 
     def _between(self, after: int, upto: int) -> Iterator[Block]:
         self._settle()

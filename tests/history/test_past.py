@@ -194,6 +194,10 @@ def test_spans(history: History, after: int, more: int) -> None:
     assert timeline.deleted(after, after + more) == sorted(
         (*each, change.author, change.time_ms) for change in meant for each in change.deletes
     )
+    for amount, change in zip(timeline.amounts(), timeline.changes(), strict=True):
+        assert amount[:3] == (change.sequence, change.time_ms, change.author)
+        assert amount.inserted == sum(end - start for _, start, end in change.inserts)
+        assert amount.deleted == sum(end - start for _, start, end in change.deletes)
     joined = timeline.inserted(resolution_ms=1 << 40)
     assert sum(span.end - span.start for span in joined) == sum(timeline.end.clocks.values())
     each = {(c, at): (by, ms) for c, s, e, by, ms in timeline.deleted() for at in range(s, e)}
