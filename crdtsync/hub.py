@@ -92,6 +92,8 @@ class Hub:
         self.guard = guard
         self.audit = audit
         self.history = history
+        if history is not None:
+            history.hub = self
         self._stamp_user = stamp_user
         self.limits = limits or Limits()
         self.clock: Clock = clock or SystemClock()

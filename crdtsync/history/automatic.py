@@ -66,6 +66,8 @@ class Automatic:
         histories = self._histories
         now_s = histories.clock.monotonic_s()
         self._take_note(now_s)
+        if histories.retaining.due and not histories.retaining.sweeping:
+            spawn(histories.retaining.sweep)
         if self._writing:
             return
         limits = histories.limits
@@ -82,6 +84,11 @@ class Automatic:
     def forget(self, document: str) -> None:
         """Make no version of what was done to a document that is deleted."""
         self._editing.pop(document, None)
+
+    def unlearn(self, author: str) -> None:
+        """Forget an author's name, until he comes again."""
+        self._met.pop(author, None)
+        self._known.pop(author, None)
 
     async def finish(self) -> None:
         """Write everything: the server ends."""

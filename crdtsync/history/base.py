@@ -136,6 +136,10 @@ class HistoryStore(Protocol):
         """Delete all of a document, also what was set aside; return whether there was any."""
         ...
 
+    async def forget_aside(self, document: str, /) -> None:
+        """Delete what was set aside of a document."""
+        ...
+
     # Versions
 
     async def add_versions(self, versions: Sequence[NewVersion], /) -> list[Version]:

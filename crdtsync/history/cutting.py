@@ -19,7 +19,7 @@ from crdtsync.state_vector import encode_state_vector
 from crdtsync.structs import ANY, DELETED, GC, SKIP, STRING, Layout, Scan, Struct
 from crdtsync.values import skip_any
 
-__all__ = ["compacted", "cut_update", "encode_snapshot", "joined"]
+__all__ = ["compacted", "cut_update", "encode_snapshot", "head_of", "joined"]
 
 
 def cut_update(data: bytes, found: Scan, snapshot: Snapshot) -> bytes:
@@ -40,7 +40,7 @@ def cut_update(data: bytes, found: Scan, snapshot: Snapshot) -> bytes:
         run = runs[client]
         place = bisect_left(run, border, key=lambda struct: struct.clock + struct.length)
         struct = run[place]
-        parts = [data[first : struct.start], _head(data, struct, border - struct.clock)]
+        parts = [data[first : struct.start], head_of(data, struct, border - struct.clock)]
         blocks[client] = (start, border, place + 1, parts)
     for client, border in snapshot.clocks.items():
         if border and (client not in blocks or blocks[client][1] != border):
@@ -55,7 +55,7 @@ def _runs(found: Scan) -> dict[int, list[Struct]]:
     return runs
 
 
-def _head(data: bytes, struct: Struct, length: int) -> bytes:
+def head_of(data: bytes, struct: Struct, length: int) -> bytes:
     """Return a struct's bytes with its first ``length`` clocks only (Yjs, ``splitItem``)."""
     if length == struct.length:
         return data[struct.start : struct.end]

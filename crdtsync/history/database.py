@@ -130,6 +130,10 @@ class HistoryDatabase:
         """Delete all of a document; return whether there was any."""
         return await self._call(tables.forget, document)
 
+    async def forget_aside(self, document: str, /) -> None:
+        """Delete what was set aside of a document."""
+        await self._call(tables.forget_aside, document)
+
     # Versions
 
     async def add_versions(self, versions: Sequence[NewVersion], /) -> list[Version]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Final, Literal, NamedTuple, Self, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Self, TypeVar, TypeVarTuple
 
 import anyio.to_thread
 
@@ -36,12 +36,16 @@ from crdtsync.history.model import (
 from crdtsync.history.moments import Wanted, find_moment, read_moment
 from crdtsync.history.reading import told
 from crdtsync.history.recorder import Recorder
-from crdtsync.history.retention import HistoryRules
+from crdtsync.history.retaining import Pruned, Retaining
+from crdtsync.history.retention import HistoryRules, Retention
 from crdtsync.history.timeline import Timeline
 from crdtsync.history.worker import Workers
 from crdtsync.limits import Limits
 from crdtsync.stats import HistoryStats
 from crdtsync.store.base import Store
+
+if TYPE_CHECKING:
+    from crdtsync.hub import Hub
 
 __all__ = ["Format", "Histories", "Inputs", "Resolved"]
 
@@ -108,6 +112,9 @@ class Histories:
         """Documents whose history has grown since it was last looked at for what may go."""
         self.recorder = Recorder(self)
         self.automatic = Automatic(self)
+        self.retaining = Retaining(self)
+        self.hub: Hub | None = None
+        """Whose histories they are; it says so itself."""
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -307,6 +314,27 @@ class Histories:
 
     async def _names(self, inputs: Inputs) -> dict[str, str]:
         return await self.kept.names(inputs.authors())
+
+    # Letting go
+
+    async def prune(
+        self, document: str, retention: Retention | None = None, *, dry_run: bool = False
+    ) -> Pruned:
+        """Let go of a document's moments by their age: as configured, or as said here."""
+        self._check(document)
+        wanted = retention or self.rules.retention_of(document)
+        pruned = await self.retaining.prune(document, wanted, dry_run=dry_run)
+        if not dry_run:
+            await self.kept.shrink()
+        return pruned
+
+    async def erase_before(self, document: str, moment: str) -> Pruned:
+        """Let go of all moments before one, and make unreadable what was deleted by then."""
+        return await self.retaining.erase_before(document, moment)
+
+    async def erase_author(self, author: str) -> int:
+        """Make a person unknown in all histories; return in how many documents he was."""
+        return await self.retaining.erase_author(author)
 
     # The end of a document
 

@@ -22,6 +22,7 @@ __all__ = [
     "damaged",
     "delete",
     "forget",
+    "forget_aside",
     "integrity",
     "load",
     "note_thinned",
@@ -248,6 +249,14 @@ def forget(database: Database, document: str) -> bool:
     found = [history for (history,) in rows.fetchall()]
     delete(database, found)
     return bool(found)
+
+
+def forget_aside(database: Database, document: str) -> None:
+    """Delete what was set aside of a document."""
+    rows = database.execute(
+        "SELECT id FROM histories WHERE document = ? AND aside_ms IS NOT NULL", (text(document),)
+    )
+    delete(database, [history for (history,) in rows.fetchall()])
 
 
 def delete(database: Database, histories: Iterable[int]) -> None:
