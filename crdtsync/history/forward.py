@@ -15,13 +15,17 @@ from contextlib import contextmanager
 from typing import Any
 
 from crdtsync.crdt import IntegrationError, read_shown
+from crdtsync.errors import InvalidUpdate
 from crdtsync.history.cutting import cut_update
 from crdtsync.history.model import (
+    HistoryDamaged,
+    HistoryUnavailable,
     LoggedCheckpoint,
     LoggedRecord,
     NotRestorable,
     Snapshot,
     Stored,
+    UnknownRoot,
 )
 from crdtsync.history.past import Past
 from crdtsync.history.restoring import Moment, fresh_client, restoring_update
@@ -43,12 +47,16 @@ _INEXACT = "the way back was not exact, and nothing was changed"
 
 
 @contextmanager
-def _in_one_go() -> Iterator[None]:
-    """Keep Python from looking for cycles meanwhile: half the time, with so many objects."""
+def _working() -> Iterator[None]:
+    """Say what fails in the words of history; keep Python from looking for cycles meanwhile."""
     collecting = gc.isenabled()
-    gc.disable()
+    gc.disable()  # so many objects, none of them garbage: half the time
     try:
         yield
+    except InvalidUpdate as error:
+        raise HistoryDamaged(f"the history is damaged: {error}") from None
+    except RecursionError:
+        raise HistoryUnavailable("the document is nested too deeply") from None
     finally:
         if collecting:
             gc.enable()
@@ -61,9 +69,9 @@ def restore_update(
 
     It builds on the last record of ``past``, and is the empty update where nothing has to
     change. ``client`` makes it; a random one by default. Raises ``UnknownMoment``,
-    ``NotRestorable``.
+    ``UnknownRoot``, ``NotRestorable``, ``HistoryDamaged``, ``HistoryUnavailable``.
     """
-    with _in_one_go():
+    with _working():
         return _restore_update(past, sequence, root, client)
 
 
@@ -72,7 +80,7 @@ def _restore_update(past: Past, sequence: int, root: str | None, client: int | N
     then, now = timeline.snapshot(sequence), timeline.snapshot(timeline.sequence)
     woven = weave(past.structs, past.found)
     if root is not None and root not in woven.roots:
-        raise NotRestorable(f"the document has no root {root!r}", hint="Name one that it has")
+        raise UnknownRoot(f"the document has no root {root!r}", hint="Name one that it has")
     target, present = Moment(woven, then), Moment(woven, now)
     roots = None if root is None else [root]
     update = restoring_update(
@@ -108,7 +116,7 @@ def undo_update(
 
     What others did stays. Otherwise as ``restore_update``.
     """
-    with _in_one_go():
+    with _working():
         return _undo_update(past, author, after, upto, client)
 
 

@@ -20,9 +20,15 @@ from crdtsync.audit import NO_AUDIT, NOBODY, Audit, Caller, What
 from crdtsync.errors import CrdtsyncError, StoreError
 from crdtsync.gate import Principal
 from crdtsync.history.forward import restore_from, undo_from
-from crdtsync.history.model import HistoryError, Stored, Version, VersionKind
+from crdtsync.history.model import (
+    HistoryError,
+    LoggedCheckpoint,
+    LoggedRecord,
+    Stored,
+    Version,
+    VersionKind,
+)
 from crdtsync.recording import event_of
-from crdtsync.store.base import Checkpoint, Record
 from crdtsync.structs import EMPTY_UPDATE
 
 __all__ = ["Archive", "Edits", "Found", "Restored", "Restorer"]
@@ -66,7 +72,7 @@ class Archive(Protocol):
 
     async def inputs(
         self, document: str
-    ) -> tuple[Stored | None, Checkpoint | None, tuple[Record, ...]]: ...
+    ) -> tuple[Stored | None, LoggedCheckpoint | None, Sequence[LoggedRecord]]: ...
 
     async def create(
         self,
@@ -201,7 +207,7 @@ class Restorer:
                 self._busy.pop(document, None)
 
 
-def _last(inputs: tuple[Stored | None, Checkpoint | None, Sequence[Record]]) -> int:
+def _last(inputs: tuple[Stored | None, LoggedCheckpoint | None, Sequence[LoggedRecord]]) -> int:
     stored, checkpoint, records = inputs
     if records:
         return records[-1].sequence

@@ -14,19 +14,16 @@ Knows no moment: what should be there is a ``Target``.
 """
 
 import random
-from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Final, NamedTuple, Protocol
 
 from crdtsync.encoding import read_var_uint, write_var_string, write_var_uint
-from crdtsync.history.model import Snapshot
 from crdtsync.history.view import Value, View, whole
 from crdtsync.history.weave import Item, Line, Shared, Weave
 from crdtsync.slicing import content_offset, write_deletes
 from crdtsync.structs import (
     ANY,
-    DELETED,
     EMPTY_UPDATE,
     HAS_KEY,
     HAS_ORIGIN,
@@ -72,41 +69,9 @@ class Target(Protocol):
 
 
 class Moment(View):
-    """A document as it was or is, each item of which is asked for."""
+    """A document as it was, to be so again."""
 
-    __slots__ = ("_alive",)
-
-    def __init__(self, weave: Weave, snapshot: Snapshot) -> None:
-        super().__init__(weave, snapshot)
-        borders: dict[int, list[int]] = {client: [0] for client in snapshot.clocks}
-        for client, start, end in snapshot.deletes:
-            borders[client] += start, end
-        # Of each client where what is there begins and ends, in turns: one search per item.
-        self._alive = {client: [*own, snapshot.clocks[client]] for client, own in borders.items()}
-
-    def spans(self, item: Item) -> list[Span]:
-        """Return the visible clocks of an item of a list, as ranges in order."""
-        borders = self._alive.get(item.client)
-        if borders is None or item.struct.kind == DELETED:
-            return []
-        start = item.clock
-        end = start + item.length
-        index = bisect_right(borders, start)
-        if index == len(borders):
-            return []
-        if borders[index] >= end:
-            return [(start, end)] if index & 1 else []
-        found: list[Span] = []
-        if not index & 1:
-            start = borders[index]
-            index += 1
-        while index < len(borders) and start < end:
-            border = min(end, borders[index])
-            if start < border:
-                found.append((start, border))
-            start = borders[index + 1] if index + 1 < len(borders) else end
-            index += 2
-        return found
+    __slots__ = ()
 
     def below(self, item: Item) -> "Moment":
         """Return the same moment: it says what was in the type, too."""

@@ -22,7 +22,7 @@ import pycrdt
 from crdtsync.document import Document, Verdict
 from crdtsync.errors import InvalidUpdate
 from crdtsync.history.forward import restore_update
-from crdtsync.history.model import NotRestorable
+from crdtsync.history.model import NotRestorable, UnknownRoot
 from crdtsync.history.past import Past
 from crdtsync.history.weave import weave
 from crdtsync.limits import Limits
@@ -86,7 +86,7 @@ def check_root(past: Past, updates: Sequence[bytes], moment: int, root: str) -> 
     then, now = content(doc_of(*updates[:moment])), content(doc_of(*updates))
     try:
         update = restore_update(past, moment, root=root, client=RESTORER)
-    except NotRestorable:
+    except UnknownRoot:
         assert now[root] == content(pycrdt.Doc())[root], "there is no such root"
         return
     assert content(doc_of(*updates, update)) == now | {root: then[root]}, f"root {root}"

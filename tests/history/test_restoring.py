@@ -8,7 +8,7 @@ import pytest
 
 from crdtsync.history import forward, restoring
 from crdtsync.history.forward import restore_update
-from crdtsync.history.model import NotRestorable, UnknownMoment
+from crdtsync.history.model import NotRestorable, UnknownMoment, UnknownRoot
 from crdtsync.limits import Limits
 from crdtsync.structs import EMPTY_UPDATE
 from crdtsync.update import scan
@@ -143,7 +143,7 @@ def test_unknown_moments_and_roots() -> None:
     past = past_of([update(block(7, 0, item("ab")))])
     with pytest.raises(UnknownMoment):
         restore_update(past, 2)
-    with pytest.raises(NotRestorable, match="no root 'other'"):
+    with pytest.raises(UnknownRoot, match="no root 'other'"):
         restore_update(past, 0, root="other")
 
 
