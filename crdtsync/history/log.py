@@ -6,9 +6,10 @@ A worker that is handed these loads no store.
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from crdtsync.history.model import LoggedCheckpoint, LoggedRecord
+from crdtsync.history.model import LoggedCheckpoint, LoggedRecord, Stored
+from crdtsync.history.timeline import Timeline
 
-__all__ = ["LogCheckpoint", "LogRecord", "plain_checkpoint", "plain_records"]
+__all__ = ["Inputs", "LogCheckpoint", "LogRecord", "plain_checkpoint", "plain_records"]
 
 
 class LogRecord(NamedTuple):
@@ -42,3 +43,19 @@ def plain_checkpoint(checkpoint: LoggedCheckpoint | None, after: int) -> LogChec
     if checkpoint is None or checkpoint.sequence <= after:
         return None
     return LogCheckpoint(checkpoint.sequence, checkpoint.time_ms, checkpoint.state)
+
+
+class Inputs(NamedTuple):
+    """All that is known of a document's past, as functions of the core take it."""
+
+    stored: Stored | None
+    checkpoint: LogCheckpoint | None
+    records: tuple[LogRecord, ...]
+    """Those behind what is stored."""
+
+    def authors(self) -> set[str]:
+        """Return the ids of all who ever changed anything."""
+        found = {record.author for record in self.records}
+        if self.stored is not None:
+            found.update(Timeline(self.stored.head).authors)
+        return found - {""}

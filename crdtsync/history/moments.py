@@ -5,13 +5,14 @@ What is not folded into the history yet is found in the log.
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from crdtsync.history.model import LoggedCheckpoint, LoggedRecord, Stored, UnknownMoment
+from crdtsync.history.model import LoggedCheckpoint, LoggedRecord, Stored, UnknownMoment, Version
 from crdtsync.history.timeline import Timeline
 
-__all__ = ["NOW", "Wanted", "find_moment", "read_moment"]
+__all__ = ["NOW", "Resolved", "Wanted", "find_moment", "read_moment"]
 
 _NAMED: Final = re.compile(r"([vs])([0-9]{1,18})")
 _HINT: Final = "Say now, v12 (a version), s345 (a sequence) or a time like 2030-01-31T12:00:00Z"
@@ -26,6 +27,16 @@ class Wanted(NamedTuple):
 
 
 NOW: Final = Wanted()
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A moment that was found."""
+
+    sequence: int
+    time_ms: int
+    version: Version | None = None
+    """Where it was asked for by a version."""
 
 
 def read_moment(text: str) -> Wanted:

@@ -2,28 +2,30 @@
 
 Owns the way from a question to an answer: what is stored and the log behind it are read, and
 worked on apart. With a hub it is ``hub.history``; without one, for the command line, it reads a
-store beside a running server. Nothing here changes a document.
+store beside a running server. A document changes by a restore alone, which is an ordinary edit.
 """
 
 import logging
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Self, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar, TypeVarTuple
 
 import anyio.to_thread
 
+from crdtsync.audit import NOBODY, Caller
 from crdtsync.clock import Clock, SystemClock
 from crdtsync.errors import StoreError
 from crdtsync.gate import Principal
+from crdtsync.guard import NO_GUARD, Guard
 from crdtsync.history.activity import activity
 from crdtsync.history.automatic import Automatic
 from crdtsync.history.base import HistoryStore, Kept, NewVersion
 from crdtsync.history.blame import blame
 from crdtsync.history.compare import compare
 from crdtsync.history.content import read
-from crdtsync.history.log import LogCheckpoint, LogRecord, plain_checkpoint, plain_records
+from crdtsync.history.entering import LiveEdits, StoredEdits
+from crdtsync.history.log import Inputs, plain_checkpoint, plain_records
 from crdtsync.history.model import (
     HistoryDamaged,
     HistoryOff,
@@ -33,12 +35,12 @@ from crdtsync.history.model import (
     Version,
     VersionKind,
 )
-from crdtsync.history.moments import Wanted, find_moment, read_moment
+from crdtsync.history.moments import Resolved, Wanted, find_moment, read_moment
 from crdtsync.history.reading import told
 from crdtsync.history.recorder import Recorder
+from crdtsync.history.restorer import Restored, Restorer
 from crdtsync.history.retaining import Pruned, Retaining
 from crdtsync.history.retention import HistoryRules, Retention
-from crdtsync.history.timeline import Timeline
 from crdtsync.history.worker import Workers
 from crdtsync.limits import Limits
 from crdtsync.stats import HistoryStats
@@ -63,32 +65,6 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
-    """A moment that was found."""
-
-    sequence: int
-    time_ms: int
-    version: Version | None = None
-    """Where it was asked for by a version."""
-
-
-class Inputs(NamedTuple):
-    """All that is known of a document's past, as functions of the core take it."""
-
-    stored: Stored | None
-    checkpoint: LogCheckpoint | None
-    records: tuple[LogRecord, ...]
-    """Those behind what is stored."""
-
-    def authors(self) -> set[str]:
-        """Return the ids of all who ever changed anything."""
-        found = {record.author for record in self.records}
-        if self.stored is not None:
-            found.update(Timeline(self.stored.head).authors)
-        return found - {""}
-
-
 class Histories:
     """The histories of one store's documents. Use it as ``async with``; a hub does."""
 
@@ -100,6 +76,7 @@ class Histories:
         rules: HistoryRules | None = None,
         limits: Limits | None = None,
         clock: Clock | None = None,
+        guard: Guard = NO_GUARD,
     ) -> None:
         self.store = store
         self.kept = kept
@@ -115,6 +92,8 @@ class Histories:
         self.retaining = Retaining(self)
         self.hub: Hub | None = None
         """Whose histories they are; it says so itself."""
+        self._guard = guard
+        self._restorer: Restorer | None = None
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -314,6 +293,58 @@ class Histories:
 
     async def _names(self, inputs: Inputs) -> dict[str, str]:
         return await self.kept.names(inputs.authors())
+
+    # Going back
+
+    async def restore(
+        self,
+        document: str,
+        moment: str,
+        *,
+        root: str | None = None,
+        note: str = "",
+        principal: Principal,
+        caller: Caller = NOBODY,
+    ) -> Restored:
+        """Make a document, or one root of it, what it was: see ``Restorer``."""
+        self._check(document)
+        return await self.restorer.restore(
+            document, moment, root=root, note=note, principal=principal, caller=caller
+        )
+
+    async def undo(
+        self,
+        document: str,
+        *,
+        author: str,
+        since: str,
+        until: str = "now",
+        note: str = "",
+        principal: Principal,
+        caller: Caller = NOBODY,
+    ) -> Restored:
+        """Undo what one author did between two moments: see ``Restorer``."""
+        self._check(document)
+        return await self.restorer.undo(
+            document,
+            author=author,
+            since=since,
+            until=until,
+            note=note,
+            principal=principal,
+            caller=caller,
+        )
+
+    @property
+    def restorer(self) -> Restorer:
+        """What restores: by the hub, so that everybody sees it, or by the store alone."""
+        hub = self.hub
+        if self._restorer is None and hub is not None:
+            self._restorer = Restorer(self, LiveEdits(hub), audit=hub.audit)
+        elif self._restorer is None:
+            edits = StoredEdits(self.store, limits=self.limits, clock=self.clock, guard=self._guard)
+            self._restorer = Restorer(self, edits)
+        return self._restorer
 
     # Letting go
 

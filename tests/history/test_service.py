@@ -211,3 +211,20 @@ def test_rules() -> None:
     """The most specific pattern says what is kept; what none fits is kept."""
     rules = HistoryRules(excluded=("scratch/*", "x"))
     assert [name for name in ("a", "scratch/a", "x", "xy") if rules.keeps(name)] == ["a", "xy"]
+
+
+async def test_going_back() -> None:
+    """A restore and an undo are edits that everybody sees, with a version of before."""
+    async with recorded() as (hub, histories):
+        client = await typed(hub, "one ")
+        await typed(hub, "two ", who=BOB)
+        assert await checkpointed(hub)
+        done = await histories.undo("doc", author="ann", since="s0", principal=BOB)
+        await client.shows("two ")
+        assert done.changed
+        done = await histories.restore("doc", "s1", principal=BOB)
+        await client.shows("one ")
+        assert done.version_before is not None
+        assert (done.version_before.kind, done.version_before.sequence) == ("restore", 3)
+        assert await histories.read("doc", "s3", format="text", root="text") == b"two "
+        assert (await hub.store.load("doc")).records[-1].author == "bob"
