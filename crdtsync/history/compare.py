@@ -10,7 +10,7 @@ moments have together, and each item is in the one, in the other, or in both.
 
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 
 from crdtsync.content import RootKind
 from crdtsync.history.forms import COUNTED, Forms, mark
@@ -32,6 +32,13 @@ from crdtsync.structs import EMBED, FORMAT, STRING, TYPE
 __all__ = ["compare"]
 
 Change = dict[str, Any]
+
+_UNCHANGED: Final[dict[RootKind, Change]] = {
+    "text": {"kind": "text", "ops": []},
+    "map": {"kind": "map", "keys": {}},
+    "array": {"kind": "array", "ops": []},
+    "xml": {"kind": "xml", "ops": [], "attributes": {}},
+}
 Mark = tuple[Item, Any]
 
 
@@ -100,7 +107,7 @@ class _Comparison:
             elif before[name] != after[name]:
                 change["becomes"] = after[name]
             if len(change) > 1:
-                found[name] = change
+                found[name] = _UNCHANGED[kind] | change
         source, target = (self._reading.moment(each) for each in self._sequences)
         return {"from": source, "to": target, "roots": found}
 

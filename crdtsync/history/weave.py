@@ -26,8 +26,8 @@ from crdtsync.update import scan
 
 __all__ = ["MAX_STEPS", "Item", "Line", "Shared", "Weave", "weave"]
 
-MAX_STEPS: Final = 10_000_000
-"""Items looked at to find others' places, some three seconds; real documents take thousands."""
+MAX_STEPS: Final = 50_000_000
+"""Items looked at to find others' places, some eight seconds; real documents take thousands."""
 
 XML_ELEMENT: Final = 3
 XML_HOOK: Final = 5
