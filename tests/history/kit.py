@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from crdtsync.history.weave import Line, Shared, Weave
 from crdtsync.limits import Limits, trusting
 from crdtsync.slicing import weave_updates
 from crdtsync.store.base import Record
-from tests.interop.harness import run_node
+from tests.interop.harness import NODE_MODULES, run_node
+from tests.needs import require
 
 __all__ = ["LIMITS", "START_MS", "ask", "logged", "order_of", "structs_of"]
 
@@ -58,6 +60,8 @@ def _runs(line: Line) -> list[Run]:
 
 def ask(script: Path, question: Any, folder: Path) -> Any:
     """Give a Node.js script a question as JSON; return its answer."""
+    require(shutil.which("node"), "Node.js is not installed")
+    require(NODE_MODULES.is_dir(), "run 'npm ci' in tests/interop")
     path = folder / "question.json"
     path.write_text(json.dumps(question, default=_encoded), "utf-8")
     return json.loads(run_node(script, str(path)))
