@@ -1,6 +1,8 @@
 """Restores as people have them: live, with a way back, in order, whatever else goes on."""
 
 import json
+import signal
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from crdtsync.hub import Hub
 from crdtsync.store.base import Damage, Loaded
 from crdtsync.store.memory import MemoryStore
 from crdtsync.store.sqlite import SQLiteStore
+from tests.history.dying import STEPS, opened
 from tests.history.recording import ANN, BOB, checkpointed, past_of, recorded, text_at, typed
 from tests.unit.engine import FAST, join, quick, until
 
@@ -387,3 +390,22 @@ async def test_a_damaged_document_without_a_server() -> None:
         with pytest.raises(StoreDamaged, match="it is damaged"):
             await restorer.restore("doc", "s1", principal=BOB)
         assert await histories.versions("doc") == []
+
+
+@pytest.mark.parametrize("step", STEPS)
+async def test_killed_in_a_restore(tmp_path: Path, step: str) -> None:
+    """Killed behind any of its steps, the document is as before, or restored; and goes on."""
+    command = [sys.executable, "-m", "tests.history.dying", str(tmp_path), step]
+    done = await anyio.run_process(command, check=False, cwd=Path(__file__).parents[2])
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    hub, histories = opened(tmp_path)
+    async with hub:
+        entered = step == "enter"
+        client = await join(hub)
+        await client.shows("one " if entered else "one two ")
+        versions = await histories.versions("doc", kind="restore")
+        assert [version.sequence for version in versions] == ([2] if step in STEPS[2:] else [])
+        assert (await histories.restore("doc", "s1", principal=BOB)).changed is not entered
+        await client.shows("one ")
+        assert (await histories.restore("doc", "s2", principal=BOB)).changed
+        await client.shows("one two ")
