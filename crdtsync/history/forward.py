@@ -35,7 +35,7 @@ from crdtsync.history.view import View
 from crdtsync.history.weave import Weave, weave
 from crdtsync.idset import IdSet
 from crdtsync.limits import Limits, trusting
-from crdtsync.slicing import borders_of, weave_updates
+from crdtsync.slicing import borders_of, weave_updates, write_deletes
 from crdtsync.structs import EMPTY_UPDATE, STRING, Scan
 from crdtsync.update import scan
 
@@ -93,8 +93,7 @@ def _restore_update(past: Past, sequence: int, root: str | None, client: int | N
     )
     if update != EMPTY_UPDATE:
         wanted = cut_update(past.structs, past.found, then)
-        there = cut_update(past.structs, past.found, now)
-        _prove(past.found, target, present, update, wanted, there, roots)
+        _prove(past.found, target, present, update, wanted, _with_deletes(past, now), roots)
     return update
 
 
@@ -151,9 +150,13 @@ def _undo_update(
         pairs=bool(past.found.pairs),
     )
     if update != EMPTY_UPDATE:
-        there = cut_update(past.structs, past.found, now)
-        _prove_by_order(target, present, update, there, None)
+        _prove_by_order(target, present, update, _with_deletes(past, now), None)
     return update
+
+
+def _with_deletes(past: Past, now: Snapshot) -> bytes:
+    """Return the update that makes the present document."""
+    return past.structs[:-1] + write_deletes(now.deletes)
 
 
 def _prove(

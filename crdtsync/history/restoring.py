@@ -164,13 +164,17 @@ class _Edit:
             self._fill_copies()
 
     def _mend_list(self, line: Line, waiting: list[Shared]) -> None:
-        wanted, shown = self._target.spans, self._present.spans
+        wanted, shown, pairs = self._target.spans, self._present.spans, self._pairs
         lost: list[Piece] = []  # to be inserted in front of the next one that stays
         last: Id | None = None
         for item in line:
             client, start, end = item.client, item.clock, item.clock + item.length
             before, after = shown(item), wanted(item)
-            for first, border, is_there, should in self._parts(item, before, after):
+            if before != after or (pairs and before):
+                parts = self._parts(item, before, after)
+            else:  # most of what there is
+                parts = [(*before[0], True, True)] if before else ()
+            for first, border, is_there, should in parts:
                 if is_there and should:
                     if lost:
                         left = last if first == start else (client, first - 1)

@@ -123,6 +123,8 @@ def check_meanwhile(updates: Sequence[bytes], update: bytes, random: Random) -> 
     edited = other.get_update(before)
     if content(other) != content(doc_of(*updates, edited)) or misplaced(other, [*updates, edited]):
         return
+    if update != EMPTY_UPDATE:
+        admitted([*updates, edited], update)
     shown = content(doc_of(*updates, update, edited))
     assert shown == content(doc_of(*updates, edited, update)), "it converges"
     other.apply_update(update)

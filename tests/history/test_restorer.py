@@ -2,6 +2,7 @@
 
 import json
 import signal
+import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ from crdtsync.hub import Hub
 from crdtsync.store.base import Damage, Loaded
 from crdtsync.store.memory import MemoryStore
 from crdtsync.store.sqlite import SQLiteStore
+from tests.docs.kit import REPOSITORY, blocks, code, environment, page, tables
 from tests.history.dying import STEPS, opened
 from tests.history.recording import ANN, BOB, checkpointed, past_of, recorded, text_at, typed
 from tests.unit.engine import FAST, join, quick, until
@@ -409,3 +411,23 @@ async def test_killed_in_a_restore(tmp_path: Path, step: str) -> None:
         await client.shows("one ")
         assert (await histories.restore("doc", "s2", principal=BOB)).changed
         await client.shows("one two ")
+
+
+def test_the_page_s_example() -> None:
+    """The example of the page about restoring runs, and prints what stands below it."""
+    text = page("docs/restoring.md")
+    (program,) = blocks(text, "python")
+    command = [sys.executable, "-W", "error", "-c", program]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"It prints `{done.stdout.strip()}`" in text
+
+
+def test_the_page_s_guards() -> None:
+    """Each test that the page names is there."""
+    found = tables(page("docs/restoring.md"))
+    named = {word for rows in found for row in rows[1:] for word in code(row[-1])}
+    assert len(named) > 10
+    for each in named:
+        path, _, test = each.partition("::")
+        assert f"def {test}(" in (REPOSITORY / "tests" / path).read_text("utf-8"), each
