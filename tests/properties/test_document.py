@@ -94,7 +94,7 @@ def test_a_checkpoint_holds_everything(history: History) -> None:
     assert not document.verbatim
     assert again.clocks == document.clocks
     assert read_state_vector(again.state_vector(), READER) == document.clocks
-    assert deletes_of(document.deleted_ranges()) <= deletes_of(again.deleted_ranges())
+    assert deletes_of(document.deleted) <= deletes_of(again.deleted)
     assert same(doc_of(again.state()), doc_of(*updates[:border]))
     assert all(_feed(again, update) is Verdict.KNOWN for update in updates[:border])
     for update in updates[border:]:
@@ -112,5 +112,5 @@ def test_a_log_replays_to_the_same_document(history: History) -> None:
     for update in history.updates:
         read.replay(update)
     assert read.clocks == written.clocks
-    assert deletes_of(read.deleted_ranges()) == deletes_of(written.deleted_ranges())
+    assert deletes_of(read.deleted) == deletes_of(written.deleted)
     assert same(doc_of(read.state()), doc_of(written.state()))
