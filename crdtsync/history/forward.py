@@ -77,7 +77,7 @@ def restore_update(
 
 def _restore_update(past: Past, sequence: int, root: str | None, client: int | None) -> bytes:
     timeline = past.timeline
-    then, now = timeline.snapshot(sequence), timeline.snapshot(timeline.sequence)
+    then, now = timeline.snapshot(sequence), timeline.end
     woven = weave(past.structs, past.found)
     if root is not None and root not in woven.roots:
         raise UnknownRoot(f"the document has no root {root!r}", hint="Name one that it has")
@@ -137,7 +137,7 @@ def _undo_update(
 ) -> bytes:
     timeline = past.timeline
     upto = timeline.sequence if upto is None else upto
-    since, now = timeline.snapshot(after), timeline.snapshot(timeline.sequence)
+    since, now = timeline.snapshot(after), timeline.end
     timeline.snapshot(upto)  # there has to be such a moment
     woven = weave(past.structs, past.found)
     target = Without(woven, Deeds(author, upto, since, now, timeline.changes(after)))

@@ -245,7 +245,8 @@ class Timeline:
     # Blocks
 
     def _block(self, sequence: int) -> Block | None:
-        self._settle()
+        if self._fresh and sequence >= self._fresh[0].sequence:
+            self._settle()
         place = bisect_left(self._blocks, sequence, key=lambda block: block.last)
         return self._blocks[place] if place < len(self._blocks) else None
 
