@@ -75,7 +75,10 @@ def causal_order(structs: Iterable[Struct], clocks: Mapping[int, int]) -> list[S
     """
     blocks: dict[int, _Queue] = {}
     for struct in structs:
-        blocks.setdefault(struct.client, _Queue()).structs.append(struct)
+        block = blocks.get(struct.client)
+        if block is None:
+            block = blocks[struct.client] = _Queue()
+        block.structs.append(struct)
     return _take_ready(blocks, dict(clocks))[0]
 
 
@@ -130,9 +133,13 @@ def _take_ready(blocks: dict[int, _Queue], known: dict[int, int]) -> tuple[list[
 
 
 def _missing(struct: Struct, known: Mapping[int, int]) -> Id | None:
-    for reference in (struct.origin, struct.right, struct.parent):
-        if isinstance(reference, tuple) and known.get(reference[0], 0) <= reference[1]:
-            return reference
+    origin, right, parent = struct.origin, struct.right, struct.parent
+    if origin is not None and known.get(origin[0], 0) <= origin[1]:
+        return origin
+    if right is not None and known.get(right[0], 0) <= right[1]:
+        return right
+    if isinstance(parent, tuple) and known.get(parent[0], 0) <= parent[1]:
+        return parent
     return None
 
 

@@ -17,7 +17,7 @@ from crdtsync.idset import IdSet
 
 __all__ = ["BLOCK_CHANGES", "Block", "Columns", "Names", "unzigzag", "write_block"]
 
-BLOCK_CHANGES: Final = 16_384
+BLOCK_CHANGES: Final = 8_192
 """Changes of a full block. A moment's snapshot reads one block, so this bounds what it takes."""
 _HEADER: Final = 6
 _COLUMNS: Final = 10
@@ -128,11 +128,16 @@ class Block:
         place = 0
         for number, count in enumerate(counts):
             end = 0
-            for _ in range(count):
-                start = end + gaps[place]
-                end = start + lengths[place]
-                deletes.insert(clients[number], start, end)
-                place += 1
+            ranges: list[tuple[int, int]] = []
+            for gap, length in zip(
+                gaps[place : place + count], lengths[place : place + count], strict=True
+            ):
+                start = end + gap
+                end = start + length
+                ranges.append((start, end))
+            place += count
+            if ranges:
+                deletes.unite(clients[number], ranges)
         return {clients[n]: clock for n, clock in enumerate(clocks) if clock}, deletes
 
     def moments(self) -> Iterator[tuple[int, int, int]]:
@@ -201,10 +206,19 @@ class Block:
             client = clients[number]
             clocks[client] = clocks.get(client, 0) + length
         end = 0
-        for place in range(sum(columns.deleted[:count])):
-            start = end + unzigzag(columns.delete_starts[place])
-            end = start + columns.delete_lengths[place]
-            deletes.insert(clients[columns.delete_clients[place]], start, end)
+        gone: dict[int, list[tuple[int, int]]] = {}
+        behind = sum(columns.deleted[:count])
+        for number, later, length in zip(
+            columns.delete_clients[:behind],
+            columns.delete_starts[:behind],
+            columns.delete_lengths[:behind],
+            strict=True,
+        ):
+            start = end + (-((later + 1) >> 1) if later & 1 else later >> 1)
+            end = start + length
+            gone.setdefault(number, []).append((start, end))
+        for number, ranges in gone.items():
+            deletes.unite(clients[number], ranges)
         return Snapshot(clocks, deletes)
 
 

@@ -35,6 +35,17 @@ def test_a_set_covers_what_was_added_and_nothing_else(
             assert held.has(client, clock) == ((client, clock) in ids(added))
 
 
+@given(RANGES, RANGES)
+def test_many_at_once(added: list[tuple[int, int, int]], more: list[tuple[int, int, int]]) -> None:
+    """Many ranges put in at once are the same set as one by one."""
+    held, other = IdSet(), IdSet()
+    held.add(added)
+    other.add([*added, *more])
+    for client in {each[0] for each in more}:
+        held.unite(client, [each[1:] for each in more if each[0] == client])
+    assert sorted(held) == sorted(other)
+
+
 @given(RANGES)
 def test_ranges_are_kept_joined(added: list[tuple[int, int, int]]) -> None:
     """Ranges that touch or overlap become one, so memory follows the holes alone."""
