@@ -35,6 +35,7 @@ def check(resolved: Resolved, *, repair: bool, as_json: bool) -> int:
     where something is damaged (repaired or not), 2 where it could not run.
     """
     from crdtsync import documents as library
+    from crdtsync.history.checking import check_histories
     from crdtsync.store.base import Finding
 
     counts: Counter[str] = Counter()
@@ -51,11 +52,14 @@ def check(resolved: Resolved, *, repair: bool, as_json: bool) -> int:
     async def work(store: "Store") -> None:
         limits = resolved.config.limits
         try:
+            async for finding in library.check_store(
+                store, repair=repair, limits=limits, guard=guard
+            ):
+                add(finding)
             async with histories_of(resolved.config) as histories:
-                async for finding in library.check_store(
-                    store, repair=repair, limits=limits, guard=guard, history=histories
-                ):
-                    add(finding)
+                if histories is not None:
+                    async for finding in check_histories(store, histories):
+                        add(finding)
         except StoreError as error:  # too damaged to go on: that is a finding, too
             add(Finding("", 0, "error", f"the check ended here: {error}"))
 

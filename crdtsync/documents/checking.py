@@ -6,8 +6,6 @@ from crdtsync.crdt import IntegrationError
 from crdtsync.documents.loading import open_loaded
 from crdtsync.errors import InvalidUpdate
 from crdtsync.guard import NO_GUARD, Guard
-from crdtsync.history.base import HistoryStore
-from crdtsync.history.checking import check_histories
 from crdtsync.limits import Limits
 from crdtsync.store.base import DocumentInfo, Finding, Loaded, Store
 
@@ -20,14 +18,13 @@ async def check_store(
     repair: bool = False,
     limits: Limits | None = None,
     guard: Guard = NO_GUARD,
-    history: HistoryStore | None = None,
 ) -> AsyncIterator[Finding]:
     """Read everything, and yield what is wrong and one ``ok`` per sound document.
 
     First the store's own check (checksums, sequences; with ``repair`` it cuts damaged documents
     back), then every document as a server would load it: each stored update through the update
     reader, onto the one before, and the whole reloaded from its state. A quarantined document
-    is not loaded. Last each history, as far as there are any.
+    is not loaded.
     """
     unsound: set[str] = set()
     async for finding in store.check(repair=repair):
@@ -47,9 +44,6 @@ async def check_store(
             found = _load(info, await store.load(info.name), limits or Limits())
             if found.level != "ok" or info.name not in unsound:
                 yield found
-    if history is not None:
-        async for finding in check_histories(store, history):
-            yield finding
 
 
 def _load(info: DocumentInfo, loaded: Loaded, limits: Limits) -> Finding:

@@ -139,12 +139,16 @@ class Recorder:
                     log.error("the log of %r can't go into its history: %s", document, error)
                     self._histories.stats.errors["proof"] += 1
                 continue
-            await self._histories.kept.save(
-                document,
-                folded,
-                incarnation=info.created_ms,
-                revision=0 if kept is None else kept.outline.revision,
-            )
+            try:
+                await self._histories.kept.save(
+                    document,
+                    folded,
+                    incarnation=info.created_ms,
+                    revision=0 if kept is None else kept.outline.revision,
+                )
+            except StoreDamaged as error:
+                await self._replace(error)
+                raise HistoryChanged("the database begins anew") from error
             if await self._histories.store.info(document) is None:  # deleted meanwhile
                 await self._histories.kept.forget(document)
             return
@@ -158,9 +162,7 @@ class Recorder:
             await self._set_aside(document, str(error))
             return None
         except StoreDamaged as error:
-            log.error("%s", error)
-            await self._histories.kept.replace()
-            self._histories.stats.errors["damaged"] += 1
+            await self._replace(error)
             return None
         if kept is not None and kept.outline.incarnation != incarnation:
             await self._set_aside(document, "it is of a document of the same name before")
@@ -183,6 +185,12 @@ class Recorder:
         histories.stats.errors["damaged"] += 1
         log.error("the history of document %r is set aside, and begins anew: %s", document, reason)
         await histories.kept.set_aside(document, reason, histories.clock.time_ms())
+
+    async def _replace(self, error: StoreDamaged) -> None:
+        """Go on in a new database: nothing else would ever be written again."""
+        self._histories.stats.errors["damaged"] += 1
+        log.error("%s", error)
+        await self._histories.kept.replace()
 
     async def _give_up(self, document: str, reason: str) -> bool:
         """Begin anew with the document's next checkpoint, rather than never writing any."""

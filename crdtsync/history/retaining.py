@@ -26,6 +26,8 @@ log = logging.getLogger("crdtsync.history")
 
 SWEEP_S: Final = 3600.0
 """How often it is looked for what may go."""
+FIRST_SWEEP_S: Final = 60.0
+"""How soon after the start."""
 AGE_MS: Final = 24 * 3_600_000
 """A history that does not grow is looked at so often: it ages."""
 MAX_CHANGED: Final = 5
@@ -52,7 +54,7 @@ class Retaining:
 
     def __init__(self, histories: "Histories") -> None:
         self._histories = histories
-        self._swept_s = histories.clock.monotonic_s()
+        self._swept_s = histories.clock.monotonic_s() - SWEEP_S + FIRST_SWEEP_S
         self.sweeping = False
 
     # By age
@@ -197,22 +199,36 @@ class Retaining:
         """Make a person unknown in all histories; return in how many documents he was."""
         histories = self._histories
         found: set[str] = set()
+        left: list[str] = []
         after = ""
         while page := await histories.store.documents(after=after):
             after = page[-1].name
             for info in page:
                 if info.log_records and await self._in_log(info.name, author):
                     found.add(info.name)
-                    await self._settled(info.name, info.sequence)
+                    try:
+                        await self._settled(info.name, info.sequence)
+                    except HistoryError as error:
+                        log.error("the log of document %r can't be let go: %s", info.name, error)
+                        left.append(info.name)
         after = ""
         while outlines := await histories.kept.outlines(after=after):
             after = outlines[-1].document
             for outline in outlines:
-                if outline.sequence and await self._rename(outline.document, author):
-                    found.add(outline.document)
+                try:
+                    if outline.sequence and await self._rename(outline.document, author):
+                        found.add(outline.document)
+                except HistoryError as error:
+                    log.error("the author stays in document %r: %s", outline.document, error)
+                    left.append(outline.document)
         histories.automatic.unlearn(author)
         await histories.kept.erase_author(author)
         await histories.kept.shrink()
+        if left:
+            raise HistoryUnavailable(
+                f"the author is still in {len(left)} documents, such as {left[0]!r}",
+                hint="With a server running, ask it; else see the log, and ask again",
+            )
         return len(found)
 
     async def _in_log(self, document: str, author: str) -> bool:

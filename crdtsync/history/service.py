@@ -15,7 +15,7 @@ import anyio.to_thread
 
 from crdtsync.audit import NOBODY, Caller
 from crdtsync.clock import Clock, SystemClock
-from crdtsync.errors import StoreError
+from crdtsync.errors import StoreDamaged, StoreError
 from crdtsync.gate import Principal
 from crdtsync.guard import NO_GUARD, Guard
 from crdtsync.history.activity import activity
@@ -379,8 +379,11 @@ class Histories:
     async def _forget(self, document: str) -> None:
         self.automatic.forget(document)
         self.changed.discard(document)
-        if await self.kept.forget(document):
-            await self.kept.shrink()
+        try:
+            if await self.kept.forget(document):
+                await self.kept.shrink()
+        except StoreDamaged:
+            await self.kept.replace()
 
     def _check(self, document: str) -> None:
         if not self.keeps(document):

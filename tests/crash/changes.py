@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
+from crdtsync.history.recorder import Recorder
 from crdtsync.room import Room
 from crdtsync.store import sqlite_schema, sqlite_writer
 from crdtsync.store.base import Checkpoint, Record
@@ -117,6 +118,18 @@ def second_migration_in_pieces() -> None:
     Database.atomic = none  # type: ignore[method-assign]
 
 
+def history_left_out() -> None:
+    """Let a checkpoint drop the log before the history has it, every second time."""
+    fold, count = Recorder.fold, 0
+
+    async def sometimes(self: Recorder, *args: Any, **options: Any) -> bool:
+        nonlocal count
+        count += 1
+        return count % 2 == 0 or await fold(self, *args, **options)
+
+    Recorder.fold = sometimes  # type: ignore[method-assign]
+
+
 CHANGES: dict[str, Callable[[], None]] = {
     each.__name__: each
     for each in (
@@ -127,5 +140,6 @@ CHANGES: dict[str, Callable[[], None]] = {
         without_transactions,
         second_migration,
         second_migration_in_pieces,
+        history_left_out,
     )
 }

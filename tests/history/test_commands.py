@@ -109,6 +109,15 @@ async def test_check_finds_what_means_nothing(folder: Path) -> None:
     assert "error: doc at 3" in checked(folder, 1)
 
 
+async def test_check_of_what_is_no_database(folder: Path) -> None:
+    """A history database that can't be opened is an error, behind those of the store."""
+    (folder / "db.guard" / tables.FILE).write_bytes(b"no database" * 1_000)
+    found = run("check", "--store", "sqlite:db", cwd=folder)
+    assert found.returncode == 1
+    assert b"error: the store: the check ended here" in found.stdout
+    assert b"2 documents sound, 1 error" in found.stderr
+
+
 async def test_check_finds_what_is_left_over(folder: Path) -> None:
     """A history without its document is a warning."""
     async with SQLiteStore(folder / "db") as store:

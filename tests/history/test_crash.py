@@ -43,6 +43,14 @@ def test_nothing_is_lost_or_doubled(nursery: Nursery, tmp_path: Path, kind: Kind
     assert records > 1_000
 
 
+def test_a_defect_is_found(nursery: Nursery, tmp_path: Path) -> None:
+    """A server that drops the log before the history has it is found."""
+    life = Life("sqlite", tmp_path / "life", nursery, seed=5, changes=("history_left_out",))
+    asyncio.run(life.rounds(2))
+    with pytest.raises(AssertionError):
+        asyncio.run(_verify(life.url))
+
+
 async def _verify(url: str) -> int:
     """Compare each document with its history; return the number of records."""
     count = folded = 0

@@ -207,7 +207,7 @@ async def test_erasing_beside_a_server(tmp_path: Path) -> None:
         async with store, Histories(store, HistoryDatabase(folder)) as beside:
             with pytest.raises(HistoryUnavailable, match="still holds"):
                 await beside.erase_before("doc", "s2")
-            with pytest.raises(HistoryUnavailable, match="still holds"):
+            with pytest.raises(HistoryUnavailable, match="still in 1 documents, such as 'doc'"):
                 await beside.erase_author("secret-id")
     store = SQLiteStore(tmp_path / "db", read_only=True)
     async with store, Histories(store, HistoryDatabase(folder)) as alone:

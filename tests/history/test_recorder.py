@@ -241,6 +241,32 @@ async def test_a_damaged_database_begins_anew(
         assert (tmp_path / f"{tables.FILE}.damaged-1").exists()
 
 
+@pytest.mark.parametrize("forgetting", [False, True])
+async def test_a_database_that_breaks_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forgetting: bool
+) -> None:
+    """So it is where writing finds the damage; deleting a document is not held up by it."""
+    async with recorded(folder=tmp_path) as (hub, histories):
+        await typed(hub, "one ")
+        name = "forget" if forgetting else "save"
+        real = getattr(histories.kept, name)
+        told: list[str] = []
+
+        async def breaks(document: str, *args: Any, **options: Any) -> Any:
+            if not told:
+                told.append(document)
+                raise StoreDamaged("database disk image is malformed")
+            return await real(document, *args, **options)
+
+        monkeypatch.setattr(histories.kept, name, breaks)
+        if forgetting:
+            assert await hub.delete("doc")
+        else:
+            assert await checkpointed(hub)
+            assert await moments(histories) == [1]
+        assert (tmp_path / f"{tables.FILE}.damaged-1").exists()
+
+
 async def test_another_life_of_a_document(tmp_path: Path) -> None:
     """A document that was deleted behind the server's back, and made again, has no old history."""
     clock = ManualClock()

@@ -168,9 +168,9 @@ async def test_the_hourly_look(monkeypatch: pytest.MonkeyPatch) -> None:
             await until(lambda: not histories.retaining.due and not histories.retaining.sweeping)
             return sorted(looked)
 
-        clock.advance(retaining.SWEEP_S - 1)
+        clock.advance(retaining.FIRST_SWEEP_S - 1)
         assert await look_only(histories, hub, looked) == []
-        clock.advance(2)
+        clock.advance(3601)
         assert await look() == ["doc", "other"]
         assert await moments(histories) == [2]
         assert await moments(histories, "other") == [1, 2]
