@@ -9,13 +9,17 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from crdtsync.documents.loading import open_loaded
 from crdtsync.errors import CrdtsyncError, StoreError
+from crdtsync.guard import NO_WATCH
 from crdtsync.history import erasing
 from crdtsync.history.base import HistoryChanged, Kept
 from crdtsync.history.erasing import Marked
 from crdtsync.history.model import HistoryError, HistoryUnavailable, Stored, UnknownMoment
 from crdtsync.history.retention import Retention
 from crdtsync.history.timeline import Timeline
+from crdtsync.limits import trusting
+from crdtsync.store.base import Checkpoint
 
 if TYPE_CHECKING:
     from crdtsync.history.service import Histories
@@ -258,13 +262,7 @@ class Retaining:
         """Have the log up to a sequence folded; return whether the document is verbatim."""
         hub = self._histories.hub
         if hub is None:
-            loaded = await self._histories.store.load(document)
-            if loaded.records and loaded.records[0].sequence <= sequence:
-                raise HistoryUnavailable(
-                    f"the log of document {document!r} still holds it",
-                    hint="Ask the running server for it, or start and stop one first",
-                )
-            return False
+            return await self._checkpointed(document, sequence)
         try:
             async with hub.open(document) as room:
                 for _ in range(MAX_CHANGED):
@@ -278,6 +276,30 @@ class Retaining:
             raise
         except CrdtsyncError as error:
             raise HistoryUnavailable(f"document {document!r} can't be opened: {error}") from error
+
+    async def _checkpointed(self, document: str, sequence: int) -> bool:
+        """Do the same without a hub, for who has the store for himself."""
+        histories = self._histories
+        loaded = await histories.store.load(document)
+        found, damage = open_loaded(document, loaded, trusting(histories.limits))
+        if not loaded.records or loaded.records[0].sequence > sequence:
+            return bool(found.verbatim)
+        if damage is not None:
+            raise HistoryUnavailable(f"document {document!r} is damaged: {damage.problem}")
+        last = loaded.records[-1].sequence
+        try:
+            state = found.checkpoint()
+            checkpoint = Checkpoint(document, last, histories.clock.time_ms(), state)
+            verbatim = bool(found.verbatim)
+            if not await histories.recorder.fold(checkpoint, verbatim=verbatim, watch=NO_WATCH):
+                raise HistoryUnavailable(f"the log of document {document!r} can't be folded now")
+            await histories.store.checkpoint(checkpoint)
+        except StoreError as error:
+            raise HistoryUnavailable(
+                f"the log of document {document!r} still holds it: {error}",
+                hint="Ask the running server for it, or have the store alone",
+            ) from error
+        return verbatim
 
 
 def _busy() -> HistoryUnavailable:

@@ -17,6 +17,7 @@ from crdtsync.history.model import HistoryUnavailable, UnknownMoment
 from crdtsync.history.past import Past
 from crdtsync.history.proving import Unproven
 from crdtsync.history.service import Histories
+from crdtsync.hub import Hub
 from crdtsync.store.sqlite import SQLiteStore
 from crdtsync.structs import STRING
 from tests.history.recording import ANN, BOB, checkpointed, moments, past_of, recorded, text_at
@@ -209,10 +210,32 @@ async def test_erasing_beside_a_server(tmp_path: Path) -> None:
                 await beside.erase_before("doc", "s2")
             with pytest.raises(HistoryUnavailable, match="still in 1 documents, such as 'doc'"):
                 await beside.erase_author("secret-id")
-    store = SQLiteStore(tmp_path / "db", read_only=True)
+
+
+@pytest.mark.anyio
+async def test_erasing_without_a_server(tmp_path: Path) -> None:
+    """Who has the store for himself takes the log away as a server would."""
+    folder = tmp_path / "guard"
+    async with Hub(SQLiteStore(tmp_path / "db"), limits=SLOW) as hub:
+        await typing(hub, "SECRET ", who=SECRET)
+        client = await typing(hub, "public ")
+        client.read()
+        await delete_first(hub, client, 7)
+        hub.housekeeping.checkpoint = refuses  # type: ignore[method-assign]
+    store = SQLiteStore(tmp_path / "db")
     async with store, Histories(store, HistoryDatabase(folder)) as alone:
-        assert (await alone.erase_before("doc", "s2")).moments == 1
+        assert len((await store.load("doc")).records) == 3
+        assert (await alone.erase_before("doc", "s3")).moments == 1
         assert await alone.erase_author("secret-id") == 1
+        assert (await store.load("doc")).records == ()
+        assert await text_at(alone, 3) == "public "
+        assert b"SECRET" not in everything(folder)
+        assert b"secret-id" not in everything(folder)
+
+
+async def refuses(room: object) -> bool:
+    """Leave the log as it is."""
+    return False
 
 
 @pytest.mark.anyio
