@@ -43,6 +43,18 @@ if TYPE_CHECKING:
     from crdtsync.gate import Allow, ContentGate, Decision, Deny, Gate, Principal, RoleGate
     from crdtsync.guard import Guard, Quarantined
     from crdtsync.guarding import DocumentGuard
+    from crdtsync.history.database import HistoryDatabase
+    from crdtsync.history.model import (
+        HistoryDamaged,
+        HistoryError,
+        HistoryOff,
+        HistoryUnavailable,
+        NotRestorable,
+        UnknownMoment,
+        Version,
+    )
+    from crdtsync.history.retention import HistoryRules, Retention
+    from crdtsync.history.service import Histories
     from crdtsync.hub import Hub
     from crdtsync.identity import CallableAuthenticator, JWTAuthenticator
     from crdtsync.limits import Limits
@@ -100,6 +112,13 @@ __all__ = [
     "Gate",
     "Grants",
     "Guard",
+    "Histories",
+    "HistoryDamaged",
+    "HistoryDatabase",
+    "HistoryError",
+    "HistoryOff",
+    "HistoryRules",
+    "HistoryUnavailable",
     "Hub",
     "InvalidDocumentName",
     "InvalidUpdate",
@@ -112,6 +131,7 @@ __all__ = [
     "ManualClock",
     "MemoryStore",
     "MessageTooLarge",
+    "NotRestorable",
     "OpenAuthenticator",
     "OperatorError",
     "Principal",
@@ -121,6 +141,7 @@ __all__ = [
     "RefusedUpdates",
     "RemoteError",
     "Restarting",
+    "Retention",
     "Role",
     "RoleGate",
     "Room",
@@ -140,7 +161,9 @@ __all__ = [
     "Touch",
     "Unauthenticated",
     "Unavailable",
+    "UnknownMoment",
     "UnsupportedData",
+    "Version",
     "__version__",
     "create_app",
     "open_store",
@@ -160,6 +183,18 @@ _MODULES: Final[dict[str, tuple[str, ...]]] = {
     "gate": ("Allow", "ContentGate", "Decision", "Deny", "Gate", "Principal", "RoleGate"),
     "guard": ("Guard", "Quarantined"),
     "guarding": ("DocumentGuard",),
+    "history.database": ("HistoryDatabase",),
+    "history.model": (
+        "HistoryDamaged",
+        "HistoryError",
+        "HistoryOff",
+        "HistoryUnavailable",
+        "NotRestorable",
+        "UnknownMoment",
+        "Version",
+    ),
+    "history.retention": ("HistoryRules", "Retention"),
+    "history.service": ("Histories",),
     "hub": ("Hub",),
     "identity": ("CallableAuthenticator", "JWTAuthenticator"),
     "limits": ("Limits",),
