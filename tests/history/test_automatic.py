@@ -109,6 +109,7 @@ async def test_a_deleted_document_gets_none() -> None:
         await typed(hub, "x", "y", "z")
         await look(hub, histories)
         await hub.delete("doc")
+        assert histories.automatic._editing == {}
         clock.advance(1)
         await typed(hub, "x")
         clock.advance(1e6)

@@ -1,6 +1,7 @@
 """Content and names that are erased are nowhere; what is left says what it said."""
 
 import random
+import sqlite3
 from pathlib import Path
 
 import pycrdt
@@ -154,6 +155,23 @@ async def test_erasing_content(tmp_path: Path) -> None:
         assert await text_at(histories, 5) == "public more after "
         assert await text_at(histories, 3) == "public "
         assert not histories.stats.errors
+
+
+@pytest.mark.anyio
+async def test_what_was_set_aside_goes_too(tmp_path: Path) -> None:
+    """A history that was set aside holds what is erased, and goes with it."""
+    async with recorded(folder=tmp_path, limits=SLOW) as (hub, histories):
+        client = await typing(hub, "SECRET ", "public ")
+        await delete_first(hub, client, 7)
+        assert await checkpointed(hub)
+        await histories.kept.set_aside("doc", "a test says so", 1)
+        await typing(hub, "more ")
+        assert await checkpointed(hub)
+        await histories.erase_before("doc", "now")
+        connection = sqlite3.connect(tmp_path / tables.FILE)
+        assert connection.execute("SELECT COUNT(*) FROM histories").fetchone() == (1,)
+        connection.close()
+        assert await text_at(histories, 4) == "public more "
 
 
 @pytest.mark.anyio

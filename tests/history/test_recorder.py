@@ -35,6 +35,7 @@ from tests.history.recording import (
     typed,
 )
 from tests.unit.engine import FAST, join, until
+from tests.unit.wire import one
 
 pytestmark = pytest.mark.anyio
 
@@ -284,6 +285,22 @@ async def test_another_life_of_a_document(tmp_path: Path) -> None:
         assert await text_at(histories, 1) == "other "
 
 
+async def test_the_same_again_by_another(tmp_path: Path) -> None:
+    """Where a new document says what the old one said, it is still not the old one's history."""
+    clock = ManualClock()
+    update = one(1, 0, "x", parent="text")
+    for who in (ANN, BOB):
+        async with recorded(SQLiteStore(tmp_path / "db"), tmp_path, clock=clock) as (hub, kept):
+            await hub.edit("doc", update, who)
+            async with hub.open("doc"):
+                assert await checkpointed(hub)
+                past = await past_of(kept)
+            assert [each.author for each in past.timeline.changes()] == [who.id]
+        async with SQLiteStore(tmp_path / "db") as store:
+            await store.delete("doc")
+        clock.advance(10)
+
+
 @pytest.mark.parametrize("extra", [1, 4])
 async def test_an_older_backup(tmp_path: Path, extra: int) -> None:
     """Where the store was put back to an older state, its history is not mixed with the new."""
@@ -386,7 +403,8 @@ async def test_somebody_else_writes(monkeypatch: pytest.MonkeyPatch) -> None:
         assert await moments(histories) == [1]
 
 
-async def test_a_checkpoint_after_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_checkpoint_after_the_end(monkeypatch: pytest.MonkeyPatch, late: bool) -> None:
     """A document that is deleted while it is folded does not come back, nor does its history."""
     async with recorded() as (hub, histories):
         await typed(hub, "one ")
@@ -403,8 +421,11 @@ async def test_a_checkpoint_after_the_end(monkeypatch: pytest.MonkeyPatch) -> No
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(hub.housekeeping.checkpoint, room)
             await saving.wait()
-            tasks.start_soon(hub.delete, "doc")
-            await until(lambda: "doc" not in hub.rooms)
+            if late:
+                await hub.delete("doc")
+            else:
+                tasks.start_soon(hub.delete, "doc")
+                await until(lambda: "doc" not in hub.rooms)
             go_on.set()
         assert await hub.store.info("doc") is None
         assert await histories.kept.outlines() == []
