@@ -12,7 +12,15 @@ from typing import Final, NamedTuple
 from crdtsync.history.model import LoggedCheckpoint, LoggedRecord, Stored, UnknownMoment, Version
 from crdtsync.history.timeline import Timeline
 
-__all__ = ["NOW", "Resolved", "Wanted", "find_moment", "read_moment"]
+__all__ = [
+    "NOW",
+    "Resolved",
+    "Wanted",
+    "find_moment",
+    "read_moment",
+    "unknown_version",
+    "version_found",
+]
 
 _NAMED: Final = re.compile(r"([vs])([0-9]{1,18})")
 _HINT: Final = "Say now, v12 (a version), s345 (a sequence) or a time like 2030-01-31T12:00:00Z"
@@ -92,3 +100,15 @@ def find_moment(
     if not folded.sequence:
         raise UnknownMoment("the document has no moment yet")
     return folded.sequence, folded.time_of(folded.sequence)
+
+
+def version_found(version: Version | None, number: int) -> Version:
+    """Return a version. Raises ``UnknownMoment`` where there is none of that number."""
+    if version is None:
+        raise unknown_version(number)
+    return version
+
+
+def unknown_version(number: int) -> UnknownMoment:
+    """Say that there is no such version."""
+    return UnknownMoment(f"there is no version {number}", hint="List them to see which there are")

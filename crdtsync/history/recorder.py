@@ -88,8 +88,15 @@ class Recorder:
         stats.folds += 1
         stats.fold_seconds += self._histories.clock.monotonic_s() - started_s
         self._histories.changed.add(document)
-        await self._histories.measure()
+        await self.measure()
         return True
+
+    async def measure(self) -> None:
+        """Find out how much all histories take."""
+        try:
+            self._histories.stats.size = (await self._histories.kept.space()).used
+        except StoreError as error:
+            log.debug("how much histories take is not known: %s", error)
 
     def _failed(self, document: str, error: Exception) -> _Patience:
         self._histories.stats.errors["fold"] += 1

@@ -63,11 +63,17 @@ class Retaining:
 
     # By age
 
-    async def prune(self, document: str, retention: Retention, *, dry_run: bool) -> Pruned:
+    async def prune(
+        self, document: str, retention: Retention | None = None, *, dry_run: bool = False
+    ) -> Pruned:
         """Let go of moments that are too old, and of unnamed versions of them."""
+        wanted = retention or self._histories.rules.retention_of(document)
         for _ in range(MAX_CHANGED):
             try:
-                return await self._prune(document, retention, dry_run)
+                pruned = await self._prune(document, wanted, dry_run)
+                if not dry_run:
+                    await self._histories.kept.shrink()
+                return pruned
             except HistoryChanged:
                 log.debug("the history of %r was written meanwhile", document)
         raise _busy()
@@ -132,8 +138,7 @@ class Retaining:
                         continue
                     if outline.document in changed or age_ms >= AGE_MS:
                         await self._sweep_one(outline.document, retention)
-            await histories.kept.shrink()
-            await histories.measure()
+            await histories.recorder.measure()
         except StoreError as error:
             histories.stats.errors["prune"] += 1
             log.error("histories can't be looked through now: %s", error)
@@ -142,7 +147,7 @@ class Retaining:
 
     async def _sweep_one(self, document: str, retention: Retention) -> None:
         try:
-            pruned = await self.prune(document, retention, dry_run=False)
+            pruned = await self.prune(document, retention)
         except HistoryError as error:
             self._histories.stats.errors["prune"] += 1
             log.error("nothing of the history of %r goes now: %s", document, error)

@@ -15,7 +15,7 @@ import anyio.to_thread
 
 from crdtsync.audit import NOBODY, Caller
 from crdtsync.clock import Clock, SystemClock
-from crdtsync.errors import StoreDamaged, StoreError
+from crdtsync.errors import StoreDamaged
 from crdtsync.gate import Principal
 from crdtsync.guard import NO_GUARD, Guard
 from crdtsync.history.activity import activity
@@ -35,7 +35,14 @@ from crdtsync.history.model import (
     Version,
     VersionKind,
 )
-from crdtsync.history.moments import Resolved, Wanted, find_moment, read_moment
+from crdtsync.history.moments import (
+    Resolved,
+    Wanted,
+    find_moment,
+    read_moment,
+    unknown_version,
+    version_found,
+)
 from crdtsync.history.reading import told
 from crdtsync.history.recorder import Recorder
 from crdtsync.history.restorer import Restored, Restorer
@@ -127,12 +134,14 @@ class Histories:
     ) -> list[Version]:
         """List a document's versions, newest first, from the first one before an id."""
         self._check(document)
+        if not await self._same_life(document):
+            return []
         limit = max(1, min(limit, MAX_LIMIT))
         return await self.kept.versions(document, before=before, limit=limit, kind=kind)
 
     async def version(self, id: int) -> Version:
         """Return a version. Raises ``UnknownMoment``."""
-        return _there(await self.kept.version(id), id)
+        return version_found(await self.kept.version(id), id)
 
     async def create(
         self,
@@ -174,12 +183,12 @@ class Histories:
         """Name a version anew. Raises ``UnknownMoment``."""
         label = None if label is None else label[:MAX_LABEL]
         note = None if note is None else note[:MAX_NOTE]
-        return _there(await self.kept.change_version(id, label=label, note=note), id)
+        return version_found(await self.kept.change_version(id, label=label, note=note), id)
 
     async def remove(self, id: int) -> None:
         """Forget a version; its moment stays for as long as others like it. ``UnknownMoment``."""
         if not await self.kept.remove_version(id):
-            raise _unknown(id)
+            raise unknown_version(id)
 
     # Moments
 
@@ -197,9 +206,14 @@ class Histories:
         if wanted.version is None:
             return wanted, None
         version = await self.version(wanted.version)
-        if version.document != document:
-            raise _unknown(wanted.version)
+        if version.document != document or not await self._same_life(document):
+            raise unknown_version(wanted.version)
         return wanted, version
+
+    async def _same_life(self, document: str) -> bool:
+        """Return whether a history is of the document that is there, not of one before."""
+        kept, info = await self.kept.outline(document), await self.store.info(document)
+        return kept is None or info is None or kept.incarnation == info.created_ms
 
     async def _find(self, inputs: Inputs, wanted: Wanted) -> Resolved:
         found = await anyio.to_thread.run_sync(find_moment, *inputs, wanted)
@@ -284,13 +298,6 @@ class Histories:
             self.stats.errors["unavailable"] += 1
             raise
 
-    async def measure(self) -> None:
-        """Find out how much all histories take."""
-        try:
-            self.stats.size = (await self.kept.space()).used
-        except StoreError as error:
-            log.debug("how much histories take is not known: %s", error)
-
     async def _names(self, inputs: Inputs) -> dict[str, str]:
         return await self.kept.names(inputs.authors())
 
@@ -353,11 +360,7 @@ class Histories:
     ) -> Pruned:
         """Let go of a document's moments by their age: as configured, or as said here."""
         self._check(document)
-        wanted = retention or self.rules.retention_of(document)
-        pruned = await self.retaining.prune(document, wanted, dry_run=dry_run)
-        if not dry_run:
-            await self.kept.shrink()
-        return pruned
+        return await self.retaining.prune(document, retention, dry_run=dry_run)
 
     async def erase_before(self, document: str, moment: str) -> Pruned:
         """Let go of all moments before one, and make unreadable what was deleted by then."""
@@ -388,13 +391,3 @@ class Histories:
     def _check(self, document: str) -> None:
         if not self.keeps(document):
             raise HistoryOff(f"no history is kept of document {document!r}")
-
-
-def _there(version: Version | None, number: int) -> Version:
-    if version is None:
-        raise _unknown(number)
-    return version
-
-
-def _unknown(number: int) -> UnknownMoment:
-    return UnknownMoment(f"there is no version {number}", hint="List them to see which there are")

@@ -15,7 +15,7 @@ from crdtsync.errors import StoreDamaged, StoreError, StoreFull
 from crdtsync.history import proving, recorder, tables
 from crdtsync.history.base import HistoryChanged
 from crdtsync.history.database import HistoryDatabase
-from crdtsync.history.model import HistoryOff, HistoryUnavailable, Stored
+from crdtsync.history.model import HistoryOff, HistoryUnavailable, Stored, UnknownMoment
 from crdtsync.history.past import Past
 from crdtsync.history.recorder import FIRST_RETRY_S, LAST_RETRY_S, MAX_UNAVAILABLE
 from crdtsync.history.retention import HistoryRules
@@ -274,14 +274,19 @@ async def test_another_life_of_a_document(tmp_path: Path) -> None:
     async with recorded(SQLiteStore(tmp_path / "db"), tmp_path, clock=clock) as (hub, histories):
         await typed(hub, "one ", "two ")
         assert await checkpointed(hub)
+        version = await histories.create("doc", label="", principal=ANN)
     clock.advance(10)
     async with SQLiteStore(tmp_path / "db") as store:
         await store.delete("doc")
     async with recorded(SQLiteStore(tmp_path / "db"), tmp_path, clock=clock) as (hub, histories):
-        await typed(hub, "other ")
-        assert await moments(histories) == [1]
+        await typed(hub, "other ", "and more ")
+        assert await moments(histories) == [1, 2]
+        assert await histories.versions("doc") == []
+        with pytest.raises(UnknownMoment):
+            await histories.read("doc", f"v{version.id}", format="json")
         assert await checkpointed(hub)
-        assert await moments(histories) == [1]
+        assert await moments(histories) == [1, 2]
+        assert await histories.versions("doc") == []
         assert await text_at(histories, 1) == "other "
 
 
