@@ -110,8 +110,29 @@ class Timeline:
         """Return a moment's clocks and deleted ranges. Raises ``UnknownMoment``."""
         if sequence == 0:
             return Snapshot({}, IdSet())
+        if self._fresh and sequence >= self._fresh[0].sequence:
+            return self._fresh_snapshot(sequence)
         block, index, _ = self._find(sequence)
         return self._guarded(lambda: block.advance(index, self._names))
+
+    def _fresh_snapshot(self, sequence: int) -> Snapshot:
+        """Return the snapshot of a moment that is in no block yet."""
+        clocks: dict[int, int] = {}
+        gone = IdSet()
+        if self._blocks:
+            last = self._blocks[-1]
+            before = self._guarded(lambda: last.advance(last.count, self._names))
+            clocks, gone = dict(before.clocks), before.deletes
+        found = 0
+        for change in self._fresh:
+            if change.sequence > sequence:
+                break
+            found = change.sequence
+            clocks.update((client, end) for client, _, end in change.inserts)
+            gone.add(change.deletes)
+        if found != sequence:
+            raise UnknownMoment(f"the document has no record {sequence}")
+        return Snapshot(clocks, gone)
 
     def changes(self, after: int = 0, upto: int | None = None) -> Iterator[Change]:
         """Iterate over the changes with ``after < sequence <= upto``, in order."""

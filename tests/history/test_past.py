@@ -60,6 +60,20 @@ def test_moments(history: History, folds: int) -> None:
         assert vector == read_state_vector(then.get_state(), LIMITS)
 
 
+@checked(60, history=histories, border=st.integers(0, 24))
+def test_moments_behind_what_is_stored(history: History, border: int) -> None:
+    """A moment that only the log has is the same as when it is stored."""
+    records = logged(history.updates)
+    stored = Past.open(None, None, records[:border]).stored() if border and records else None
+    timeline = past_of(history.updates).timeline
+    for count in range(len(records) + 1):
+        behind = Past.open(stored, None, records[border:]).timeline
+        assert behind.snapshot(count).clocks == timeline.snapshot(count).clocks
+        assert sorted(behind.snapshot(count).deletes) == sorted(timeline.snapshot(count).deletes)
+    with pytest.raises(UnknownMoment):
+        behind.snapshot(len(records) + 1)
+
+
 @checked(60, history=histories, border=st.integers(0, 12))
 def test_a_log_behind_a_checkpoint(history: History, border: int) -> None:
     """Where history begins at a checkpoint, that is its first moment, and its authors unknown."""
