@@ -123,6 +123,7 @@ LAYERS = {
         "engine",
         "errands",
         "fanout",
+        "history.asking",
         "history.automatic",
         "history.checking",
         "history.entering",

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, TypeVarTuple
 
 import anyio.to_thread
 
@@ -19,11 +19,9 @@ from crdtsync.errors import StoreDamaged
 from crdtsync.gate import Principal
 from crdtsync.guard import NO_GUARD, Guard
 from crdtsync.history.activity import activity
+from crdtsync.history.asking import Asking
 from crdtsync.history.automatic import Automatic
 from crdtsync.history.base import HistoryStore, Kept, NewVersion
-from crdtsync.history.blame import blame
-from crdtsync.history.compare import compare
-from crdtsync.history.content import read
 from crdtsync.history.entering import LiveEdits, StoredEdits
 from crdtsync.history.log import Inputs, plain_checkpoint, plain_records
 from crdtsync.history.model import (
@@ -56,13 +54,12 @@ from crdtsync.store.base import Store
 if TYPE_CHECKING:
     from crdtsync.hub import Hub
 
-__all__ = ["Format", "Histories", "Inputs", "Resolved"]
+__all__ = ["Histories", "Inputs", "Resolved"]
 
 log = logging.getLogger("crdtsync.history")
 
-Format = Literal["update", "snapshot", "json", "text", "delta", "xml"]
-MAX_LIMIT: Final = 1_000
-"""Versions and sessions of one page, at most."""
+MAX_LIMIT: Final = 1_001
+"""Versions and sessions of one page, at most: 1000, and one that says that there are more."""
 MAX_LABEL: Final = 200
 """Characters of a version's label,"""
 MAX_NOTE: Final = 5_000
@@ -72,7 +69,7 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
-class Histories:
+class Histories(Asking):
     """The histories of one store's documents. Use it as ``async with``; a hub does."""
 
     def __init__(
@@ -250,29 +247,6 @@ class Histories:
         return kept.stored if kept.stored.sequence else None
 
     # What was there
-
-    async def read(
-        self, document: str, moment: str, *, format: Format, root: str | None = None
-    ) -> bytes:
-        """Return a moment's content."""
-        inputs, (sequence,) = await self._at(document, moment)
-        return await self.apart(read, *inputs, sequence, format, root)
-
-    async def compare(
-        self, document: str, older: str, newer: str, *, root: str | None = None
-    ) -> dict[str, Any]:
-        """Return what changed between two moments, and who did it."""
-        inputs, (first, second) = await self._at(document, older, newer)
-        names = await self._names(inputs)
-        return told(await self.apart(compare, *inputs, first, second, root, names))
-
-    async def blame(
-        self, document: str, moment: str = "now", *, root: str | None = None
-    ) -> dict[str, Any]:
-        """Return who wrote what of a moment's content."""
-        inputs, (sequence,) = await self._at(document, moment)
-        names = await self._names(inputs)
-        return told(await self.apart(blame, *inputs, sequence, root, names))
 
     async def activity(
         self, document: str, *, before: str | None = None, limit: int = 50
