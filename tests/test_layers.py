@@ -73,6 +73,7 @@ LAYERS = {
         "history.values",
         "history.view",
         "history.weave",
+        "history.words",
         "places",
         "proof",
         "roles",

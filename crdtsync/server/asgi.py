@@ -24,7 +24,7 @@ from crdtsync.auth import Authenticator, OpenAuthenticator
 from crdtsync.hub import Hub
 from crdtsync.metrics import Metrics, package_version
 from crdtsync.roles import BUILT_IN, Role
-from crdtsync.server import openapi_access, openapi_quarantine, openapi_tokens
+from crdtsync.server import openapi_access, openapi_history, openapi_quarantine, openapi_tokens
 from crdtsync.server.doors import Doors, HttpDoor
 from crdtsync.server.health import MAX_LOOP_LAG_S, Health
 from crdtsync.server.openapi import Json, describe
@@ -34,8 +34,11 @@ from crdtsync.server.permits import Permits
 from crdtsync.server.problems import exception_handlers
 from crdtsync.server.rest import DOCUMENTS, QUARANTINED, Rest
 from crdtsync.server.rest_access import access_routes
+from crdtsync.server.rest_history import RestHistory
 from crdtsync.server.rest_quarantine import RestQuarantine
+from crdtsync.server.rest_retention import RestRetention
 from crdtsync.server.rest_tokens import token_routes
+from crdtsync.server.rest_versions import RestVersions
 from crdtsync.server.websocket import serve_document
 
 if TYPE_CHECKING:
@@ -134,6 +137,7 @@ def create_app(
         max_name_bytes=hub.limits.max_document_name_bytes,
         more=[
             openapi_quarantine.PARTS,
+            openapi_history.PARTS,
             *([openapi_access.PARTS] if access is not None else []),
             *([openapi_tokens.EXPLAINING] if tokens is not None else []),
             *([openapi_tokens.ISSUING] if tokens is not None and tokens.issues else []),
@@ -154,6 +158,9 @@ def create_app(
         one = f"{QUARANTINED}/{{name:document}}"
         routes.append(Route(one, documents.one_quarantined, methods=["GET", "DELETE"]))
         routes += RestQuarantine(hub, permits).routes
+        routes += RestVersions(hub, permits).routes
+        routes += RestHistory(hub, permits).routes
+        routes += RestRetention(hub, permits).routes
         if access is not None:
             routes.extend(access_routes(hub, access, permits))
         if tokens is not None:

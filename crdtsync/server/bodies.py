@@ -54,6 +54,19 @@ class Fields:
             raise Problem(400, f"{name} is no text of Unicode.", code=_BAD) from None
         return value
 
+    def either(self, name: str) -> str | None:
+        """Return a text that may be empty; ``None`` where it is left out."""
+        if self._body.get(name) is None:
+            self._body.pop(name, None)
+            return None
+        return self.text(name)
+
+    def given(self, name: str) -> str | None:
+        """Return a text that may be empty; ``None`` where it is left out, what null is not."""
+        if name in self._body and self._body[name] is None:
+            raise Problem(400, f"{name} is a text.", code=_BAD)
+        return self.either(name)
+
     def number(self, name: str) -> int | None:
         value = self._body.pop(name, None)
         if value is None:

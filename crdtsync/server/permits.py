@@ -8,7 +8,7 @@ whether there is one.
 
 import json
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -90,7 +90,29 @@ class Permits:
             raise Forbidden(_SHARES_NEEDED)
         return principal, role
 
+    async def holder(
+        self,
+        request: Request,
+        document: str,
+        needed: str,
+        right: Callable[[Principal, Role | None], bool],
+    ) -> Principal:
+        """Return who asks, or raise ``Forbidden`` (``needed`` says why) unless it has a right.
+
+        Visitors by a share link have the role that the link gives them.
+        """
+        principal, role = await self._in_role(request, document, needed)
+        if (role is None and principal.grants is not None) or not right(principal, role):
+            raise Forbidden(needed)
+        return principal
+
     async def _known(
+        self, request: Request, document: str, needed: str
+    ) -> tuple[Principal, Role | None]:
+        principal, role = await self._in_role(request, document, needed)
+        return principal, None if principal.share else role
+
+    async def _in_role(
         self, request: Request, document: str, needed: str
     ) -> tuple[Principal, Role | None]:
         try:
@@ -101,7 +123,7 @@ class Permits:
         role = principal.role
         if role is None and principal.grants is not None:
             role = principal.grants.role(document, self.roles)
-        return principal, None if principal.share else role
+        return principal, role
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,15 @@ from crdtsync.errors import (
     Unauthenticated,
     Unavailable,
 )
+from crdtsync.history.model import (
+    HistoryDamaged,
+    HistoryError,
+    HistoryOff,
+    NotRestorable,
+    UnknownMoment,
+    UnknownRoot,
+    WrongKind,
+)
 from crdtsync.server.request import scope_request
 
 __all__ = ["PROBLEM_MEDIA_TYPE", "RETRY_AFTER_S", "Problem", "exception_handlers", "problem"]
@@ -82,6 +91,7 @@ def exception_handlers() -> dict[Any, ExceptionHandler]:
         RemoteError: _from_remote_error,
         Unavailable: _from_unavailable,
         StoreError: _from_store_error,
+        HistoryError: _from_history_error,
         CrdtsyncError: _from_other_error,
         Exception: _from_anything,
     }
@@ -154,6 +164,38 @@ async def _from_other_error(request: Request, error: Exception) -> Response:
     """Log what the document's bytes or the CRDT library have against it."""
     logger.error("%s %s: %s", request.method, request.url.path, error)
     return problem(500, "The document can't be put together.", code="document-error")
+
+
+async def _from_history_error(request: Request, error: Exception) -> Response:
+    """Say what is wrong with a moment, or with what is kept; the document itself is well."""
+    assert isinstance(error, HistoryError)
+    match error:
+        case UnknownMoment(pruned=True):
+            return problem(410, "This moment is kept no more.", code="moment-pruned")
+        case UnknownMoment():
+            return problem(404, "The document has no such moment.", code="unknown-moment")
+        case HistoryOff():
+            return problem(404, "No history is kept of this document.", code="history-off")
+        case NotRestorable():
+            return problem(409, _sentence(error), code="not-restorable")
+        case UnknownRoot():
+            return problem(404, _sentence(error), code="unknown-root")
+        case WrongKind():
+            return problem(422, _sentence(error), code="wrong-kind")
+    logger.error("%s %s: %s %s", request.method, request.url.path, error, error.hint)
+    if isinstance(error, HistoryDamaged):
+        return problem(500, "The stored history is damaged.", code="history-damaged")
+    return problem(
+        503,
+        "This part of the history can't be worked out at the moment.",
+        code="history-unavailable",
+        headers={"Retry-After": str(RETRY_AFTER_S)},
+    )
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error).rstrip(".")
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 async def _from_anything(request: Request, error: Exception) -> Response:

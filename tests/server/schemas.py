@@ -79,6 +79,9 @@ def violations(value: Any, schema: dict[str, Any], root: dict[str, Any]) -> Iter
                 yield f"{name} is not described"
             else:
                 yield from violations(each, schema["properties"][name], root)
+    elif isinstance(value, dict) and isinstance(schema.get("additionalProperties"), dict):
+        for each in value.values():
+            yield from violations(each, schema["additionalProperties"], root)
     if isinstance(value, list) and "items" in schema:
         for each in value:
             yield from violations(each, schema["items"], root)

@@ -18,12 +18,14 @@ from crdtsync.errors import CrdtsyncError, Unauthenticated
 from crdtsync.gate import Principal
 from crdtsync.guard import MAX_DEATHS, Work
 from crdtsync.guarding import DocumentGuard
+from crdtsync.history.database import HistoryDatabase
+from crdtsync.history.service import Histories
 from crdtsync.hub import Hub
 from crdtsync.identity.desk import TokenDesk
 from crdtsync.refused.base import RefusedUpdate, Run
 from crdtsync.refused.keeping import RefusedUpdates
 from crdtsync.roles import ADMIN
-from crdtsync.server import openapi_access, openapi_quarantine, openapi_tokens
+from crdtsync.server import openapi_access, openapi_history, openapi_quarantine, openapi_tokens
 from crdtsync.server.asgi import create_app
 from crdtsync.server.openapi import describe
 from crdtsync.store.memory import MemoryStore
@@ -52,6 +54,19 @@ PATHS = {
     "/api/v1/revocations": [""],
     "/api/v1/tokens": [],
     "/api/v1/tokens/explain": [],
+    "/api/v1/versions": ["?document=a", "?document=a&limit=1", "?document=none", "?kind=x"],
+    "/api/v1/versions/{id}": [""],
+    "/api/v1/history/content": [
+        *("?document=a", "?document=a&format=delta", "?document=a&format=update"),
+        *("?document=a&format=text&root=text", "?document=a&at=s1000", "?document=a&at=x"),
+    ],
+    "/api/v1/history/diff": ["?document=a&from=s1", "?document=none&from=s1", "?document=a"],
+    "/api/v1/history/blame": ["?document=a", "?document=a&at=v1000"],
+    "/api/v1/history/activity": ["?document=a", "?document=b"],
+    "/api/v1/history/restore": [],
+    "/api/v1/history/undo": [],
+    "/api/v1/history/prune": [],
+    "/api/v1/history/erase": [],
 }
 """All paths, with query strings to read them with."""
 CHANGES: list[tuple[str, str, str, Any]] = [
@@ -85,6 +100,22 @@ CHANGES: list[tuple[str, str, str, Any]] = [
     ("POST", "/api/v1/tokens/explain", "", {"token": "x.y.z", "documents": ["a"]}),
     ("POST", "/api/v1/tokens/explain", "", {"token": "x", "documents": [""]}),
     ("POST", "/api/v1/tokens/explain", "", []),
+    ("POST", "/api/v1/versions", "", {"document": "a", "label": "x"}),
+    ("POST", "/api/v1/versions", "", {"document": "a", "label": " "}),
+    ("POST", "/api/v1/versions", "", {"document": "none", "label": "x"}),
+    ("PATCH", "/api/v1/versions/{id}", "", {"label": "x"}),
+    ("PATCH", "/api/v1/versions/{id}", "", {"label": 1}),
+    ("DELETE", "/api/v1/versions/{id}", "", None),
+    ("POST", "/api/v1/history/restore", "", {"document": "a", "at": "s1"}),
+    ("POST", "/api/v1/history/restore", "", {"document": "a", "at": "s1000"}),
+    ("POST", "/api/v1/history/restore", "", {"document": "a"}),
+    ("POST", "/api/v1/history/undo", "", {"document": "a", "author": "ada", "since": "s1"}),
+    ("POST", "/api/v1/history/prune", "", {"document": "a", "dry_run": True}),
+    ("POST", "/api/v1/history/prune", "", {"document": "a", "retention": "x"}),
+    ("POST", "/api/v1/history/erase", "", {"document": "a", "before": "s1"}),
+    ("POST", "/api/v1/history/erase", "", {"document": "a", "before": "s9"}),
+    ("POST", "/api/v1/history/erase", "", {"author": "ann"}),
+    ("POST", "/api/v1/history/erase", "", {}),
 ]
 """Requests that change something, or would: method, path, query and body."""
 
@@ -100,7 +131,9 @@ class Admins:
 async def hub(tmp_path: Path) -> AsyncIterator[Hub]:
     """A hub that keeps what it refuses."""
     guard = DocumentGuard(tmp_path / "guard")
-    async with Hub(MemoryStore(), guard=guard, quarantine=RefusedUpdates(None)) as hub:
+    store = MemoryStore()
+    history = Histories(store, HistoryDatabase(None))
+    async with Hub(store, guard=guard, quarantine=RefusedUpdates(None), history=history) as hub:
         yield hub
 
 
@@ -137,6 +170,8 @@ async def description(hub: Hub, http: httpx.AsyncClient) -> dict[str, Any]:
     await hub.edit("a", sample().get_update(), Principal())
     await hub.edit("b", sample().get_update(), Principal())
     await hub.edit("bad", sample().get_update(), Principal())
+    assert hub.history is not None
+    await hub.history.create("a", label="x", principal=Principal())
     for _ in range(MAX_DEATHS):
         hub.guard.suspect("bad", Work.INTEGRATING, 11)
     response = await http.get("/api/v1/openapi.json")
@@ -231,7 +266,8 @@ async def test_every_way_to_show_a_token_is_described(hub: Hub, access: Access) 
             for path, item in description["paths"].items():
                 for method, operation in item.items():
                     asks = "security" in operation
-                    body = {"document": "a", "role": "read", "principal": "a"}
+                    body = {"document": "a", "role": "read", "principal": "a", "label": "x"}
+                    body |= {"at": "now", "author": "a", "since": "now"}
                     sent = {name: body[name] for name in _required(operation, description)}
                     answer = await client.request(
                         method, path.replace("{name}", "a"), json=sent or None
@@ -270,6 +306,7 @@ def test_every_problem_is_described() -> None:
     }
     more = [
         openapi_quarantine.PARTS,
+        openapi_history.PARTS,
         openapi_access.PARTS,
         openapi_tokens.EXPLAINING,
         openapi_tokens.ISSUING,

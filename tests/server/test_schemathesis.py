@@ -27,16 +27,20 @@ from crdtsync.errors import Unauthenticated
 from crdtsync.gate import Principal
 from crdtsync.guard import Work
 from crdtsync.guarding import DocumentGuard
+from crdtsync.history.database import HistoryDatabase
+from crdtsync.history.service import Histories
 from crdtsync.hub import Hub
 from crdtsync.refused.base import Filter, RefusedUpdate, Run
 from crdtsync.refused.keeping import RefusedUpdates
 from crdtsync.roles import ADMIN, Grants
-from crdtsync.server import openapi_access, openapi_quarantine, openapi_tokens
+from crdtsync.server import openapi_access, openapi_history, openapi_quarantine, openapi_tokens
 from crdtsync.server.asgi import create_app
 from crdtsync.server.openapi import describe
 from crdtsync.server.representations import FORMATS
 from crdtsync.server.rest_access import SHARES
+from crdtsync.server.rest_history import HISTORY
 from crdtsync.server.rest_quarantine import REFUSED
+from crdtsync.server.rest_versions import VERSIONS
 from crdtsync.store.memory import MemoryStore
 from tests.store.kit import rec
 
@@ -47,7 +51,9 @@ TOKEN = "an-admin-s"
 NAMES = ["a", "a/b", "ü ?#%2F", "bad"]
 """Documents that are there whenever a request comes; the last one is quarantined."""
 ENTRY = 7
-"""Stands for a refused update that is there whenever a request comes."""
+"""Stands for a refused update, or a version, that is there whenever a request comes."""
+MOMENTS = ["now", "s1", "s0", "2030-01-31T12:00:00Z"]
+"""Moments that each document has."""
 
 
 class Keys:
@@ -79,7 +85,9 @@ class Application:
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         with TemporaryDirectory() as folder:
             guard, quarantine = DocumentGuard(Path(folder)), RefusedUpdates(None)
-            async with Hub(MemoryStore(), guard=guard, quarantine=quarantine) as hub:
+            store = MemoryStore()
+            history = Histories(store, HistoryDatabase(None))
+            async with Hub(store, guard=guard, quarantine=quarantine, history=history) as hub:
                 self._hub = hub
                 async with Access(hub) as self._access:
                     self._app = create_app(
@@ -101,6 +109,8 @@ class Application:
         path = scope["path"]
         if path.startswith(REFUSED):
             path = path.replace(f"/{ENTRY}", f"/{await self._entry()}", 1)
+        elif path.startswith(VERSIONS):
+            path = path.replace(f"/{ENTRY}", f"/{await self._version()}", 1)
         elif re.fullmatch(f"{SHARES}/[0-7][0-9a-f]+", path):
             path = f"{SHARES}/{await self._share()}"
         if path != scope["path"]:
@@ -121,6 +131,12 @@ class Application:
             found = await quarantine.entries(Filter(document=NAMES[0]), limit=1)
         return found[0].id
 
+    async def _version(self) -> int:
+        """Return the number of a version, of the first document."""
+        assert self._hub.history is not None
+        made = await self._hub.history.create(NAMES[0], label="x", principal=Principal())
+        return made.id
+
     async def _share(self) -> str:
         """Return the id of a share link that nobody has revoked; half of all ids stand for it."""
         made = await self._access.shares.create(NAMES[0], "read")
@@ -140,6 +156,7 @@ def described(authenticator: Authenticator, *, expected: list[str], **config: An
             "formats": {"values": list(FORMATS)},
             "entries": {"values": [ENTRY]},
             "roles": {"values": ["read", "write", "admin"]},
+            "moments": {"values": MOMENTS},
         },
         "parameters": {
             "path.name": {"dictionary": "names"},
@@ -148,6 +165,10 @@ def described(authenticator: Authenticator, *, expected: list[str], **config: An
             "query.document": {"dictionary": "names"},
             "body.document": {"dictionary": "names", "probability": 0.8},
             "body.role": {"dictionary": "roles", "probability": 0.8},
+            "query.at": {"dictionary": "moments", "probability": 0.8},
+            "query.from": {"dictionary": "moments", "probability": 0.8},
+            "body.at": {"dictionary": "moments", "probability": 0.8},
+            "body.since": {"dictionary": "moments", "probability": 0.8},
         },
         "checks": {"positive_data_acceptance": {"expected-statuses": expected}},
     }
@@ -157,6 +178,7 @@ def described(authenticator: Authenticator, *, expected: list[str], **config: An
             authenticated=not isinstance(authenticator, OpenAuthenticator),
             more=[
                 openapi_quarantine.PARTS,
+                openapi_history.PARTS,
                 openapi_access.PARTS,
                 openapi_tokens.EXPLAINING,
                 openapi_tokens.ISSUING,
@@ -171,7 +193,10 @@ def described(authenticator: Authenticator, *, expected: list[str], **config: An
         """Leave out what breaks the two rules between parameters, which OpenAPI can't express."""
         query = case.query if isinstance(case.query, dict) else {}
         positive = case.meta is not None and case.meta.generation.mode.is_positive
-        ruled_out = "root" in query and query.get("format") not in ("json", "text")
+        shapes = ("json", "text")
+        if case.operation.path.startswith(HISTORY):
+            shapes = (None, "json", "rich", "delta", "text", "xml")
+        ruled_out = "root" in query and query.get("format") not in shapes
         if (case.method, case.operation.path) == ("DELETE", REFUSED):
             ruled_out = not {"document", "author"} & set(query)
         return not (positive and ruled_out)
@@ -189,7 +214,7 @@ def call(case: Case) -> int:
     return response.status_code
 
 
-SOUND = ["2xx", "304", "404", "406", "409", "422", "423"]
+SOUND = ["2xx", "304", "404", "406", "409", "410", "422", "423"]
 """What is asked for may not be there, nor be had or made in this way, or be quarantined."""
 with_token = described(Keys(), expected=SOUND, auth={"openapi": {"bearer": {"bearer": TOKEN}}})
 without_token = described(Keys(), expected=["401"])
@@ -229,7 +254,9 @@ def test_a_stranger(case: Case) -> None:
 def test_anyone(case: Case) -> None:
     """Every operation where nobody asks for a token: no administration."""
     status = call(case)
-    assert case.method in ("GET", "HEAD") or status >= 400
+    reads = case.method in ("GET", "HEAD")
+    writes = case.operation.path.startswith((VERSIONS, HISTORY)) and case.method != "DELETE"
+    assert reads or writes or status >= 400
 
 
 @pytest.fixture(scope="module", autouse=True)
