@@ -17,6 +17,7 @@ from crdtsync.cli.revoke import revoke
 from crdtsync.cli.serve import serve
 from crdtsync.cli.shares import shares
 from crdtsync.cli.tokens import token
+from crdtsync.cli.versions import versions
 from crdtsync.config.values import nearest
 from crdtsync.errors import CrdtsyncError, OperatorError
 
@@ -83,12 +84,13 @@ class Cli(Group):
 def _explain(error: BaseException) -> int:
     """Print what the operator has to know; re-raise what no operator can mend."""
     from crdtsync.documents.model import DocumentError  # here: the supervisor needs none
+    from crdtsync.history.model import HistoryError
 
     leaves = list(_leaves(error))
     for leaf in leaves:
         if isinstance(leaf, OperatorError):
             _complain(str(leaf), leaf.hint)
-            return EXIT_FAILED if isinstance(leaf, DocumentError) else EXIT_OPERATOR
+            return EXIT_FAILED if isinstance(leaf, DocumentError | HistoryError) else EXIT_OPERATOR
     for leaf in leaves:
         if isinstance(leaf, CrdtsyncError):
             _complain(str(leaf), "")
@@ -165,7 +167,7 @@ def cli() -> None:
     """
 
 
-for _command in (serve, documents, quarantine, shares, revoke, token, check, config):
+for _command in (serve, documents, versions, quarantine, shares, revoke, token, check, config):
     cli.add_command(_command)
 
 
