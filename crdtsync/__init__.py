@@ -51,7 +51,9 @@ if TYPE_CHECKING:
         HistoryUnavailable,
         NotRestorable,
         UnknownMoment,
+        UnknownRoot,
         Version,
+        WrongKind,
     )
     from crdtsync.history.retention import HistoryRules, Retention
     from crdtsync.history.service import Histories
@@ -162,8 +164,10 @@ __all__ = [
     "Unauthenticated",
     "Unavailable",
     "UnknownMoment",
+    "UnknownRoot",
     "UnsupportedData",
     "Version",
+    "WrongKind",
     "__version__",
     "create_app",
     "open_store",
@@ -191,7 +195,9 @@ _MODULES: Final[dict[str, tuple[str, ...]]] = {
         "HistoryUnavailable",
         "NotRestorable",
         "UnknownMoment",
+        "UnknownRoot",
         "Version",
+        "WrongKind",
     ),
     "history.retention": ("HistoryRules", "Retention"),
     "history.service": ("Histories",),
