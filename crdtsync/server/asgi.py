@@ -27,6 +27,7 @@ from crdtsync.roles import BUILT_IN, Role
 from crdtsync.server import openapi_access, openapi_history, openapi_quarantine, openapi_tokens
 from crdtsync.server.doors import Doors, HttpDoor
 from crdtsync.server.health import MAX_LOOP_LAG_S, Health
+from crdtsync.server.history_page import history_page_routes
 from crdtsync.server.openapi import Json, describe
 from crdtsync.server.page import Page
 from crdtsync.server.parameters import API
@@ -169,6 +170,8 @@ def create_app(
         routes.append(Route("/metrics", _metrics(hub)))
     if page:
         routes.append(Route("/", Page(hub, metrics=metrics, rest=rest, doors=doors).get))
+        if rest:
+            routes += history_page_routes()
 
     return Starlette(
         routes=routes,

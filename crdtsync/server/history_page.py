@@ -1,0 +1,70 @@
+"""The page at ``/documents/NAME/history``: a document's versions, what changed, the way back.
+
+Static files without a build step. They hold nothing of any document: what the page shows it asks
+of the REST routes, with the token of whoever looks at it. So it is served to anybody, the same
+for every name.
+"""
+
+import hashlib
+from functools import cache
+from html import escape
+from importlib.resources import files
+from pathlib import PurePosixPath
+from string import Template
+from typing import Final
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from crdtsync.server.problems import Problem
+from crdtsync.server.representations import matches
+
+__all__ = ["history_page_routes"]
+
+_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';"
+    " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS: Final = {
+    "Cache-Control": "no-cache",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+_TYPES: Final = {".css": "text/css", ".js": "text/javascript"}
+
+
+def history_page_routes() -> list[BaseRoute]:
+    """Return the routes of the page and of what it consists of."""
+    return [
+        Route("/documents/{name:path}/history", _page),
+        Route("/assets/history/{file}", _asset),
+    ]
+
+
+async def _page(request: Request) -> Response:
+    base = quote(request.scope.get("root_path", ""))
+    text = Template(_files()["index.html"].decode()).substitute(base=escape(base))
+    headers = _HEADERS | {"Content-Security-Policy": _POLICY}
+    return Response(text, media_type="text/html", headers=headers)
+
+
+async def _asset(request: Request) -> Response:
+    name = request.path_params["file"]
+    kind = _TYPES.get(PurePosixPath(name).suffix)
+    data = _files().get(name)
+    if kind is None or data is None:
+        raise Problem(404, "there is no such file", code="not-found")
+    tag = f'"{hashlib.sha256(data).hexdigest()[:32]}"'
+    headers = _HEADERS | {"ETag": tag}
+    if matches(request.headers.get("if-none-match", ""), tag):
+        return Response(status_code=304, headers=headers)
+    return Response(data, media_type=kind, headers=headers)
+
+
+@cache
+def _files() -> dict[str, bytes]:
+    """Return the page's files by name."""
+    folder = files("crdtsync.server").joinpath("history_page")
+    return {each.name: each.read_bytes() for each in folder.iterdir() if each.is_file()}
