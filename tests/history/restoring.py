@@ -20,16 +20,13 @@ from typing import Any
 import pycrdt
 
 from crdtsync.document import Document, Verdict
-from crdtsync.errors import InvalidUpdate
 from crdtsync.history.forward import restore_update
 from crdtsync.history.model import NotRestorable, UnknownRoot
 from crdtsync.history.past import Past
-from crdtsync.history.weave import weave
 from crdtsync.limits import Limits
 from crdtsync.store.base import Record
 from crdtsync.structs import EMPTY_UPDATE
 from crdtsync.update import scan
-from tests.history.kit import structs_of
 from tests.interop.harness import run_node
 from tests.properties.authors import doc_of, play
 from tests.properties.edits import ROOTS, Dice, content, edit
@@ -92,22 +89,6 @@ def check_root(past: Past, updates: Sequence[bytes], moment: int, root: str) -> 
     assert content(doc_of(*updates, update)) == now | {root: then[root]}, f"root {root}"
 
 
-def misplaced(doc: "pycrdt.Doc[Any]", updates: Sequence[bytes]) -> bool:
-    """Return whether pycrdt cut an item into nothing, or named a neighbour that lies elsewhere.
-
-    Both happens now and then where somebody types. Such an item stands in one place for some and
-    in another for others, restored or not.
-    """
-    try:
-        scan(doc.get_update(), Limits())
-    except InvalidUpdate:
-        return True
-    return any(
-        item.behind and item.before and item.behind.line is not item.before.line
-        for item in weave(structs_of(updates)).items.values()
-    )
-
-
 def check_meanwhile(updates: Sequence[bytes], update: bytes, random: Random) -> None:
     """Edit while a document is restored: that stays, and everybody has the same in the end."""
     other = pycrdt.Doc[Any](client_id=LATECOMER)
@@ -116,13 +97,10 @@ def check_meanwhile(updates: Sequence[bytes], update: bytes, random: Random) -> 
     before = other.get_state()
     with other.transaction():
         text = other.get("text", type=pycrdt.Text)
-        size = len(str(text).encode()) if random.random() < 0.5 else 0
-        text.insert(size, MARK)
+        text.insert(random.choice([0, len(text)]), MARK)
         for _ in range(random.randrange(3)):
             edit(other, Dice(random.randbytes(40)))
     edited = other.get_update(before)
-    if content(other) != content(doc_of(*updates, edited)) or misplaced(other, [*updates, edited]):
-        return
     if update != EMPTY_UPDATE:
         admitted([*updates, edited], update)
     shown = content(doc_of(*updates, update, edited))
