@@ -171,7 +171,7 @@ def create_app(
     if page:
         routes.append(Route("/", Page(hub, metrics=metrics, rest=rest, doors=doors).get))
         if rest:
-            routes += history_page_routes()
+            routes += history_page_routes(hub.limits)
 
     return Starlette(
         routes=routes,

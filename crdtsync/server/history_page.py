@@ -18,6 +18,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from crdtsync.limits import Limits
+from crdtsync.protocol import check_document_name
 from crdtsync.server.problems import Problem
 from crdtsync.server.representations import matches
 
@@ -35,15 +37,21 @@ _HEADERS: Final = {
 _TYPES: Final = {".css": "text/css", ".js": "text/javascript"}
 
 
-def history_page_routes() -> list[BaseRoute]:
+def history_page_routes(limits: Limits) -> list[BaseRoute]:
     """Return the routes of the page and of what it consists of."""
+
+    async def page(request: Request) -> Response:
+        name = request.path_params["name"]
+        check_document_name(name, max_bytes=limits.max_document_name_bytes)
+        return _page(request)
+
     return [
-        Route("/documents/{name:path}/history", _page),
+        Route("/documents/{name:path}/history", page),
         Route("/assets/history/{file}", _asset),
     ]
 
 
-async def _page(request: Request) -> Response:
+def _page(request: Request) -> Response:
     base = quote(request.scope.get("root_path", ""))
     text = Template(_files()["index.html"].decode()).substitute(base=escape(base))
     headers = _HEADERS | {"Content-Security-Policy": _POLICY}

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from crdtsync.server.openapi_documents import DOCUMENT_PATHS, DOCUMENT_SCHEMAS
+from crdtsync.server.openapi_pages import HISTORY_PAGE_PATHS, PAGE_PATHS
 from crdtsync.server.openapi_parts import (
     COUNT,
     STRING,
@@ -57,7 +58,9 @@ def describe(
     if metrics:
         paths["/metrics"] = {"get": _METRICS}
     if page:
-        paths["/"] = {"get": _PAGE}
+        paths |= PAGE_PATHS
+    if page and rest:
+        paths |= HISTORY_PAGE_PATHS
     return {
         "openapi": "3.1.0",
         "info": {"title": "crdtsync", "version": version, "description": _ABOUT},
@@ -165,21 +168,6 @@ _OPENAPI: Final[Json] = {
     "operationId": "openapi",
     "summary": "This description",
     "responses": {"200": body("OpenAPI 3.1.", "application/json", {"type": "object"})},
-}
-_PAGE: Final[Json] = {
-    "operationId": "page",
-    "summary": "What is running, for people",
-    "responses": {
-        "200": body(
-            "A page without scripts.",
-            "text/html",
-            STRING,
-            headers(
-                *("Cache-Control", "Content-Security-Policy", "Referrer-Policy"),
-                "X-Content-Type-Options",
-            ),
-        )
-    },
 }
 _PATHS: Final[Json] = {
     "/health/live": {"get": _LIVE},

@@ -87,3 +87,11 @@ async def test_a_mount(hub: Hub) -> None:
         text = (await client.get(PAGE)).text
     assert 'content="/col%22lab"' in text
     assert 'src="/col%22lab/assets/history/app.js"' in text
+
+
+@pytest.mark.parametrize("name", ["a" * 600, "a%00b"])
+async def test_no_name(http: httpx.AsyncClient, name: str) -> None:
+    """There is no page for what can't be a document's name."""
+    response = await http.get(f"/documents/{name}/history")
+    assert response.status_code == 400
+    assert response.json()["code"] == "invalid-document-name"

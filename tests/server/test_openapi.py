@@ -37,6 +37,8 @@ pytestmark = pytest.mark.anyio
 
 PATHS = {
     "/": [""],
+    "/documents/{name}/history": [""],
+    "/assets/history/{file}": [""],
     "/health/live": ["", "?x=1"],
     "/health/ready": [""],
     "/metrics": [""],
