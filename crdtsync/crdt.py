@@ -144,18 +144,22 @@ def read_roots(state: bytes, kinds: Mapping[str, str], watch: Watch = NO_WATCH) 
 
 def read_shown(
     updates: Iterable[bytes], kinds: Mapping[str, str], watch: Watch = NO_WATCH
-) -> dict[str, Any]:
-    """Return all that users see of named roots, formats, embeds and attributes too.
+) -> list[dict[str, Any]]:
+    """Return all that users see of named roots after each of some updates.
 
-    It is for comparing: made of JSON's kinds, in a form of its own. No root or type other than
-    a text may hold characters: pycrdt reads them for ever. Raises ``IntegrationError``.
+    It is for comparing: made of JSON's kinds, formats, embeds and attributes too, in a form of
+    its own. No root or type other than a text may hold characters: pycrdt reads them for ever.
+    Raises ``IntegrationError``.
     """
 
-    def call() -> dict[str, Any]:
+    def call() -> list[dict[str, Any]]:
         doc = pycrdt.Doc[Any]()
+        found: list[dict[str, Any]] = []
         for update in updates:
             doc.apply_update(update)
-        return {name: _shown(doc.get(name, type=_ROOT_TYPES[kind])) for name, kind in kinds.items()}
+            roots = ((name, doc.get(name, type=_ROOT_TYPES[kind])) for name, kind in kinds.items())
+            found.append({name: _shown(root) for name, root in roots})
+        return found
 
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(max(limit, RECURSION_LIMIT))

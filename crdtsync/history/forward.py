@@ -10,7 +10,7 @@ Synchronous, and picklable at both ends: it runs in a process of its own.
 
 import gc
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,10 +28,9 @@ from crdtsync.history.model import (
     UnknownRoot,
 )
 from crdtsync.history.past import Past
-from crdtsync.history.restoring import Moment, fresh_client, restoring_update
+from crdtsync.history.restoring import Moment, Target, fresh_client, restoring_update
 from crdtsync.history.shape import shape
 from crdtsync.history.undoing import Deeds, Without
-from crdtsync.history.view import View
 from crdtsync.history.weave import Weave, weave
 from crdtsync.idset import IdSet
 from crdtsync.limits import Limits, trusting
@@ -82,19 +81,14 @@ def _restore_update(past: Past, sequence: int, root: str | None, client: int | N
     if root is not None and root not in woven.roots:
         raise UnknownRoot(f"the document has no root {root!r}", hint="Name one that it has")
     target, present = Moment(woven, then), Moment(woven, now)
-    roots = None if root is None else [root]
-    update = restoring_update(
-        woven,
-        target,
-        present,
-        client=fresh_client(now.clocks) if client is None else client,
-        roots=roots,
-        pairs=bool(past.found.pairs),
-    )
-    if update != EMPTY_UPDATE:
-        wanted = cut_update(past.structs, past.found, then)
-        _prove(past.found, target, present, update, wanted, _with_deletes(past, now), roots)
-    return update
+    roots = list(woven.roots) if root is None else [root]
+    wanted, current = cut_update(past.structs, past.found, then), _with_deletes(past, now)
+
+    def prove(update: bytes, roots: list[str]) -> set[str]:
+        return _prove(past.found, target, present, update, wanted, current, roots)
+
+    client = fresh_client(now.clocks) if client is None else client
+    return _least(target, present, roots, client, bool(past.found.pairs), prove)
 
 
 def restore_from(
@@ -142,16 +136,37 @@ def _undo_update(
     woven = weave(past.structs, past.found)
     target = Without(woven, Deeds(author, upto, since, now, timeline.changes(after)))
     present = Moment(woven, now)
-    update = restoring_update(
-        woven,
-        target,
-        present,
-        client=fresh_client(now.clocks) if client is None else client,
-        pairs=bool(past.found.pairs),
-    )
-    if update != EMPTY_UPDATE:
-        _prove_by_order(target, present, update, _with_deletes(past, now), None)
-    return update
+    current = _with_deletes(past, now)
+
+    def prove(update: bytes, roots: list[str]) -> set[str]:
+        return _prove_by_order(target, present, update, current, roots)
+
+    client = fresh_client(now.clocks) if client is None else client
+    return _least(target, present, list(woven.roots), client, bool(past.found.pairs), prove)
+
+
+def _least(
+    target: Target,
+    present: Moment,
+    roots: list[str],
+    client: int,
+    pairs: bool,
+    prove: Callable[[bytes, list[str]], set[str]],
+) -> bytes:
+    """Return the proven update of the roots that show anything else than they should.
+
+    A root that shows the same by other items, as after an earlier restore, stays as it is.
+    """
+    while True:
+        update, touched = restoring_update(
+            target.weave, target, present, roots, client=client, pairs=pairs
+        )
+        if update == EMPTY_UPDATE:
+            return update
+        same = prove(update, roots)
+        if not same & touched:
+            return update
+        roots = [name for name in roots if name not in same]
 
 
 def _with_deletes(past: Past, now: Snapshot) -> bytes:
@@ -162,34 +177,38 @@ def _with_deletes(past: Past, now: Snapshot) -> bytes:
 def _prove(
     found: Scan,
     target: Moment,
-    present: View,
+    present: Moment,
     update: bytes,
     wanted: bytes,
     now: bytes,
-    roots: list[str] | None,
-) -> None:
-    """Try an update on the present; raise ``NotRestorable`` where it does not make ``wanted``."""
-    kinds = present.roots()
-    if roots is not None:
-        kinds = {name: kind for name, kind in kinds.items() if name in roots}
+    roots: list[str],
+) -> set[str]:
+    """Try an update on the present; raise ``NotRestorable`` where it does not make ``wanted``.
+
+    Returns the roots that were the same before.
+    """
+    kinds = {name: kind for name, kind in present.roots().items() if name in roots}
     carried = _carried(found, present.weave, kinds)
     if not carried or not _undivided(found, [wanted, now, update]):
-        _prove_by_order(target, present, update, now, roots)
-        return
+        return _prove_by_order(target, present, update, now, roots)
     try:
-        there, should = read_shown([now, update], kinds), read_shown([wanted], kinds)
+        (before, there), (should,) = read_shown([now, update], kinds), read_shown([wanted], kinds)
     except IntegrationError as error:
         raise NotRestorable(f"the restored document can't be read: {error}") from error
     if _text(there) != _text(should):
         raise NotRestorable(_INEXACT)
+    return {name for name in kinds if _text(before[name]) == _text(should[name])}
 
 
 def _prove_by_order(
-    target: Moment, present: View, update: bytes, now: bytes, roots: list[str] | None
-) -> None:
+    target: Target, present: Moment, update: bytes, now: bytes, roots: list[str]
+) -> set[str]:
     """The same without pycrdt."""
-    if shape(_woven([now, update]), roots) != shape(target, roots, present):
+    should = shape(target, roots, present)
+    if shape(_woven([now, update]), roots) != should:
         raise NotRestorable(_INEXACT)
+    before = shape(present, roots)
+    return {name for name in roots if before.get(name) == should.get(name)}
 
 
 def _text(value: Any) -> str:

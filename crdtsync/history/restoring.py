@@ -35,7 +35,14 @@ from crdtsync.structs import (
 )
 from crdtsync.values import skip_any
 
-__all__ = ["Moment", "Span", "Target", "fresh_client", "restoring_update", "values_of"]
+__all__ = [
+    "Moment",
+    "Span",
+    "Target",
+    "fresh_client",
+    "restoring_update",
+    "values_of",
+]
 
 MAX_CLIENT: Final = 1 << 32
 """Yjs takes its client ids from below this."""
@@ -109,21 +116,25 @@ def restoring_update(
     weave: Weave,
     target: Target,
     present: View,
+    roots: Iterable[str],
     *,
     client: int,
-    roots: Iterable[str] | None = None,
     pairs: bool = True,
-) -> bytes:
-    """Return the update that makes a document, or some roots of it, what it should be.
+) -> tuple[bytes, set[str]]:
+    """Return the update that makes some roots what they should be, and which it writes to.
 
     ``client`` makes the copies: nobody may have used it yet. Returns the empty update where all
     is as it should be. ``pairs`` says whether there are any surrogate pairs.
     """
     edit = _Edit(weave, target, present, client, pairs=pairs)
-    for name in weave.roots if roots is None else roots:
+    touched: set[str] = set()
+    for name in roots:
+        before = edit.size
         if name in weave.roots:
             edit.mend(weave.roots[name])
-    return edit.written()
+        if edit.size > before:
+            touched.add(name)
+    return edit.written(), touched
 
 
 class _Edit:
@@ -143,6 +154,11 @@ class _Edit:
         self._copied: list[tuple[Shared, int, Target]] = []
         """Shared types whose content is still to be copied: the clock of the copy, and what
         should be in it."""
+
+    @property
+    def size(self) -> int:
+        """How much it does."""
+        return len(self._structs) + len(self._deletes)
 
     def written(self) -> bytes:
         """Return the update."""
