@@ -9,7 +9,6 @@ raises all the same leaves as one ``IntegrationError``, and before each call the
 
 import base64
 import math
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -18,6 +17,7 @@ import pycrdt
 from crdtsync.clock import Clock, ManualClock
 from crdtsync.errors import CrdtsyncError
 from crdtsync.guard import NO_WATCH, Watch, Work
+from crdtsync.recursion import deep_recursion
 from crdtsync.structs import EMPTY_UPDATE
 
 __all__ = ["VERSION", "IntegrationError", "Replica", "read_roots", "read_shown"]
@@ -26,8 +26,6 @@ VERSION: str = pycrdt.__version__
 
 T = TypeVar("T")
 
-RECURSION_LIMIT = 10_000
-"""For reading values as deep as the limits on nesting allow."""
 MAX_TRANSACTION_BYTES = 16 * 1024
 """After this much a transaction is committed: what that costs grows faster than its size."""
 
@@ -134,12 +132,8 @@ def read_roots(state: bytes, kinds: Mapping[str, str], watch: Watch = NO_WATCH) 
         doc.apply_update(state)
         return {name: _plain(doc.get(name, type=_ROOT_TYPES[kind])) for name, kind in kinds.items()}
 
-    limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(max(limit, RECURSION_LIMIT))
-    try:
+    with deep_recursion():
         return _contained(call, watch, Work.EXPORTING)
-    finally:
-        sys.setrecursionlimit(limit)
 
 
 def read_shown(
@@ -161,12 +155,8 @@ def read_shown(
             found.append({name: _shown(root) for name, root in roots})
         return found
 
-    limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(max(limit, RECURSION_LIMIT))
-    try:
+    with deep_recursion():
         return _contained(call, watch, Work.PROVING)
-    finally:
-        sys.setrecursionlimit(limit)
 
 
 def _shown(value: Any) -> Any:

@@ -341,12 +341,19 @@ class Hub:
             if room.document.lacks(update, found):  # all or nothing: nobody is there to be asked
                 raise InvalidUpdate("the update refers to something the document lacks")
             room.submit(update, found, Editor(principal or Principal()))
-            done = anyio.Event()
-            room.when_committed(done.set)
-            await done.wait()
-            if room.degraded and self.rooms.get(document) is not room:
-                raise Unavailable(room.degraded)
-            return room.committed_sequence
+            return await self.committed(room)
+
+    async def committed(self, room: Room) -> int:
+        """Wait until all that was let into a room is committed; return its sequence.
+
+        Raises ``Unavailable`` where the store failed.
+        """
+        done = anyio.Event()
+        room.when_committed(done.set)
+        await done.wait()
+        if room.degraded and self.rooms.get(room.name) is not room:
+            raise Unavailable(room.degraded)
+        return room.committed_sequence
 
     async def delete(
         self, document: str, *, principal: Principal | None = None, caller: Caller = NOBODY

@@ -17,7 +17,7 @@ from typing import Any, Final, Self
 
 import psutil
 
-from crdtsync.crdt import RECURSION_LIMIT
+from crdtsync.recursion import RECURSION_LIMIT
 from fuzz.child import Child, ChildDied
 from fuzz.judge import Judge
 from fuzz.recorder import make_flight, read_flight

@@ -10,8 +10,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from crdtsync.crdt import RECURSION_LIMIT, IntegrationError, Replica, read_roots
+from crdtsync.crdt import IntegrationError, Replica, read_roots
 from crdtsync.limits import Limits
+from crdtsync.recursion import RECURSION_LIMIT
 from crdtsync.state_vector import read_state_vector
 
 __all__ = ["main"]

@@ -9,7 +9,7 @@ import logging
 import sys
 from pathlib import Path
 
-from crdtsync.crdt import RECURSION_LIMIT
+from crdtsync.recursion import RECURSION_LIMIT
 from fuzz.play import play, play_seed
 from fuzz.recorder import Recorder
 from fuzz.script import parse

@@ -27,6 +27,7 @@ LAYERS = {
         "origins",
         "pace",
         "protocol",
+        "recursion",
         "seats",
         "slicing",
         "stamp",

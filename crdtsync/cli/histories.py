@@ -11,7 +11,7 @@ from crdtsync.config import Config
 
 if TYPE_CHECKING:
     from crdtsync.history.retention import Retention
-    from crdtsync.server.history_api import HistoryService
+    from crdtsync.history.service import Histories
     from crdtsync.store.base import Store
 
 __all__ = ["AGES", "AT", "MOMENT", "ROOT", "told", "with_history"]
@@ -69,7 +69,7 @@ ROOT: Final = click.option("--root", metavar="ROOT", help="This root only.")
 
 def with_history(
     config: Config,
-    work: "Callable[[HistoryService], Awaitable[T]]",
+    work: "Callable[[Histories], Awaitable[T]]",
     *,
     document: str = "",
     doing: str = "",
@@ -95,7 +95,7 @@ def with_history(
         raise
 
 
-def _run(config: Config, work: "Callable[[HistoryService], Awaitable[T]]", *, needs: Needs) -> T:
+def _run(config: Config, work: "Callable[[Histories], Awaitable[T]]", *, needs: Needs) -> T:
     import anyio
 
     from crdtsync.cli.stores import with_store

@@ -22,8 +22,9 @@ from crdtsync.cli.versions_writing import erase, prune, restore, undo
 from crdtsync.config import Resolved
 
 if TYPE_CHECKING:
+    from crdtsync.history.content import Format
     from crdtsync.history.model import Version, VersionKind
-    from crdtsync.server.history_api import ContentFormat, HistoryService
+    from crdtsync.history.service import Histories
 
 __all__ = ["versions"]
 
@@ -82,7 +83,7 @@ def list_(
     """
     from crdtsync.history.words import version_fields
 
-    async def work(history: "HistoryService") -> "list[Version]":
+    async def work(history: "Histories") -> "list[Version]":
         found: list[Version] = []
         wanted = None if all_ else limit + 1
         while wanted is None or len(found) < wanted:
@@ -143,7 +144,7 @@ def create(
 
     _check_words(label, remark)
 
-    async def work(history: "HistoryService") -> "Version":
+    async def work(history: "Histories") -> "Version":
         return await history.create(
             document, label=label, note=remark, principal=Principal(id=author)
         )
@@ -178,7 +179,7 @@ def show(
     document: str,
     at: str,
     root: str | None,
-    format_: "ContentFormat | None",
+    format_: "Format | None",
     output: str,
     as_json: bool,
 ) -> None:
@@ -195,9 +196,9 @@ def show(
         raise click.UsageError(f"--root does not go with --format {format_}, which is whole")
     if format_ in _BINARY and output == "-" and on_terminal():
         raise click.UsageError(f"{format_} is binary: write it to a file with -o, or into a pipe")
-    shape: ContentFormat = format_ or "json"
+    shape: Format = format_ or "json"
 
-    async def work(history: "HistoryService") -> tuple[Any, bytes]:
+    async def work(history: "Histories") -> tuple[Any, bytes]:
         found = await history.resolve(document, at)
         moment = f"s{found.sequence}"
         return found, await history.read(document, moment, format=shape, root=root)
@@ -253,7 +254,7 @@ def rename(
         raise click.UsageError("say --label, --note or both")
     _check_words(label, remark)
 
-    async def work(history: "HistoryService") -> "Version":
+    async def work(history: "Histories") -> "Version":
         return await history.rename(number, label=label, note=remark)
 
     renamed = with_history(resolved.config, work, document="DOCUMENT")
@@ -276,7 +277,7 @@ def remove(resolved: Resolved, *, ids: tuple[str, ...], yes: bool) -> int:
 
     numbers = [_number(each) for each in dict.fromkeys(ids)]
 
-    async def look(history: "HistoryService") -> "list[Version]":
+    async def look(history: "Histories") -> "list[Version]":
         return [await history.version(number) for number in numbers]
 
     found = with_history(resolved.config, look, document="DOCUMENT")
@@ -287,7 +288,7 @@ def remove(resolved: Resolved, *, ids: tuple[str, ...], yes: bool) -> int:
         note("Nothing removed.")
         return 1
 
-    async def work(history: "HistoryService") -> None:
+    async def work(history: "Histories") -> None:
         for number in numbers:
             await history.remove(number)
 

@@ -19,7 +19,7 @@ from crdtsync.cli.versions_shown import (
 from crdtsync.config import Resolved
 
 if TYPE_CHECKING:
-    from crdtsync.server.history_api import HistoryService
+    from crdtsync.history.service import Histories
 
 __all__ = ["activity", "blame", "diff"]
 
@@ -49,7 +49,7 @@ def diff(
     older one stand before.
     """
 
-    async def work(history: "HistoryService") -> tuple[Mapping[str, Any], dict[str, Any]]:
+    async def work(history: "Histories") -> tuple[Mapping[str, Any], dict[str, Any]]:
         found = json.loads(await history.compare_json(document, older, newer, root=root))
         if as_json:
             return found, {}
@@ -79,7 +79,7 @@ def blame(resolved: Resolved, *, document: str, at: str, root: str | None, as_js
     Places are a root's, and within it an index, a key, or a text's line.
     """
 
-    async def work(history: "HistoryService") -> Mapping[str, Any]:
+    async def work(history: "Histories") -> Mapping[str, Any]:
         found: dict[str, Any] = json.loads(await history.blame_json(document, at, root=root))
         return found
 
@@ -109,7 +109,7 @@ def activity(
 ) -> None:
     """Show who worked on DOCUMENT, from when to when, and how much; the newest first."""
 
-    async def work(history: "HistoryService") -> Mapping[str, Any]:
+    async def work(history: "Histories") -> Mapping[str, Any]:
         return await history.activity(document, before=before, limit=limit)
 
     found = with_history(resolved.config, work, document=document, doing=f"Reading {document}")

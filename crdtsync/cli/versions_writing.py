@@ -11,9 +11,10 @@ from crdtsync.cli.output import counted, human_bytes, human_time, note, print_js
 from crdtsync.config import Resolved
 
 if TYPE_CHECKING:
+    from crdtsync.history.restorer import Restored
     from crdtsync.history.retaining import Pruned
     from crdtsync.history.retention import Retention
-    from crdtsync.server.history_api import HistoryService, Restoration
+    from crdtsync.history.service import Histories
 
 __all__ = ["erase", "prune", "restore", "undo"]
 
@@ -54,7 +55,7 @@ def restore(
 
     what = f"root {root} of {document}" if root is not None else document
 
-    async def work(history: "HistoryService") -> "Restoration | None":
+    async def work(history: "Histories") -> "Restored | None":
         nonlocal what
         found = await history.resolve(document, at)
         moment = f"{human_time(found.time_ms)} (sequence {found.sequence})"
@@ -110,7 +111,7 @@ def undo(
     who = author or "the anonymous"
     what = f"what {who} did in {document}"
 
-    async def work(history: "HistoryService") -> "Restoration | None":
+    async def work(history: "Histories") -> "Restored | None":
         for moment in (since, until):
             await history.resolve(document, moment)
         if not yes and not confirmed(f"Take back {what} from {since} to {until}? [y/N] "):
@@ -132,7 +133,7 @@ def undo(
     return 0
 
 
-def _tell(document: str, done: "Restoration", as_json: bool, what: str) -> None:
+def _tell(document: str, done: "Restored", as_json: bool, what: str) -> None:
     from crdtsync.history.words import restored_fields
 
     if as_json:
@@ -180,7 +181,7 @@ def prune(
     done: list[Pruned] = []
     for name in dict.fromkeys(names):
 
-        async def work(history: "HistoryService", name: str = name) -> "Pruned":
+        async def work(history: "Histories", name: str = name) -> "Pruned":
             return await history.prune(name, keep, dry_run=dry_run)
 
         doing = f"Pruning {name}"
@@ -222,7 +223,7 @@ def erase(
         note("Nothing erased.")
         return 1
 
-    async def work(history: "HistoryService") -> "Pruned | int":
+    async def work(history: "Histories") -> "Pruned | int":
         if document is None or before is None:
             return await history.erase_author(author or "")
         return await history.erase_before(document, before)

@@ -6,17 +6,16 @@ JSON that nobody has parsed: of a large document that takes long, and others' ed
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Literal, TypeVar, TypeVarTuple
+from typing import Any, TypeVar, TypeVarTuple
 
 from crdtsync.history.blame import blame
 from crdtsync.history.compare import compare
-from crdtsync.history.content import read
+from crdtsync.history.content import Format, read
 from crdtsync.history.log import Inputs
 from crdtsync.history.reading import told
 
 __all__ = ["Asking", "Format"]
 
-Format = Literal["update", "snapshot", "json", "rich", "text", "delta", "xml"]
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")

@@ -6,13 +6,11 @@ once, so it may come back.
 
 from typing import TYPE_CHECKING
 
-import anyio
-
 from crdtsync.batch import Editor
 from crdtsync.clock import Clock
 from crdtsync.documents.quarantine import refuse_quarantined
 from crdtsync.documents.writing import import_document
-from crdtsync.errors import InvalidUpdate, MessageTooLarge, StoreDamaged, Unavailable
+from crdtsync.errors import InvalidUpdate, MessageTooLarge, StoreDamaged
 from crdtsync.gate import Principal
 from crdtsync.guard import NO_GUARD, Guard
 from crdtsync.history.model import NotRestorable
@@ -59,12 +57,7 @@ class LiveEdits:
                 room.submit(update, found, Editor(principal))
             except (InvalidUpdate, MessageTooLarge) as error:
                 raise NotRestorable(f"the document does not take it: {error}") from error
-            done = anyio.Event()
-            room.when_committed(done.set)
-            await done.wait()
-            if room.degraded and hub.rooms.get(document) is not room:
-                raise Unavailable(room.degraded)
-            return room.committed_sequence
+            return await hub.committed(room)
 
 
 def _grows(found: Scan) -> bool:

@@ -8,18 +8,13 @@ What is not exact is ``NotRestorable``.
 Synchronous, and picklable at both ends: it runs in a process of its own.
 """
 
-import gc
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from crdtsync.crdt import IntegrationError, read_shown
-from crdtsync.errors import InvalidUpdate
 from crdtsync.history.cutting import cut_update
 from crdtsync.history.model import (
-    HistoryDamaged,
-    HistoryUnavailable,
     LoggedCheckpoint,
     LoggedRecord,
     NotRestorable,
@@ -28,6 +23,7 @@ from crdtsync.history.model import (
     UnknownRoot,
 )
 from crdtsync.history.past import Past
+from crdtsync.history.reading import at_work
 from crdtsync.history.restoring import Moment, Target, fresh_client, restoring_update
 from crdtsync.history.shape import shape
 from crdtsync.history.undoing import Deeds, Without
@@ -45,22 +41,6 @@ _TEXT_TYPES = (2, 6)
 _INEXACT = "the way back was not exact, and nothing was changed"
 
 
-@contextmanager
-def _working() -> Iterator[None]:
-    """Say what fails in the words of history; keep Python from looking for cycles meanwhile."""
-    collecting = gc.isenabled()
-    gc.disable()  # so many objects, none of them garbage: half the time
-    try:
-        yield
-    except InvalidUpdate as error:
-        raise HistoryDamaged(f"the history is damaged: {error}") from None
-    except RecursionError:
-        raise HistoryUnavailable("the document is nested too deeply") from None
-    finally:
-        if collecting:
-            gc.enable()
-
-
 def restore_update(
     past: Past, sequence: int, *, root: str | None = None, client: int | None = None
 ) -> bytes:
@@ -70,7 +50,7 @@ def restore_update(
     change. ``client`` makes it; a random one by default. Raises ``UnknownMoment``,
     ``UnknownRoot``, ``NotRestorable``, ``HistoryDamaged``, ``HistoryUnavailable``.
     """
-    with _working():
+    with at_work():
         return _restore_update(past, sequence, root, client)
 
 
@@ -109,7 +89,7 @@ def undo_update(
 
     What others did stays. Otherwise as ``restore_update``.
     """
-    with _working():
+    with at_work():
         return _undo_update(past, author, after, upto, client)
 
 

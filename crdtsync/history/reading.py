@@ -6,9 +6,9 @@ JSON's "by", and times. Everything here can run in a process of its own: bytes i
 
 import gc
 import json
-import sys
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -27,6 +27,7 @@ from crdtsync.history.past import Past
 from crdtsync.history.spans import Span
 from crdtsync.history.view import View
 from crdtsync.history.weave import weave
+from crdtsync.recursion import deep_recursion
 
 __all__ = [
     "RESOLUTION_MS",
@@ -35,6 +36,7 @@ __all__ = [
     "Names",
     "Reading",
     "answer",
+    "at_work",
     "chosen",
     "joinable",
     "rfc3339",
@@ -43,8 +45,6 @@ __all__ = [
 
 RESOLUTION_MS: Final = 60_000
 """What one author does at one place within a minute is told as one, unless asked otherwise."""
-RECURSION_LIMIT: Final = 10_000
-"""For content as deep as the limits on nesting allow."""
 
 Names = Mapping[str, str]
 """What authors are called, by id."""
@@ -157,22 +157,14 @@ def chosen(kinds: Mapping[str, RootKind], root: str | None) -> Sequence[str]:
     return [root]
 
 
-def answer(question: Callable[[], Any]) -> bytes:
-    """Answer in bytes: as they are, text in UTF-8, all else as JSON on one line.
-
-    Raises ``HistoryDamaged`` and ``HistoryUnavailable``, beside what the question raises.
-    """
-    limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(max(limit, RECURSION_LIMIT))
+@contextmanager
+def at_work() -> Iterator[None]:
+    """Say what fails in the words of history; let Python go deep, and not look for cycles."""
     collecting = gc.isenabled()
-    gc.disable()  # thousands of items are made, none of them garbage: a fifth of the time
+    gc.disable()  # thousands of items are made, none of them garbage: up to half the time
     try:
-        found = question()
-        if isinstance(found, bytes):
-            return found
-        if isinstance(found, str):
-            return found.encode()
-        return json.dumps(found, ensure_ascii=False, separators=(",", ":")).encode()
+        with deep_recursion():
+            yield
     except InvalidUpdate as error:
         raise HistoryDamaged(f"the history is damaged: {error}") from None
     except RecursionError:
@@ -180,7 +172,20 @@ def answer(question: Callable[[], Any]) -> bytes:
     finally:
         if collecting:
             gc.enable()
-        sys.setrecursionlimit(limit)
+
+
+def answer(question: Callable[[], Any]) -> bytes:
+    """Answer in bytes: as they are, text in UTF-8, all else as JSON on one line.
+
+    Raises ``HistoryDamaged`` and ``HistoryUnavailable``, beside what the question raises.
+    """
+    with at_work():
+        found = question()
+        if isinstance(found, bytes):
+            return found
+        if isinstance(found, str):
+            return found.encode()
+        return json.dumps(found, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def told(data: bytes) -> dict[str, Any]:

@@ -5,14 +5,13 @@ of a text with its marks and embeds where they stand, the values of lists and ke
 lies in them.
 """
 
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from crdtsync.crdt import RECURSION_LIMIT
 from crdtsync.history.restoring import Span, Target, values_of
 from crdtsync.history.view import View, whole
 from crdtsync.history.weave import Item, Shared
+from crdtsync.recursion import deep_recursion
 from crdtsync.slicing import content_offset
 from crdtsync.structs import ANY, STRING
 
@@ -29,17 +28,13 @@ def shape(
 
     ``present`` is what is there now, where ``target`` is to be made of that.
     """
-    limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(max(limit, RECURSION_LIMIT))
-    try:
+    with deep_recursion():
         known = target.weave.roots
         shown = {
             name: _content(target, known[name], present)
             for name in (known if roots is None else roots)
             if name in known
         }
-    finally:
-        sys.setrecursionlimit(limit)
     return {name: content for name, content in shown.items() if content != ([], {})}
 
 

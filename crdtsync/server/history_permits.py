@@ -13,16 +13,26 @@ from starlette.requests import Request
 
 from crdtsync.errors import Forbidden
 from crdtsync.gate import Principal
+from crdtsync.history.model import HistoryOff
+from crdtsync.history.service import Histories
+from crdtsync.hub import Hub
 from crdtsync.roles import Role
 from crdtsync.server.permits import Permits
 
-__all__ = ["HistoryPermits", "Right"]
+__all__ = ["HistoryPermits", "Right", "history_of"]
 
 Right = Callable[[Principal, Role | None], bool]
 
 _READ: Final = "this takes a role that may read the history"
 _NAME: Final = "this takes a role that may read the history, and write"
 _RESTORE: Final = "this takes a role that may restore"
+
+
+def history_of(hub: Hub) -> Histories:
+    """Return the hub's history. Raises ``HistoryOff`` where it keeps none."""
+    if hub.history is None:
+        raise HistoryOff("no history is kept")
+    return hub.history
 
 
 class HistoryPermits:

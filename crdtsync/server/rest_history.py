@@ -16,13 +16,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from crdtsync.gate import Principal
+from crdtsync.history.content import Format
+from crdtsync.history.restorer import Restored
 from crdtsync.history.words import FORMS, MAX_NOTE, is_moment, restored_fields
 from crdtsync.hub import Hub
 from crdtsync.protocol import check_document_name
 from crdtsync.server.bodies import Fields, read_body
 from crdtsync.server.doors import caller_of
-from crdtsync.server.history_api import ContentFormat, Restoration, history_of
-from crdtsync.server.history_permits import HistoryPermits
+from crdtsync.server.history_permits import HistoryPermits, history_of
 from crdtsync.server.parameters import API, DEFAULT_PAGE, MAX_PAGE, number
 from crdtsync.server.permits import Permits
 from crdtsync.server.problems import Problem
@@ -40,7 +41,7 @@ __all__ = [
 ]
 
 HISTORY: Final = f"{API}/history"
-CONTENT_FORMATS: Final[dict[str, ContentFormat]] = {each: each for each in get_args(ContentFormat)}
+CONTENT_FORMATS: Final[dict[str, Format]] = {each: each for each in get_args(Format)}
 UNCACHED: Final = {"Cache-Control": "private, no-store", "Vary": "Authorization"}
 _BINARY: Final = ("update", "snapshot")
 _OF_ONE_ROOT: Final = ("text", "xml")
@@ -238,6 +239,6 @@ def _tagged(
     return Response(data, media_type=media_type, headers=headers | dict(extra or {}))
 
 
-def _restored(document: str, done: Restoration) -> Response:
+def _restored(document: str, done: Restored) -> Response:
     body = restored_fields(document, done.sequence, done.changed, done.version_before)
     return JSONResponse(body, headers=UNCACHED)

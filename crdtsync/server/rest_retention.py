@@ -18,7 +18,7 @@ from crdtsync.history.retention import Retention
 from crdtsync.hub import Hub
 from crdtsync.server.bodies import Fields, read_body
 from crdtsync.server.doors import record_request
-from crdtsync.server.history_api import history_of
+from crdtsync.server.history_permits import history_of
 from crdtsync.server.permits import Permits
 from crdtsync.server.problems import Problem
 from crdtsync.server.rest_history import (

@@ -20,8 +20,7 @@ from crdtsync.history.words import version_fields, wrong_words
 from crdtsync.hub import Hub
 from crdtsync.server.bodies import Fields, read_body
 from crdtsync.server.doors import record_request
-from crdtsync.server.history_api import history_of
-from crdtsync.server.history_permits import HistoryPermits
+from crdtsync.server.history_permits import HistoryPermits, history_of
 from crdtsync.server.parameters import API, DEFAULT_PAGE, MAX_PAGE, number
 from crdtsync.server.permits import Permits
 from crdtsync.server.problems import Problem
