@@ -8,7 +8,7 @@ import pytest
 
 from crdtsync.clock import ManualClock
 from crdtsync.gate import Principal
-from crdtsync.history import service as service_module
+from crdtsync.history import asking
 from crdtsync.history.database import HistoryDatabase
 from crdtsync.history.model import HistoryDamaged, HistoryUnavailable, UnknownMoment
 from crdtsync.history.retention import HistoryRules
@@ -195,7 +195,7 @@ async def test_work_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """What can't be worked out is a clear answer, and counted."""
     async with recorded() as (hub, histories):
         await typed(hub, "one ")
-        monkeypatch.setattr(service_module, "read", dies)
+        monkeypatch.setattr(asking, "read", dies)
         with pytest.raises(HistoryUnavailable):
             await histories.read("doc", "now", format="json")
         assert histories.stats.errors["unavailable"] == 1

@@ -67,6 +67,8 @@ class Client {
     class Socket extends WebSocket {
       constructor (url, protocols) {
         super(url, protocols)
+        // A provider that ends while it connects has taken its own handlers off by then.
+        this.on('error', () => {})
         this.on('message', message => {
           const data = new Uint8Array(message)
           const name = frameName(data)
