@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -185,10 +185,14 @@ async def saturate(server: Server, groups: Sequence[Group], setting: Setting, wi
 
 
 @asynccontextmanager
-async def running(kind: Kind, setting: Setting) -> AsyncIterator[Server]:
-    """Run a server with a data folder that is empty at first and gone afterwards."""
+async def running(
+    kind: Kind, setting: Setting, fill: Callable[[Path], Awaitable[None]] | None = None
+) -> AsyncIterator[Server]:
+    """Run a server with a data folder that is empty, or filled, at first and gone afterwards."""
     data = servers.fresh_folder(setting.data)
     try:
+        if fill is not None:
+            await fill(data)
         async with servers.running(kind, data, setting.cores) as server:
             yield server
     finally:

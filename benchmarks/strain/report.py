@@ -14,6 +14,8 @@ KEPT = _BENCHMARKS / "results" / "strain.json"
 PAGE = _BENCHMARKS.parent / "docs" / "load.md"
 _BUSY_PER_CENT = 15
 _STAGES = ("before", "after")
+PAST_NAMES = ("history-read", "history-restore", "history-fold", "history-off")
+"""What has a table of its own: version history at work."""
 
 
 def show(figures: Mapping[str, float | str]) -> str:
@@ -63,7 +65,7 @@ def _table(cases: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
     ]
     lines = [_row(head), _row(["---", "---", *("---:" for _ in range(5)), "---"])]
     for name, stages in cases.items():
-        if name == "giant":
+        if name == "giant" or name in PAST_NAMES:
             continue
         compared = "before" in stages
         lines += [
@@ -94,6 +96,31 @@ def _giant(stages: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def _range(figures: Mapping[str, Any], key: str) -> str:
+    """Return a figure, with the least and the most of several rounds where there were any."""
+    if f"{key}_most" not in figures:
+        return _number(figures, key, 1)
+    least, most = _number(figures, f"{key}_least", 1), _number(figures, f"{key}_most", 1)
+    return f"{_number(figures, key, 1)} ({least} to {most})"
+
+
+def _past(cases: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+    keys = ("others_alone_p50_ms", "others_alone_p99_ms", "others_p50_ms", "others_p99_ms")
+    head = ["case", "p50 ms alone", "p99 ms alone", "p50 ms", "p99 ms", "most ms", "memory MB"]
+    head += ["server CPU %", "other work %", "what was done"]
+    lines = [_row(head), _row(["---", *("---:" for _ in head[2:]), "---"])]
+    for name in (each for each in PAST_NAMES if each in cases):
+        figures = cases[name]["after"]
+        if "failed" in figures:
+            lines.append(_row([name, *("" for _ in head[2:]), str(figures["failed"])]))
+            continue
+        cells = [_range(figures, key) for key in keys]
+        more = ("others_max_ms", "growth_mb", "server_cpu", "others_cpu")
+        cells += [_number(figures, key) for key in more]
+        lines.append(_row([name, *cells, str(figures["offender"])]))
+    return "\n".join(lines)
+
+
 def _noise(cases: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
     """Say so where other work on the machine makes the figures worse than they are."""
     most = max(
@@ -119,6 +146,7 @@ def write_strain(described: Mapping[str, str]) -> None:
         ("cases", listed),
         ("figures", f"{_table(cases)}\n\n{kept['date']}, {machine}.{_noise(cases)}"),
         ("giant", _giant(cases.get("giant", {}))),
+        ("past", _past(cases)),
     ):
         before, _, rest = text.partition(f"<!-- {mark} -->")
         _, _, after = rest.partition(f"<!-- /{mark} -->")

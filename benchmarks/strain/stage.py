@@ -55,9 +55,11 @@ class Offender:
 @asynccontextmanager
 async def offending(server: Server, name: str, **options: object) -> AsyncIterator[Offender]:
     """Run an offender that is in place, until the block ends; then ``facts`` is its report."""
-    settings = json.dumps({"offender": name, "port": server.port, **options})
+    if name != "past":
+        options["offender"] = name
+    settings = json.dumps({"port": server.port, **options})
     core = str(server.cores[1])
-    module = "giant_clients" if name == "giant" else "offender"
+    module = {"giant": "giant_clients", "past": "past_clients"}.get(name, "offender")
     process = await asyncio.create_subprocess_exec(
         *("taskset", "--cpu-list", core, sys.executable, "-m", f"benchmarks.strain.{module}"),
         settings,
@@ -120,6 +122,7 @@ def waits(innocents: Innocents, key: str, since: float, until: float) -> Figures
     for place, groups in (("room", innocents.shared), ("others", innocents.others)):
         wait = innocents.waits(groups, since, until)
         if isinstance(wait, Wait):
+            found[f"{place}_{key}p50_ms"] = wait.p50_ms
             found[f"{place}_{key}p99_ms"] = wait.p99_ms
             found[f"{place}_{key}max_ms"] = wait.max_ms
     return found
@@ -128,14 +131,25 @@ def waits(innocents: Innocents, key: str, since: float, until: float) -> Figures
 Offence = Callable[[Server, Figures], AbstractAsyncContextManager[None]]
 
 
-async def hold(kind: Kind, setting: Setting, offence: Offence, *, settle_s: float = 0.0) -> Figures:
+async def hold(
+    kind: Kind,
+    setting: Setting,
+    offence: Offence,
+    *,
+    settle_s: float = 0.0,
+    shared: bool = True,
+    fill: Callable[[Path], Awaitable[None]] | None = None,
+) -> Figures:
     """Measure the innocents alone, then while an offence lasts; prove that they lost nothing.
 
-    ``settle_s`` passes between the offence's beginning and the measurement.
+    ``settle_s`` passes between the offence's beginning and the measurement. ``shared`` says
+    whether some innocents are in the offender's room; ``fill`` puts into the server's folder what
+    is to be there when it starts.
     """
-    innocents = Innocents(kind, setting.warm_up_s + 2 * setting.seconds + settle_s + 240)
+    seconds = setting.warm_up_s + 2 * setting.seconds + settle_s + 240
+    innocents = Innocents(kind, seconds, shared=shared)
     figures: Figures = {}
-    async with running(kind, setting) as server:
+    async with running(kind, setting, fill) as server:
         await innocents.join(server)
         async with living(innocents.clients), innocents.typing(), resting_collector():
             await asyncio.sleep(setting.warm_up_s)
