@@ -16,6 +16,7 @@ from tests.properties.replica import READER
 from tests.simulation.client import Client
 from tests.simulation.kernel import Kernel
 from tests.simulation.loop import SimLoop
+from tests.simulation.truth import histories_are_whole
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -36,6 +37,8 @@ def converged(world: "World") -> str:
     hub = world.server.hub
     if hub is None or hub.draining:
         return "the server is not there"
+    if world.archive is not None and world.server.life in world.archive.asking.values():
+        return "somebody waits for a restore"
     for client in world.clients:
         if client.wire is None or not client.synced:
             return f"{client.name} is not in sync"
@@ -165,8 +168,8 @@ def nothing_is_left(world: "World") -> None:
         world.fail(f"{loop.timers} timers are set")
 
 
-def nothing_shown_is_missing(world: "World") -> None:
-    """What any client was ever shown is in the store."""
+def nothing_shown_is_missing(world: "World") -> dict[str, Loaded]:
+    """What any client was ever shown is in the store; return what is there."""
     loaded, _ = look_into(world.medium.copy(), list(world.shown))
     for name, shown in world.shown.items():
         clocks, deletes = _ids(loaded[name])
@@ -181,11 +184,12 @@ def nothing_shown_is_missing(world: "World") -> None:
             missing -= _deletes(_integrated(_updates(loaded[name])).get_update())
         if missing:
             world.fail(f"{name}: deletions were shown the store does not have: {sorted(missing)}")
+    return loaded
 
 
 def the_store_is_sound(world: "World") -> None:
     """Its check finds nothing, no sequence is missing, and it has what all clients have."""
-    nothing_shown_is_missing(world)
+    histories_are_whole(world, nothing_shown_is_missing(world), deep=True)
     loaded, findings = look_into(world.medium.copy(), list(world.shown))
     for finding in findings:
         if finding.level != "ok":

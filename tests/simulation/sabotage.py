@@ -8,17 +8,24 @@ from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
+from sqlite_utils import Database
+
 from crdtsync.awareness import AwarenessTable
 from crdtsync.committer import Committer
 from crdtsync.connection import Connection
 from crdtsync.document import Document
 from crdtsync.fanout import Fanout
+from crdtsync.history import forward, recorder, tables
+from crdtsync.history.database import HistoryDatabase
+from crdtsync.history.log import plain_records
+from crdtsync.history.recorder import Recorder
+from crdtsync.history.restorer import Restored, Restorer
 from crdtsync.housekeeping import Housekeeping
 from crdtsync.judge import Judge
 from crdtsync.limits import Limits
 from crdtsync.room import Room
 from crdtsync.store import file_documents, file_journal
-from crdtsync.store.base import Record
+from crdtsync.store.base import Checkpoint, Record
 from tests.simulation import memory
 from tests.simulation.story import play
 from tests.simulation.world import Failure
@@ -135,6 +142,84 @@ def _never_cut_back() -> Any:
     return patch.object(file_journal.Journal, "_restore", restore)
 
 
+def _checkpoint_first() -> Any:
+    """The log's place is taken while its history is still to be written."""
+    fold = Recorder.fold
+
+    async def later(self: Recorder, checkpoint: Checkpoint, **rest: Any) -> bool:
+        async def write() -> None:
+            await fold(self, checkpoint, **rest)
+
+        assert self._histories.hub is not None
+        self._histories.hub.spawn(write)
+        return True
+
+    return patch.object(Recorder, "fold", later)
+
+
+def _drop_the_log() -> Any:
+    """A history that can't be written is not waited for."""
+    fold = Recorder.fold
+
+    async def anyway(self: Recorder, checkpoint: Checkpoint, **rest: Any) -> bool:
+        await fold(self, checkpoint, **rest)
+        return True
+
+    return patch.object(Recorder, "fold", anyway)
+
+
+def _acknowledge_history_early() -> Any:
+    """A history is said to be kept, and is a little later."""
+
+    async def early(self: Any, document: str, stored: Any, **rest: Any) -> int:
+        incarnation, revision = rest["incarnation"], rest["revision"]
+
+        def write() -> None:
+            if not self.dead:
+                tables.save(Database(self._connection), document, stored, incarnation, None)
+
+        self._archive.kernel.after(0.05, write)
+        return int(revision) + 1
+
+    return patch.object(HistoryDatabase, "save", early)
+
+
+def _fold_in_anothers_name() -> Any:
+    """All records that go into a history at once are the last one's author's."""
+
+    def plain(records: Any, after: int) -> Any:
+        found = plain_records(records, after)
+        return tuple(each._replace(author=found[-1].author) for each in found)
+
+    return patch.object(recorder, "plain_records", plain)
+
+
+def _keep_nothing_before() -> Any:
+    """A restore makes no version of what was there before."""
+
+    async def enter(
+        self: Any, document: str, update: bytes, label: str, note: str, principal: Any
+    ) -> Restored:
+        sequence = await self._edits.enter(document, update, principal)
+        return Restored(None, sequence, True)
+
+    return patch.object(Restorer, "_enter", enter)
+
+
+def _restore_another_moment() -> Any:
+    """A restore goes one record too far back."""
+    restore = forward._restore_update
+
+    def further(past: Any, sequence: int, *rest: Any) -> bytes:
+        return restore(past, max(0, sequence - 1), *rest)
+
+    return patch.object(forward, "_restore_update", further)
+
+
+_OFTEN = Limits(max_log_records=5, idle_room_s=2.0)
+"""So that logs go into histories all the time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sabotage:
     """A change, and the stories in which it shows."""
@@ -143,6 +228,11 @@ class Sabotage:
     store: str = "memory"
     always: tuple[str, ...] = ()
     limits: Limits | None = None
+    history: bool = False
+
+
+def _of_histories(change: Change, *always: str) -> Sabotage:
+    return Sabotage(change, always=("kill", *always), limits=_OFTEN, history=True)
 
 
 SABOTAGES = {
@@ -161,6 +251,12 @@ SABOTAGES = {
     "never sync the journal": Sabotage(_never_sync_the_journal, "file"),
     "never sync documents": Sabotage(_never_sync_documents, "file"),
     "never cut back": Sabotage(_never_cut_back, "file"),
+    "checkpoint before the history": _of_histories(_checkpoint_first),
+    "drop the log without a history": _of_histories(_drop_the_log, "history disk"),
+    "acknowledge history early": _of_histories(_acknowledge_history_early),
+    "fold in another's name": _of_histories(_fold_in_anothers_name),
+    "restore without a version": _of_histories(_keep_nothing_before, "restore"),
+    "restore another moment": _of_histories(_restore_another_moment, "restore"),
 }
 
 
@@ -170,7 +266,13 @@ def ends_badly(name: str, seeds: int) -> str:
     with sabotage.change():
         for seed in range(seeds):
             try:
-                play(seed, store=sabotage.store, always=sabotage.always, limits=sabotage.limits)
+                play(
+                    seed,
+                    store=sabotage.store,
+                    always=sabotage.always,
+                    limits=sabotage.limits,
+                    history=sabotage.history,
+                )
             except Failure as failure:
                 return f"seed {seed}: {failure}"
     return ""

@@ -5,14 +5,15 @@ that could reach anything: its sockets, its disk and its clients are cut off fir
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from crdtsync.errors import CrdtsyncError
 from crdtsync.gate import Gate
 from crdtsync.hub import Hub
 from crdtsync.limits import Limits
-from crdtsync.store.base import Store
+from crdtsync.store.base import Record, Store
+from tests.simulation.archive import Archive, SimHistories
 from tests.simulation.kernel import Kernel, SimClock
 from tests.simulation.loop import SimLoop
 from tests.simulation.network import Wire
@@ -49,6 +50,8 @@ class Server:
         limits: Limits,
         gate: Gate | None,
         failed: Callable[[str], None],
+        archive: Archive | None = None,
+        committed: Callable[[Sequence[Record]], None] = lambda _: None,
     ) -> None:
         self.kernel = kernel
         self.medium = medium
@@ -56,6 +59,8 @@ class Server:
         self._limits = limits
         self._gate = gate
         self._failed = failed
+        self._archive = archive
+        self._committed = committed
         self.loop: SimLoop | None = None
         self.hub: Hub | None = None
         """The hub, once it is open."""
@@ -64,6 +69,8 @@ class Server:
         self._stop: asyncio.Event
         self.wires: list[Wire] = []
         self.lives = 0
+        self._killed = False
+        """Whether the present life is dead, and what it still does is nothing."""
         self.base_tasks = 0
         """The number of tasks of a hub with nothing to do."""
         self.kill_at_step: int | None = None
@@ -79,6 +86,7 @@ class Server:
         """Begin a life."""
         assert self.loop is None
         self.lives += 1
+        self._killed = False
         self.kernel.tell("server", f"starts for the {self.lives}. time")
         loop = SimLoop(self.kernel, self.kernel.stream(f"loop/{self.lives}"), self._failed)
         self.loop = loop
@@ -87,8 +95,25 @@ class Server:
         loop.enter()
         self._stop = asyncio.Event()
         self._store = self.medium.store()
-        hub = Hub(self._store, limits=self._limits, gate=self._gate, clock=self.clock)
+        history = None
+        if self._archive is not None:
+            self._listen(self._store)
+            history = SimHistories(self._store, self._archive, self._limits, self.clock)
+        hub = Hub(
+            self._store, limits=self._limits, gate=self._gate, clock=self.clock, history=history
+        )
         self._task = loop.create_task(self._live(hub))
+
+    def _listen(self, store: Store) -> None:
+        """Take note of what is acknowledged in this life."""
+        append, life = store.append, self.lives
+
+        async def note(batch: Sequence[Record]) -> None:
+            await append(batch)
+            if self.lives == life and not self._killed:
+                self._committed(batch)
+
+        store.append = note  # type: ignore[method-assign]
 
     async def _live(self, hub: Hub) -> None:
         try:
@@ -137,12 +162,21 @@ class Server:
         self.kernel.tell("server", f"dies {why}{', with the whole machine' * power}")
         for wire in self.wires:
             wire.server_died(silently=silently)
+        self._killed = True
         self.medium.crash(power=power)
+        if self._archive is not None:
+            self._archive.crash()
+            self._archive.unplug()
         self._unplug()
         hub = self.hub
         self._bury(loop, task, hub)
         self.medium.buried()
         self._gone()
+
+    @property
+    def life(self) -> int:
+        """The number of the life that is lived; 0 where there is none."""
+        return 0 if self._killed or self.loop is None else self.lives
 
     def _gone(self) -> None:
         self.wires = []

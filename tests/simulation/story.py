@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from crdtsync.limits import Limits
+from tests.simulation.archivist import Archivist
 from tests.simulation.checks import (
     bounded,
     converged,
@@ -43,6 +44,7 @@ class Story:
         self.world = world
         self.kernel = world.kernel
         self.chance = world.kernel.stream("story")
+        self.always = always
         self.length_s = self.chance.choice([5.0, 20.0, 60.0])
         # Not everything happens in every story: what is rare beside much else happens alone.
         self.events = [each for each in EVENTS if self.chance.random() < 0.5 or each in always]
@@ -59,6 +61,8 @@ class Story:
             self._later(self.length_s / 10, self._hostile, hostile)
         for event in self.events:
             self._later(self.length_s / 3, self._event, event)
+        if world.archive is not None:
+            Archivist(self, world.archive, self.always).begin()
         for _ in range(int(self.length_s / 5)):
             world.run(5.0)
             bounded(world)
@@ -147,9 +151,10 @@ class Story:
         world = self.world
         self.kernel.tell("world", "all is well from here on")
         self.over = True
-        world.faults.calm = True
-        world.faults.mode = "well"
-        world.faults.steps_left = -1
+        for faults in world.all_faults():
+            faults.calm = True
+            faults.mode = "well"
+            faults.steps_left = -1
         world.server.kill_at_step = None
         for hostile in world.hostiles:
             hostile.end()
@@ -199,7 +204,7 @@ class Story:
 @contextmanager
 def play_scene(seed: int, *, clients: int, **limits: Any) -> Iterator[World]:
     """Have a world with some clients in one room, all connected, where nothing goes wrong."""
-    world = World(seed, store="memory", limits=Limits(**limits), people=clients)
+    world = World(seed, store="memory", limits=Limits(**limits), people=clients, history=False)
     world.faults.calm = True
     try:
         with _overheard(world):
@@ -218,12 +223,13 @@ def play(
     store: str | None = None,
     always: Sequence[str] = (),
     limits: Limits | None = None,
+    history: bool | None = None,
 ) -> World:
     """Play a seed's story to its end, in which some events are ``always`` among what happens.
 
     Raises ``Failure``, with the story as its note.
     """
-    world = World(seed, store=store, limits=limits)
+    world = World(seed, store=store, limits=limits, history=history)
     try:
         with _overheard(world):
             Story(world, always).play()

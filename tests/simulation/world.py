@@ -17,6 +17,7 @@ from crdtsync.protocol import AwarenessMessage, SyncStep2, SyncUpdate, decode_fr
 from crdtsync.structs import Scan
 from crdtsync.update import scan
 from tests.properties.replica import READER
+from tests.simulation.archive import Archive
 from tests.simulation.client import Client
 from tests.simulation.faults import Faults
 from tests.simulation.hostile import FORGED, Hostile
@@ -24,6 +25,7 @@ from tests.simulation.kernel import Kernel
 from tests.simulation.media import medium
 from tests.simulation.network import Wire
 from tests.simulation.server import Server
+from tests.simulation.truth import Truth
 
 __all__ = ["Failure", "Shown", "World"]
 
@@ -84,6 +86,7 @@ class World:
         store: str | None = None,
         limits: Limits | None = None,
         people: int = 0,
+        history: bool | None = None,
     ) -> None:
         self.kernel = Kernel(seed)
         self.chance = self.kernel.stream("world")
@@ -96,8 +99,21 @@ class World:
         self.medium = medium(store or kind, self.faults, self.kernel)
         self._gated = self.chance.random() < 0.5
         gate = SimGate() if self._gated else None
+        self.truth = Truth()
+        self.looking = self.kernel.stream("looking")
+        self.archive: Archive | None = None
+        """What histories are kept on; ``None`` where there are none."""
+        if self.kernel.stream("history").random() < 0.8 if history is None else history:
+            self.archive = Archive(self.kernel)
+            self.archive.faults.die = self._die
         self.server = Server(
-            self.kernel, self.medium, limits=self.limits, gate=gate, failed=self.fail
+            self.kernel,
+            self.medium,
+            limits=self.limits,
+            gate=gate,
+            failed=self.fail,
+            archive=self.archive,
+            committed=self.truth.committed,
         )
         self.faults.die = self._die
         self.shown: dict[str, Shown] = {}
@@ -127,6 +143,10 @@ class World:
                 self.clients.append(Client(self, who, number, name, may_write=not reader))
             if not people and chance.random() < 0.3:
                 self.hostiles.append(Hostile(self, f"mallory-{room}", (1 << 40) + room, name))
+
+    def all_faults(self) -> list[Faults]:
+        """Return the weather at each disk."""
+        return [self.faults] + ([self.archive.faults] if self.archive is not None else [])
 
     # Who tells what
 
@@ -219,6 +239,8 @@ class World:
         power = self.chance.random() < 0.4
         silently = power and self.chance.random() < 0.5
         self.faults.steps_left = -1
+        if self.archive is not None:
+            self.archive.faults.steps_left = -1
         self.server.kill(self.server.dying, power=power, silently=silently)
         self.faults.dying = False
         self.ended()
@@ -226,8 +248,9 @@ class World:
     def ended(self) -> None:
         """A life is over: what anyone was shown has to be there, and the next one begins."""
         from tests.simulation.checks import nothing_shown_is_missing
+        from tests.simulation.truth import histories_are_whole
 
-        nothing_shown_is_missing(self)
+        histories_are_whole(self, nothing_shown_is_missing(self))
         if self.last_life:
             return
         delay_s = self.chance.choice([0.05, 1.0, 8.0])
@@ -254,6 +277,8 @@ class World:
         if self.server.loop is not None:
             self.server.kill("at the end of the story", power=False, silently=False)
         self.medium.close()
+        if self.archive is not None:
+            self.archive.close()
 
 
 def _limits(chance: random.Random) -> Limits:
@@ -272,6 +297,8 @@ def _limits(chance: random.Random) -> Limits:
         "idle_room_s": [2.0],
         "max_lag_s": [5.0],
         "ping_interval_s": [5.0],
+        "history_pause_s": [0.5, 5.0],
+        "history_interval_s": [2.0, 20.0],
     }
     changed = {
         name: chance.choice(values) for name, values in unusual.items() if chance.random() < 0.35
