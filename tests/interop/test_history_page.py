@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from crdtsync.store.sqlite import SQLiteStore
 from tests.identity.making import SECRET, issue
 
 from .harness import VERSIONS, Clients, Server
-from .webdriver import Browser
+from .webdriver import ENTER, Browser
 from .webdriver import Driver as ChromeDriver
 
 pytestmark = [pytest.mark.node, pytest.mark.browser]
@@ -29,6 +30,7 @@ PAGE = "/documents/team/minutes%20%26%20more/history"
 OPTIONS = ("--auth", "jwt", "--auth-key-file", "secret", "--auth-audience", "crdtsync")
 SCRIPT = "<script>window.broken = 1</script>"
 HOUR_MS = 3_600_000
+DOWN = "\ue015"
 
 
 class Log:
@@ -77,9 +79,9 @@ async def store(log: Log, path: Path) -> None:
         await histories.kept.note_authors({"ben": "Ben <b>Bold</b>"}, 0)
 
 
-def token(role: str) -> str:
+def token(role: str, name: str = "Dora") -> str:
     """Return a token of Dora's, who has a role in all documents."""
-    claims = {"sub": "dora", "name": "Dora", "aud": "crdtsync", "exp": int(time.time()) + 600}
+    claims = {"sub": "dora", "name": name, "aud": "crdtsync", "exp": int(time.time()) + 600}
     return issue(SECRET, "HS256", {**claims, "documents": {"*": role}})
 
 
@@ -271,6 +273,69 @@ def test_a_reader_may_not(visit: Callable[[str], Visit], signed: Server) -> None
         f"{signed.http}/api/v1/documents/team/minutes%20%26%20more?format=json", headers=headers
     )
     assert answer.json()["meta"]["status"] == "final"
+
+
+def narrow(browser: Browser, width: int) -> None:
+    """Make the page as wide as a phone's, or with 0 as wide as the window again."""
+    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width > 0}
+    body = {"cmd": "Emulation.setDeviceMetricsOverride", "params": size}
+    if not width:
+        body = {"cmd": "Emulation.clearDeviceMetricsOverride", "params": {}}
+    browser.call("POST", "/goog/cdp/execute", body)
+
+
+def test_long_names_on_a_phone(
+    browser: Browser, visit: Callable[[str], Visit], signed: Server
+) -> None:
+    """Whatever people and versions are called, nothing is wider than the screen."""
+    headers = {"Authorization": f"Bearer {token('write', name='N' * 120)}"}
+    body = {"document": NAME, "label": "L" * 200}
+    assert httpx.post(f"{signed.http}/api/v1/versions", json=body, headers=headers).is_success
+    narrow(browser, 400)
+    try:
+        page = visit("read")
+        for tab in ("preview", "diff", "blame"):
+            page.turn(tab)
+            assert page.browser.run("document.documentElement.scrollWidth") <= 400, tab
+        assert page.browser.run("document.getElementById('head').getBoundingClientRect().top") < 800
+    finally:
+        narrow(browser, 0)
+
+
+def test_who_is_not_listed_stays_chosen(visit: Callable[[str], Visit]) -> None:
+    """A moment that the timeline no longer lists is the one that is shown, and restored."""
+    page = visit("write")
+    page.choose("cleo")
+    shown = page.text("#moment-note")
+    page.browser.click("#only-named")
+    page.see("document.querySelectorAll('#timeline button').length === 2")
+    page.browser.click("#restore")
+    page.see("document.getElementById('confirm').open")
+    assert shown in page.text("#confirm-text")
+    assert page.text("#moment") == "cleo"
+
+
+def test_a_timeline_by_keyboard(visit: Callable[[str], Visit]) -> None:
+    """Arrows go through the timeline; a link leads past it to the document."""
+    page = visit("read")
+    page.browser.run("document.querySelector('#timeline button').focus()")
+    page.browser.type(DOWN)
+    page.browser.type(ENTER)
+    page.see("document.querySelector('#moment').innerText === 'cleo'")
+    page.browser.run("document.getElementById('skip').focus()")
+    page.browser.type(ENTER)
+    page.see("document.activeElement.id === 'view'")
+
+
+def test_authors_have_colours_of_their_own(visit: Callable[[str], Visit]) -> None:
+    """People whose ids are much alike can be told apart."""
+    page = visit("read")
+    ids = "['u1', 'u2', 'u3', 'u4', 'u5', '']"
+    found = f"document.body.dataset.hues = {ids}.map(words.hue)"
+    page.browser.run(f"void import('/assets/history/words.js').then(words => {{ {found} }})")
+    page.see("document.body.dataset.hues")
+    hues = sorted(map(int, page.browser.run("document.body.dataset.hues").split(",")))
+    assert min(after - before for before, after in pairwise([*hues, hues[0] + 360])) >= 30
 
 
 def test_signing_in(browser: Browser, signed: Server) -> None:

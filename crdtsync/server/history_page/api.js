@@ -52,9 +52,10 @@ const ask = async (method, path, { query = {}, body } = {}) => {
 const about = (query = {}) => ({ query: { document: documentName, ...query } })
 const doing = (body) => ({ body: { document: documentName, ...body } })
 
-export const versions = (before, kind) =>
-  ask("GET", "/versions", about({ before, kind, limit: 50 }))
-export const activity = (before) => ask("GET", "/history/activity", about({ before, limit: 50 }))
+export const versions = (before, kind, limit) =>
+  ask("GET", "/versions", about({ before, kind, limit }))
+export const activity = (before, limit) =>
+  ask("GET", "/history/activity", about({ before, limit }))
 export const content = (at, format) => ask("GET", "/history/content", about({ at, format }))
 export const diff = (from, to) => ask("GET", "/history/diff", about({ from, to }))
 export const blame = (at) => ask("GET", "/history/blame", about({ at }))

@@ -1,11 +1,13 @@
 // The page: a timeline on one side, one moment of the document on the other.
 
 import * as api from "./api.js"
-import { author, clock, day, element, nameOf, whole } from "./words.js"
+import { author, clock, day, element, nameOf, whole, zone } from "./words.js"
 import * as view from "./view.js"
 
 const $ = (id) => document.getElementById(id)
 const NOW = { at: "now", title: "Now", sequence: Infinity, time: null }
+const PAGE = 50 // versions, and sessions, that are asked for at once,
+const MOST = 1000 // and as many as one answer has
 const VERSIONS = { auto: "Saved by itself", restore: "Before a restore", import: "Before an import" }
 
 const state = {
@@ -62,14 +64,17 @@ const fromSession = (session) => ({
 
 const nextOf = (url, field) => (url ? new URL(url, location.origin).searchParams.get(field) : null)
 
+/** As many as there are in the timeline by now, or a page more of what is older. */
 const load = async (further = false) => {
   const { older } = state
   const named = $("only-named").checked
+  const shown = (isSession) => state.entries.filter((entry) => Boolean(entry.session) === isSession).length
+  const limit = (isSession) => (further ? PAGE : Math.min(MOST, Math.max(PAGE, shown(isSession))))
   const [versions, sessions] = await Promise.all([
     further && !older.versions ? { versions: [], next: null }
-      : api.versions(further ? older.versions : null, named ? "named" : null),
+      : api.versions(further ? older.versions : null, named ? "named" : null, limit(false)),
     named || (further && !older.sessions) ? { sessions: [], next: null }
-      : api.activity(further ? older.sessions : null),
+      : api.activity(further ? older.sessions : null, limit(true)),
   ])
   const found = [...versions.versions.map(fromVersion), ...sessions.sessions.map(fromSession)]
   const known = new Map((further ? state.entries : [NOW]).map((entry) => [entry.at, entry]))
@@ -78,7 +83,7 @@ const load = async (further = false) => {
     (one, other) => other.sequence - one.sequence || (one.session ? 1 : 0) - (other.session ? 1 : 0))
   older.versions = nextOf(versions.next, "before")
   older.sessions = sessions.next
-  state.chosen = known.get(state.chosen.at) || state.entries[0]
+  state.chosen = known.get(state.chosen.at) || state.chosen // which is shown on, listed or not
   drawTimeline()
 }
 
@@ -92,7 +97,7 @@ const drawTimeline = () => {
     }
     const button = element("button",
       { type: "button", "data-at": entry.at, "aria-current": String(entry === state.chosen) },
-      entry.session ? author(entry.by) : element("strong", {}, entry.title),
+      entry.session ? author(entry.by) : element("strong", {}, element("bdi", {}, entry.title)),
       " ", element("small", {}, detail(entry)))
     button.addEventListener("click", () => choose(entry))
     items.push(element("li", {}, button))
@@ -108,7 +113,7 @@ const detail = (entry) => {
     const to = clock(entry.time)
     return `${from === to ? to : `${from} to ${to}`}, ${entry.size}`
   }
-  return [clock(entry.time), entry.by && nameOf(entry.by)].filter(Boolean).join(", ")
+  return [clock(entry.time), ...(entry.by ? [", ", element("bdi", {}, nameOf(entry.by))] : [])]
 }
 
 // One moment
@@ -119,6 +124,7 @@ const choose = (entry) => {
   for (const button of $("timeline").querySelectorAll("button")) {
     button.setAttribute("aria-current", String(button.dataset.at === entry.at))
   }
+  $("head").scrollIntoView({ block: "nearest" })
   return show()
 }
 
@@ -207,6 +213,14 @@ const name = () => attempt(async () => {
   say("The version is saved.")
 })
 
+/** Somebody comes back to the page: others may have edited meanwhile. */
+const refresh = async () => {
+  const newest = () => Math.max(0, ...state.entries.filter((entry) => entry !== NOW).map((each) => each.sequence))
+  const before = newest()
+  await load()
+  if (state.chosen === NOW && newest() > before) await show()
+}
+
 const start = () => attempt(async () => {
   say("")
   await load()
@@ -234,6 +248,13 @@ $("against").addEventListener("change", () => {
   state.against = $("against").value
   show()
 })
+$("timeline").addEventListener("keydown", (event) => {
+  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key]
+  if (!step) return
+  event.preventDefault()
+  const buttons = [...$("timeline").querySelectorAll("button")]
+  buttons[buttons.indexOf(event.target) + step]?.focus()
+})
 $("restore").addEventListener("click", askToRestore)
 $("confirm").addEventListener("close", restored)
 $("naming").addEventListener("submit", (event) => {
@@ -248,10 +269,11 @@ $("sign-in").addEventListener("submit", (event) => {
   start()
 })
 document.addEventListener("visibilitychange", () => {
-  if (!document.hidden && !$("columns").hidden) attempt(() => load())
+  if (!document.hidden && !$("columns").hidden) attempt(refresh)
 })
 
 api.takeToken()
 document.title = `History of ${api.documentName}`
 $("document").textContent = api.documentName
+$("zone").textContent = `Times are those of ${zone}.`
 start()
