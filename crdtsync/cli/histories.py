@@ -18,7 +18,7 @@ __all__ = ["AGES", "AT", "MOMENT", "ROOT", "told", "with_history"]
 
 T = TypeVar("T")
 
-Needs = Literal["nothing", "store", "hub"]
+Needs = Literal["nothing", "process", "store", "hub"]
 
 
 class Moment(click.ParamType[str]):
@@ -78,8 +78,9 @@ def with_history(
     """Run ``work`` on the history of the configured store.
 
     Works beside a running server, unless it needs the store for itself, to edit a document, or a
-    hub on it. ``doing`` is shown where somebody looks on. Whatever is wrong with a moment of
-    ``document`` is told with a hint.
+    hub on it. What needs the CRDT library needs a process, which that may end; reading doesn't, and
+    starting one would take longer than most answers. ``doing`` is shown where somebody looks on.
+    Whatever is wrong with a moment of ``document`` is told with a hint.
     """
     from crdtsync.errors import StoreLocked
     from crdtsync.history.model import HistoryError
@@ -98,22 +99,40 @@ def with_history(
 def _run(config: Config, work: "Callable[[Histories], Awaitable[T]]", *, needs: Needs) -> T:
     import anyio
 
+    from crdtsync.audit import NO_AUDIT
+    from crdtsync.audit_log import STANDARD_OUTPUT, AuditLog
     from crdtsync.cli.stores import with_store
     from crdtsync.config.history import history_rules
     from crdtsync.guarding import guard_folder, guard_of
     from crdtsync.history.database import HistoryDatabase
     from crdtsync.history.service import Histories
+    from crdtsync.history.worker import Workers
 
+    to = config.audit_log if needs == "store" else None
+    # Standard output is the command's here.
+    audit = AuditLog(to) if to and to != STANDARD_OUTPUT else NO_AUDIT
     guard = guard_of(config.store)
 
     def histories(store: "Store") -> Histories:
         kept = HistoryDatabase(guard_folder(config.store), insist=True)
         rules = history_rules(config.history_except, config.history_retention)
-        return Histories(store, kept, rules=rules, limits=config.limits, guard=guard)
+        return Histories(
+            store,
+            kept,
+            rules=rules,
+            limits=config.limits,
+            guard=guard,
+            workers=Workers(config.limits, here=needs == "nothing"),
+            audit=audit,
+        )
 
     async def run(store: "Store") -> T:
-        async with histories(store) as history:
-            return await work(history)
+        audit.open()
+        try:
+            async with histories(store) as history:
+                return await work(history)
+        finally:
+            audit.close()
 
     async def run_hub() -> T:
         from crdtsync.hub import Hub
@@ -127,7 +146,7 @@ def _run(config: Config, work: "Callable[[Histories], Awaitable[T]]", *, needs: 
     if needs == "hub":
         with_store(config, _look)  # it is there
         return anyio.run(run_hub)
-    return with_store(config, run, read_only=needs == "nothing")
+    return with_store(config, run, read_only=needs in ("nothing", "process"))
 
 
 async def _look(store: "Store") -> None:
@@ -135,11 +154,18 @@ async def _look(store: "Store") -> None:
 
 
 def _hint(error: Exception, document: str) -> str:
-    from crdtsync.history.model import HistoryDamaged, HistoryOff, UnknownMoment
+    from crdtsync.history.model import (
+        HistoryDamaged,
+        HistoryOff,
+        UnknownDocument,
+        UnknownMoment,
+    )
 
     match error:
         case UnknownMoment(pruned=True):
             return f"crdtsync versions activity {document} shows what is kept"
+        case UnknownDocument():
+            return "See crdtsync documents list"
         case UnknownMoment():
             return f"See crdtsync versions list {document}"
         case HistoryOff():

@@ -185,7 +185,9 @@ def prune(
             return await history.prune(name, keep, dry_run=dry_run)
 
         doing = f"Pruning {name}"
-        done.append(with_history(resolved.config, work, document=name, doing=doing))
+        done.append(
+            with_history(resolved.config, work, document=name, doing=doing, needs="process")
+        )
         if not as_json:
             _tell_pruned(done[-1], "Would let go" if dry_run else "Let go")
     if as_json:

@@ -26,6 +26,7 @@ __all__ = [
     "NotRestorable",
     "Snapshot",
     "Stored",
+    "UnknownDocument",
     "UnknownMoment",
     "UnknownRoot",
     "Version",
@@ -52,6 +53,10 @@ class UnknownMoment(HistoryError):
         super().__init__(message, hint=hint)
         self.pruned = pruned
         """Whether it was there once and has been let go."""
+
+
+class UnknownDocument(UnknownMoment):
+    """There is no such document, and so no moment of it."""
 
 
 class NotRestorable(HistoryError):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, TypeVarTuple
 
 import anyio.to_thread
 
-from crdtsync.audit import NOBODY, Caller
+from crdtsync.audit import NO_AUDIT, NOBODY, Audit, Caller
 from crdtsync.clock import Clock, SystemClock
 from crdtsync.errors import StoreDamaged
 from crdtsync.gate import Principal
@@ -29,7 +29,7 @@ from crdtsync.history.model import (
     HistoryOff,
     HistoryUnavailable,
     Stored,
-    UnknownMoment,
+    UnknownDocument,
     Version,
     VersionKind,
 )
@@ -81,6 +81,8 @@ class Histories(Asking):
         limits: Limits | None = None,
         clock: Clock | None = None,
         guard: Guard = NO_GUARD,
+        workers: Workers | None = None,
+        audit: Audit = NO_AUDIT,
     ) -> None:
         self.store = store
         self.kept = kept
@@ -88,7 +90,7 @@ class Histories(Asking):
         self.limits = limits or Limits()
         self.clock: Clock = clock or SystemClock()
         self.stats = HistoryStats()
-        self.workers = Workers(self.limits)
+        self.workers = workers or Workers(self.limits)
         self.changed: set[str] = set()
         """Documents whose history has grown since it was last looked at for what may go."""
         self.recorder = Recorder(self)
@@ -97,6 +99,7 @@ class Histories(Asking):
         self.hub: Hub | None = None
         """Whose histories they are; it says so itself."""
         self._guard = guard
+        self._audit = audit
         self._restorer: Restorer | None = None
         self._stack = AsyncExitStack()
 
@@ -153,7 +156,7 @@ class Histories(Asking):
         self._check(document)
         info = await self.store.info(document)
         if info is None or not info.sequence:
-            raise UnknownMoment(f"there is no document {document!r} to make a version of")
+            raise UnknownDocument(f"there is no document {document!r} to make a version of")
         new = NewVersion(
             document=document,
             incarnation=info.created_ms,
@@ -233,7 +236,7 @@ class Histories(Asking):
         loaded = await self.store.load(document)
         info = await self.store.info(document)
         if info is None:
-            raise UnknownMoment(f"there is no document {document!r}")
+            raise UnknownDocument(f"there is no document {document!r}")
         kept = await self.kept.load(document)
         stored = None if kept is None else self._fitting(kept, info.created_ms, info.sequence)
         known = 0 if stored is None else stored.sequence
@@ -324,7 +327,7 @@ class Histories(Asking):
             self._restorer = Restorer(self, LiveEdits(hub), audit=hub.audit)
         elif self._restorer is None:
             edits = StoredEdits(self.store, limits=self.limits, clock=self.clock, guard=self._guard)
-            self._restorer = Restorer(self, edits)
+            self._restorer = Restorer(self, edits, audit=self._audit)
         return self._restorer
 
     # Letting go

@@ -35,10 +35,15 @@ Ts = TypeVarTuple("Ts")
 
 
 class Workers:
-    """Processes for long work. Use it as ``async with``; leaving ends them all."""
+    """Processes for long work. Use it as ``async with``; leaving ends them all.
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    With ``here`` there are none: a thread of this process does the work, for a program that ends
+    with the answer and has nobody whose typing would wait.
+    """
+
+    def __init__(self, limits: Limits | None = None, *, here: bool = False) -> None:
         limits = limits or Limits()
+        self._here = here
         self._most = limits.history_processes
         self._timeout_s = limits.history_timeout_s
         self._limiter: anyio.CapacityLimiter
@@ -93,6 +98,8 @@ class Workers:
     async def _ask(
         self, function: Callable[..., object], args: tuple[object, ...]
     ) -> tuple[bool, Any]:
+        if self._here:
+            return await anyio.to_thread.run_sync(answer, function, args, abandon_on_cancel=True)
         worker = self._take()
         if worker is not None:
             try:

@@ -293,7 +293,7 @@ def test_pruning(history: MadeUp) -> None:
     assert "Would let go 2 moments of doc, 2 versions; 1 left, 30 B to 10 B." in told
     assert "of other" in told
     assert history.calls == [("prune", "doc", None, True), ("prune", "other", None, True)]
-    assert history.needs == "nothing"
+    assert history.needs == "process"
     (done,) = as_json("prune", "doc", "--keep", "1d/forever", "--yes")["pruned"]
     assert (done["document"], done["moments"]) == ("doc", 1)
     keep = Retention(everything_s=86_400, hourly_s=math.inf)

@@ -237,6 +237,51 @@ def test_a_damaged_part_of_a_history(store: str) -> None:
     assert shown.strip() == "Good bye world"
 
 
+def test_reading_starts_no_process(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading is done in the command's own process; what needs the CRDT library gets another."""
+    from crdtsync.history import worker
+
+    started: list[object] = []
+    start = worker.subprocess.Popen
+
+    def counting(*args: Any, **options: Any) -> object:
+        started.append(args)
+        return start(*args, **options)
+
+    monkeypatch.setattr(worker.subprocess, "Popen", counting)
+    for reading in (("show", "doc"), ("diff", "doc", "--from", "s1"), ("blame", "doc")):
+        ok("versions", *reading)
+    ok("versions", "activity", "doc")
+    assert not started
+    ok("versions", "restore", "doc", "--at", "s1", "--yes")
+    assert started
+
+
+def test_a_document_that_is_not_there(store: str) -> None:
+    """The hint leads to the names that there are."""
+    for command in ("show", "list", "blame", "activity"):
+        line = fails("versions", command, "none")
+        assert line == "crdtsync: there is no document 'none'. See crdtsync documents list."
+
+
+def test_restores_without_a_server_are_audited(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has the store alone leaves the same line as the server would; not on standard output."""
+    monkeypatch.setenv("CRDTSYNC_AUDIT_LOG", "audit.jsonl")
+    ok("versions", "restore", "doc", "--at", "s1", "--as", "ann", "--yes")
+    monkeypatch.setenv("CRDTSYNC_AUDIT_LOG", "-")
+    assert not ok("versions", "restore", "doc", "--at", "s2", "--yes").stdout
+    (line,) = [json.loads(each) for each in Path("audit.jsonl").read_text().splitlines()]
+    del line["time"]
+    assert line == {
+        "event": "restored",
+        "document": "doc",
+        "principal": "ann",
+        "moment": 1,
+        "sequence": 3,
+        "whole": True,
+    }
+
+
 def fold(store: str) -> None:
     """Have a hub write a checkpoint of the document, and its history before."""
 

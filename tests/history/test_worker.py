@@ -54,6 +54,16 @@ async def test_a_process_of_its_own() -> None:
     assert gone(pid)
 
 
+async def test_no_process_where_none_is_wanted() -> None:
+    """A program that ends with the answer works it out itself, with the same errors."""
+    async with Workers(here=True) as workers:
+        assert (await workers.run(work.process))[0] == os.getpid()
+        with pytest.raises(HistoryDamaged, match="no good"):
+            await workers.run(work.damaged)
+        with pytest.raises(HistoryUnavailable, match="worked out"):
+            await workers.run(work.fail)
+
+
 async def test_what_is_raised_comes_back() -> None:
     """Errors of ours come as they are, a defect as one answer for all, and work goes on."""
     async with Workers() as workers:
