@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.error import HTTPError, URLError
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
-from crdtsync.cli.stores import with_store
+from crdtsync.cli.stores import histories_of, with_store
 from crdtsync.config import Config
 from crdtsync.errors import OperatorError, StoreLocked
 from crdtsync.guard import Guard
@@ -48,10 +48,18 @@ def apply_entries(
     documents = [list(group) for _, group in groupby(ordered, key=lambda each: each.document)]
 
     async def work(store: "Store") -> "list[Applied]":
-        return [
-            await apply_refused(store, group[0].document, group, limits=config.limits, guard=guard)
-            for group in documents
-        ]
+        async with histories_of(config) as history:
+            return [
+                await apply_refused(
+                    store,
+                    group[0].document,
+                    group,
+                    limits=config.limits,
+                    guard=guard,
+                    history=history,
+                )
+                for group in documents
+            ]
 
     if server is None:
         try:

@@ -9,9 +9,11 @@ from crdtsync.document import Verdict
 from crdtsync.documents.loading import damaged, open_loaded, whole_state
 from crdtsync.documents.model import DocumentError
 from crdtsync.documents.quarantine import refuse_quarantined
+from crdtsync.documents.writing import version_before
 from crdtsync.encoding import read_var_string
 from crdtsync.errors import InvalidUpdate
 from crdtsync.guard import NO_GUARD, Guard
+from crdtsync.history.base import HistoryStore
 from crdtsync.idset import IdSet
 from crdtsync.limits import Limits, trusting
 from crdtsync.refused.base import Entry
@@ -21,6 +23,7 @@ from crdtsync.structs import STRING, Range
 from crdtsync.update import scan
 
 __all__ = [
+    "BEFORE",
     "MISSING",
     "Applied",
     "RefusedContent",
@@ -31,6 +34,8 @@ __all__ = [
 
 MISSING: Final = "it builds on edits that the document lacks"
 """Why an entry can't be applied, mostly."""
+BEFORE: Final = "Before applying refused edits"
+"""What the version of the moment before is called."""
 MAX_EXCERPT: Final = 200
 """Characters of an entry's text that are shown."""
 
@@ -100,8 +105,11 @@ async def apply_refused(
     limits: Limits | None = None,
     clock: Clock | None = None,
     guard: Guard = NO_GUARD,
+    history: HistoryStore | None = None,
 ) -> Applied:
     """Commit entries of one document as their authors' edits, in an order in which they fit.
+
+    In ``history`` a document that changes has a version of the moment before.
 
     An entry enters whole or not at all, and what could be applied is one commit. The limits on
     updates hold, the one on a document's size does not. Raises ``DocumentError`` where the
@@ -147,6 +155,8 @@ async def apply_refused(
         Record(name, last + n, time_ms, author, part) for n, (author, part) in enumerate(news, 1)
     ]
     if records:
+        if history is not None and info is not None:
+            await history.add_versions([version_before(info, BEFORE)])
         await store.append(records)
     done = {entry.id for entry in applied}
     remaining = [entry for entry in entries if entry.id not in done]

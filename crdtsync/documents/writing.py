@@ -16,7 +16,7 @@ from crdtsync.store.base import DocumentInfo, Record, Store
 from crdtsync.structs import Scan
 from crdtsync.update import scan
 
-__all__ = ["delete_document", "import_document"]
+__all__ = ["delete_document", "import_document", "version_before"]
 
 
 async def import_document(
@@ -75,7 +75,7 @@ async def import_document(
     records = [Record(name, last + n, time_ms, author, part) for n, (part, _) in enumerate(news, 1)]
     if records:
         if history is not None and info is not None:
-            await history.add_versions([_before(info)])
+            await history.add_versions([version_before(info)])
         await store.append(records)
     return Imported(created=info is None, sequence=last + len(records), changed=bool(records))
 
@@ -92,7 +92,7 @@ def _scan_import(update: bytes, limits: Limits) -> Scan:
         raise
 
 
-def _before(info: DocumentInfo) -> NewVersion:
+def version_before(info: DocumentInfo, label: str = "") -> NewVersion:
     """Return the version of a document as it is before an import."""
     return NewVersion(
         document=info.name,
@@ -100,6 +100,7 @@ def _before(info: DocumentInfo) -> NewVersion:
         sequence=info.sequence,
         time_ms=info.updated_ms,
         kind="import",
+        label=label,
     )
 
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from crdtsync.clock import ManualClock
-from crdtsync.documents.refused import apply_refused
+from crdtsync.documents.refused import BEFORE, apply_refused
 from crdtsync.gate import Principal
+from crdtsync.history.database import HistoryDatabase
 from crdtsync.hub import Hub
 from crdtsync.protocol import step_2_frame, update_frame
 from crdtsync.refused.base import Entry
@@ -150,6 +151,23 @@ async def test_a_reader_of_a_full_document_is_only_told() -> None:
         await settle()
         assert client.link.closed is None
         assert [each.kind for each in shelf.kept] == ["read-only"]
+
+
+async def test_a_version_before_edits_are_applied() -> None:
+    """What was there before can be had back; where nothing enters, no version is made."""
+
+    def entry(update: bytes) -> Entry:
+        return Entry(
+            id=1, document="doc", author="ann", name="Ann", kind="gate", reason="",
+            first_ms=0, last_ms=0, updates=1, size=len(update), update=update,
+        )  # fmt: skip
+
+    async with MemoryStore() as store, HistoryDatabase(None) as history:
+        await store.append([Record("doc", 1, 0, "ann", one(4, 0, "a"))])
+        for _ in range(2):
+            await apply_refused(store, "doc", [entry(one(5, 0, "b"))], history=history)
+        (version,) = await history.versions("doc", before=None, limit=9, kind=None)
+        assert (version.kind, version.sequence, version.label) == ("import", 1, BEFORE)
 
 
 async def test_limits_hold_when_an_edit_is_applied() -> None:
