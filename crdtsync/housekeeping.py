@@ -262,7 +262,7 @@ async def _prove_elsewhere(snapshot: Snapshot, watch: Watch) -> None:
             stderr=subprocess.PIPE,
             check=False,
             timeout=PROOF_TIMEOUT_S,
-            start_new_session=True,  # a Ctrl-C is the server's, not its
+            process_group=0,  # a Ctrl-C is the server's; nice says nothing outside of a session
         )
 
     try:

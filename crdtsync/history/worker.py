@@ -162,7 +162,8 @@ class _Worker:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 env={**os.environ, "PYTHONPATH": path},
-                start_new_session=True,  # a Ctrl-C is the server's, not its
+                # A Ctrl-C is the server's. No session: nice would say nothing outside of it.
+                process_group=0,
             )
         except (OSError, ValueError, TypeError) as error:
             log.debug("no process: %s", error)

@@ -49,6 +49,8 @@ async def test_a_process_of_its_own() -> None:
         pid, niceness = await workers.run(work.process)
         assert pid != os.getpid()
         assert niceness == min(19, os.nice(0) + NICENESS)
+        assert os.getpgid(pid) == pid
+        assert os.getsid(pid) == os.getsid(0)  # or it would be nice to nobody but itself
         assert await workers.run(work.double, bytes(3_000_000)) == bytes(6_000_000)
         assert (await workers.run(work.process))[0] == pid
     assert gone(pid)
