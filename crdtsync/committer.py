@@ -126,7 +126,7 @@ class Committer:
             hub.stats.commit_updates.observe(len(records))
             for room, _ in batches:
                 room.committed()
-            if hub.history is not None:
+            if hub.history is not None and batches:
                 hub.history.automatic.edited.update(rooms)
         finally:
             self._committing = False
@@ -175,6 +175,8 @@ class Committer:
             room.degraded = ""
             room.stalled = False
             room.committed()
+            if hub.history is not None:
+                hub.history.automatic.edited.add(room)
             if room.dirty:
                 self.schedule(room)
             await self._follow_up(room, batch)

@@ -15,7 +15,7 @@ from crdtsync.history.service import Histories
 from crdtsync.hub import Hub
 from crdtsync.store.sqlite import SQLiteStore
 from tests.history.recording import ANN, BOB, recorded, typed
-from tests.unit.engine import quick, settle, until
+from tests.unit.engine import TestStore, join, quick, settle, until
 
 pytestmark = pytest.mark.anyio
 
@@ -140,6 +140,42 @@ async def test_what_can_t_be_written_waits(monkeypatch: pytest.MonkeyPatch) -> N
         await look(hub, histories)
         assert len(await auto(histories)) == 1
         assert await histories.kept.names(["ann", "bob"]) == {"ann": "Ann", "bob": "Bob"}
+
+
+async def test_a_commit_that_fails_at_first() -> None:
+    """The version is of the edit that came through later, not of what was there before it."""
+    clock, store = ManualClock(), TestStore()
+    async with recorded(store, clock=clock, limits=SLOW) as (hub, histories):
+        client = await typed(hub, "x")
+        await look(hub, histories)
+        clock.advance(1e6)
+        await look(hub, histories)
+        failing = [True]
+        store.failing = lambda _: failing[0]
+        client.type("y")
+        await until(lambda: hub.rooms["doc"].stalled)
+        await look(hub, histories)
+        failing[0] = False
+        await until(lambda: hub.rooms["doc"].committed_sequence == 2)
+        await settle()
+        await look(hub, histories)
+        clock.advance(1e6)
+        await look(hub, histories)
+        assert [version.sequence for version in await auto(histories)] == [2, 1]
+
+
+async def test_a_document_whose_first_commit_fails_has_no_version() -> None:
+    """Where nothing was stored there is nothing to make a version of."""
+    clock, store = ManualClock(), TestStore()
+    async with recorded(store, clock=clock, limits=SLOW) as (hub, histories):
+        client = await join(hub)
+        store.failing = lambda _: True
+        client.type("x")
+        await until(lambda: hub.rooms["doc"].stalled)
+        histories.automatic._take_note(clock.monotonic_s())
+        assert histories.automatic._editing == {}
+        store.failing = lambda _: False
+        await until(lambda: hub.rooms["doc"].committed_sequence == 1)
 
 
 async def test_names_are_learnt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
