@@ -141,6 +141,10 @@ class Archivist:
             [each.sequence for each in (stored, checkpoint, *records) if each is not None],
             default=0,
         )
+        there = truth.clocks_at(room, base)
+        for client, start, end in scan(update, READER).deletes:
+            if end > there.get(client, 0):
+                fail(f"{principal.id} takes {client}, {start} to {end} from {room}, unseen")
         becomes = truth.content_at(room, base, update)
         if function is restore_from:
             sequence = args[3]

@@ -168,9 +168,9 @@ def nothing_is_left(world: "World") -> None:
         world.fail(f"{loop.timers} timers are set")
 
 
-def nothing_shown_is_missing(world: "World") -> dict[str, Loaded]:
-    """What any client was ever shown is in the store; return what is there."""
-    loaded, _ = look_into(world.medium.copy(), list(world.shown))
+def nothing_shown_is_missing(world: "World") -> tuple[dict[str, Loaded], list[Finding]]:
+    """What any client was ever shown is in the store; return what is there, and its findings."""
+    loaded, findings = look_into(world.medium.copy(), list(world.shown))
     for name, shown in world.shown.items():
         clocks, deletes = _ids(loaded[name])
         for client, end in shown.clocks.items():
@@ -184,13 +184,13 @@ def nothing_shown_is_missing(world: "World") -> dict[str, Loaded]:
             missing -= _deletes(_integrated(_updates(loaded[name])).get_update())
         if missing:
             world.fail(f"{name}: deletions were shown the store does not have: {sorted(missing)}")
-    return loaded
+    return loaded, findings
 
 
 def the_store_is_sound(world: "World") -> None:
     """Its check finds nothing, no sequence is missing, and it has what all clients have."""
-    histories_are_whole(world, nothing_shown_is_missing(world), deep=True)
-    loaded, findings = look_into(world.medium.copy(), list(world.shown))
+    loaded, findings = nothing_shown_is_missing(world)
+    histories_are_whole(world, loaded, deep=True)
     for finding in findings:
         if finding.level != "ok":
             world.fail(f"check says: {finding}")

@@ -51,7 +51,7 @@ class Server:
         gate: Gate | None,
         failed: Callable[[str], None],
         archive: Archive | None = None,
-        committed: Callable[[Sequence[Record]], None] = lambda _: None,
+        committed: Callable[[int, Sequence[Record]], None] = lambda *_: None,
     ) -> None:
         self.kernel = kernel
         self.medium = medium
@@ -111,7 +111,7 @@ class Server:
         async def note(batch: Sequence[Record]) -> None:
             await append(batch)
             if self.lives == life and not self._killed:
-                self._committed(batch)
+                self._committed(life, batch)
 
         store.append = note  # type: ignore[method-assign]
 

@@ -26,7 +26,7 @@ __all__ = ["Truth", "histories_are_whole", "shown"]
 
 RESTORER = "restorer"
 """How those are called who restore."""
-MOMENTS = 4
+MOMENTS = 3
 """So many moments of a document are replayed at the end of a story, beside the last."""
 OFTEN = 0.3
 """How often one is when a life has ended."""
@@ -37,12 +37,18 @@ class Truth:
 
     def __init__(self) -> None:
         self.records: dict[str, dict[int, Record]] = {}
+        self.acknowledged: dict[str, int] = {}
+        """The last record of each document of whose commit the hub was told."""
+        self.lives: dict[str, int] = {}
+        """In which life that was."""
         self._scans: dict[bytes, tuple[Range, ...]] = {}
 
-    def committed(self, batch: Iterable[Record]) -> None:
-        """Take note of a commit."""
+    def committed(self, life: int, batch: Iterable[Record]) -> None:
+        """Take note of a commit in a life."""
         for record in batch:
             self.records.setdefault(record.document, {})[record.sequence] = record
+            self.acknowledged[record.document] = record.sequence
+            self.lives[record.document] = life
 
     def last(self, document: str) -> int:
         """Return the last record's sequence."""
@@ -51,11 +57,15 @@ class Truth:
     def found(self, document: str, loaded: Loaded) -> str:
         """Take note of what a life has left; return what is wrong with it."""
         known = self.records.setdefault(document, {})
-        last = _last(loaded)
+        last, told = _last(loaded), self.acknowledged.get(document, 0)
+        if last < told:
+            return f"{told} records were acknowledged, there are {last}"
         for record in loaded.records:
             before = known.setdefault(record.sequence, record)
             if (before.update, before.author) != (record.update, record.author):
-                known[record.sequence] = record  # one that nobody was told of took its place
+                if record.sequence <= told:
+                    return f"record {record.sequence} was {before}, and is {record}"
+                known[record.sequence] = record  # nobody was told of the other one
         for sequence in [each for each in known if each > last]:
             del known[sequence]
         if sorted(known) != list(range(1, last + 1)):
@@ -79,6 +89,14 @@ class Truth:
                 at += 1
                 doc.apply_update(records[at].update)
             yield moment, shown(doc)
+
+    def clocks_at(self, document: str, sequence: int) -> dict[int, int]:
+        """Return a moment's clocks."""
+        clocks: dict[int, int] = {}
+        for at in range(1, sequence + 1):
+            for client, _, end in self.brought(self.records[document][at].update):
+                clocks[client] = max(end, clocks.get(client, 0))
+        return clocks
 
     def content_at(self, document: str, sequence: int, *updates: bytes) -> Any:
         """Return a moment's content, with more edits behind it."""
@@ -136,7 +154,7 @@ def histories_are_whole(world: "World", loaded: dict[str, Loaded], *, deep: bool
             world.fail(f"the history of {name} was set aside: {reason}")
     for name, document in loaded.items():
         problem = truth.found(name, document) or _history(world, name, document, deep)
-        problem = problem or _versions(world, name)
+        problem = problem or _versions(world, name, deep)
         if problem:
             world.fail(f"in the history of {name}: {problem}")
 
@@ -210,7 +228,7 @@ def _moments(world: "World", name: str, past: Past, moments: list[int], deep: bo
     return ""
 
 
-def _versions(world: "World", name: str) -> str:
+def _versions(world: "World", name: str, deep: bool) -> str:
     archive, truth = world.archive, world.truth
     assert archive is not None
     rows = {each.id: each for each in archive.rows(name)}
@@ -228,6 +246,9 @@ def _versions(world: "World", name: str) -> str:
                 return f"{version.kind} version {number} was made, and is not there"
             if rows[number] != version:
                 return f"version {number} was {version}, and is {rows[number]}"
+    versioned = {each.sequence for each in rows.values()}
+    if deep and truth.lives.get(name) == world.server.lives and last not in versioned:
+        return f"there is no version of its end at {last}, only {list(rows.values())}"
     before = {each.author: each.sequence for each in rows.values() if each.kind == "restore"}
     for record in truth.records[name].values():
         if record.author.startswith(RESTORER):
