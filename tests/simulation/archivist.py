@@ -12,6 +12,7 @@ from crdtsync.gate import Principal
 from crdtsync.history.forward import restore_from, undo_from
 from crdtsync.history.restorer import Restored
 from crdtsync.history.service import Histories
+from crdtsync.idset import IdSet
 from crdtsync.structs import EMPTY_UPDATE
 from crdtsync.update import scan
 from tests.properties.replica import READER
@@ -167,7 +168,8 @@ class Archivist:
             if record.author == principal.id and at <= done.sequence
         ]
         if not found:
-            self.world.fail(f"what {principal.id} restored in {room} is not stored")
+            if not self._done_by_others(room, done.sequence):
+                self.world.fail(f"what {principal.id} restored in {room} is not stored")
             return None
         stored = b"".join(record.update for record in found)
         ranges = {
@@ -182,3 +184,16 @@ class Archivist:
             if update == stored or (starts and starts <= ranges):
                 return function, args, update
         return None
+
+    def _done_by_others(self, room: str, sequence: int) -> bool:
+        """Return whether an edit only deletes, and others have deleted all of that meanwhile."""
+        gone = IdSet()
+        for at, record in self.world.truth.records[room].items():
+            if at <= sequence:
+                gone.add(scan(record.update, READER).deletes)
+        for function, _, update in self.archive.worked:
+            if function in (restore_from, undo_from) and update != EMPTY_UPDATE:
+                found = scan(update, READER)
+                if not found.ranges and gone.covers(found.deletes):
+                    return True
+        return False
