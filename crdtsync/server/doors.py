@@ -33,7 +33,7 @@ __all__ = [
     "caller_of",
     "count_refusal",
     "doors_of",
-    "record_request",
+    "record_admin",
 ]
 
 SAFE_METHODS: Final = ("GET", "HEAD", "OPTIONS")
@@ -142,18 +142,18 @@ def caller_of(request: Request) -> Caller:
     return caller
 
 
-def record_request(
+def record_admin(
     hub: Hub,
     request: Request,
-    what: What,
-    principal: Principal,
-    *,
+    admin: Principal,
+    action: str,
     document: str = "",
     **detail: str | int,
 ) -> None:
-    """Write what an HTTP request has done into the audit log."""
+    """Write into the audit log what somebody has administered by an HTTP request."""
+    detail = {"action": action, **detail}
     caller = caller_of(request)
-    hub.audit.record(event_of(principal, what, caller, document=document, detail=detail))
+    hub.audit.record(event_of(admin, What.ADMIN, caller, document=document, detail=detail))
 
 
 def count_refusal(hub: Hub, error: CrdtsyncError, request: ConnectRequest) -> tuple[int, str]:

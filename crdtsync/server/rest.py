@@ -17,7 +17,6 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from crdtsync.audit import What
 from crdtsync.documents import join_stored
 from crdtsync.errors import DocumentQuarantined
 from crdtsync.gate import Principal
@@ -25,7 +24,7 @@ from crdtsync.guard import Quarantined
 from crdtsync.hub import Hub
 from crdtsync.protocol import document_name
 from crdtsync.room import Room
-from crdtsync.server.doors import caller_of, record_request
+from crdtsync.server.doors import caller_of, record_admin
 from crdtsync.server.parameters import API, DEFAULT_PAGE, MAX_PAGE, iso, number
 from crdtsync.server.permits import Cursors, Permits, Place, Sight
 from crdtsync.server.problems import Problem
@@ -181,9 +180,7 @@ class Rest:
             raise Problem(404, "No document of this name is quarantined.", code="not-quarantined")
         if request.method == "DELETE":
             self._hub.guard.release(name)
-            record_request(
-                self._hub, request, What.ADMIN, principal, document=name, action="release"
-            )
+            record_admin(self._hub, request, principal, "release", name)
             return Response(status_code=204)
         shape = format_of(request)
         if shape == "metadata":

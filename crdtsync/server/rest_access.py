@@ -16,12 +16,11 @@ from crdtsync.access.revocations import RevocationError
 from crdtsync.access.service import Access
 from crdtsync.access.shares import ShareError
 from crdtsync.access.tables import Revocation
-from crdtsync.audit import What
 from crdtsync.gate import Principal
 from crdtsync.hub import Hub
 from crdtsync.protocol import check_document_name
 from crdtsync.server.bodies import Fields, read_body
-from crdtsync.server.doors import record_request
+from crdtsync.server.doors import record_admin
 from crdtsync.server.parameters import API, DEFAULT_PAGE, MAX_PAGE, iso, number
 from crdtsync.server.permits import Permits
 from crdtsync.server.problems import Problem
@@ -100,7 +99,9 @@ class _AccessRest:
             )
         except ShareError as error:
             raise Problem(422, f"{str(error).capitalize()}.", code="invalid-share") from None
-        self._note(request, principal, "share-created", document, id=made.share.id, role=role)
+        record_admin(
+            self._hub, request, principal, "share-created", document, id=made.share.id, role=role
+        )
         path = f"/{quote(document, safe='')}?{urlencode({'token': made.token})}"
         body = self._entry(made.share, []) | {"token": made.token, "path": path}
         location = f"{quote(request.scope.get('root_path', ''))}{SHARES}/{made.share.id}"
@@ -115,7 +116,9 @@ class _AccessRest:
         principal, _ = await self._permits.sharer(request, share.document)
         if request.method == "DELETE":
             await self._access.revoke_share(share.id)
-            self._note(request, principal, "share-revoked", share.document, id=share.id)
+            record_admin(
+                self._hub, request, principal, "share-revoked", share.document, id=share.id
+            )
             return Response(status_code=204)
         entry = self._entry(share, self._access.visitors(share.id))
         return JSONResponse(entry, headers=_NO_STORE)
@@ -156,7 +159,7 @@ class _AccessRest:
             revoked = request.query_params.get("principal", "")
             if not await self._access.revocations.undo(revoked):
                 raise Problem(404, "Nobody of this id is revoked.", code="not-revoked")
-            self._note(request, admin, "revocation-undone", revoked=revoked)
+            record_admin(self._hub, request, admin, "revocation-undone", revoked=revoked)
             return Response(status_code=204)
         await self._access.revocations.load()
         found = [_revocation(each) for each in self._access.revocations.listed()]
@@ -174,24 +177,14 @@ class _AccessRest:
             )
         except RevocationError as error:
             raise Problem(422, f"{str(error).capitalize()}.", code="invalid-revocation") from None
-        self._note(request, admin, "principal-revoked", revoked=principal, closed=closed)
+        record_admin(
+            self._hub, request, admin, "principal-revoked", revoked=principal, closed=closed
+        )
         body = _revocation(made) | {"closed": closed}
         return JSONResponse(body, status_code=201, headers=_NO_STORE)
 
     def _check_name(self, document: str) -> None:
         check_document_name(document, max_bytes=self._hub.limits.max_document_name_bytes)
-
-    def _note(
-        self,
-        request: Request,
-        principal: Principal,
-        action: str,
-        document: str = "",
-        **detail: str | int,
-    ) -> None:
-        record_request(
-            self._hub, request, What.ADMIN, principal, document=document, action=action, **detail
-        )
 
 
 def _revocation(revocation: Revocation) -> dict[str, Any]:

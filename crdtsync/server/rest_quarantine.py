@@ -12,14 +12,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from crdtsync.audit import What
 from crdtsync.documents.refused import MISSING, Applied, refused_content
 from crdtsync.errors import InvalidUpdate
 from crdtsync.gate import Principal
 from crdtsync.hub import Hub
 from crdtsync.protocol import check_document_name
 from crdtsync.refused.base import Entry, Filter
-from crdtsync.server.doors import record_request
+from crdtsync.server.doors import record_admin
 from crdtsync.server.parameters import API, DEFAULT_PAGE, MAX_PAGE, iso, number
 from crdtsync.server.permits import Permits
 from crdtsync.server.problems import Problem
@@ -148,15 +147,7 @@ class RestQuarantine:
         """Write into the audit log what was done with some entries: a line for each document."""
         for name in dict.fromkeys(entry.document for entry in entries):
             updates = sum(entry.document == name for entry in entries)
-            record_request(
-                self._hub,
-                request,
-                What.ADMIN,
-                admin,
-                document=name,
-                action=action,
-                entries=updates,
-            )
+            record_admin(self._hub, request, admin, action, name, entries=updates)
 
     async def _apply(self, entries: list[Entry]) -> Applied:
         """Edit the document as the entries' authors; as many as fit, in whatever order fits."""

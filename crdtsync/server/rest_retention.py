@@ -11,13 +11,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from crdtsync.audit import What
 from crdtsync.config.history import read_retention
-from crdtsync.gate import Principal
 from crdtsync.history.retention import Retention
 from crdtsync.hub import Hub
 from crdtsync.server.bodies import Fields, read_body
-from crdtsync.server.doors import record_request
+from crdtsync.server.doors import record_admin
 from crdtsync.server.history_permits import history_of
 from crdtsync.server.permits import Permits
 from crdtsync.server.problems import Problem
@@ -63,7 +61,7 @@ class RestRetention:
         pruned = await history_of(self._hub).prune(document, retention, dry_run=dry_run)
         if not dry_run:
             gone = pruned.moments_before - pruned.moments
-            self._note(request, admin, "history-pruned", document, moments=gone)
+            record_admin(self._hub, request, admin, "history-pruned", document, moments=gone)
         return JSONResponse(asdict(pruned), headers=UNCACHED)
 
     async def erase(self, request: Request) -> Response:
@@ -79,7 +77,7 @@ class RestRetention:
             admin = await self._permits.admin(request)
             fields.end()
             documents = await history_of(self._hub).erase_author(author or "")
-            self._note(request, admin, "author-erased", documents=documents)
+            record_admin(self._hub, request, admin, "author-erased", documents=documents)
             return JSONResponse({"documents": documents}, headers=UNCACHED)
         admin = await self._permits.admin(request, document)
         before = body_moment(fields, "before")
@@ -87,20 +85,8 @@ class RestRetention:
         await check_there(self._hub, document)
         pruned = await history_of(self._hub).erase_before(document, before)
         gone = pruned.moments_before - pruned.moments
-        self._note(request, admin, "history-erased", document, moments=gone)
+        record_admin(self._hub, request, admin, "history-erased", document, moments=gone)
         return JSONResponse(asdict(pruned), headers=UNCACHED)
-
-    def _note(
-        self,
-        request: Request,
-        admin: Principal,
-        action: str,
-        document: str = "",
-        **detail: int,
-    ) -> None:
-        record_request(
-            self._hub, request, What.ADMIN, admin, document=document, action=action, **detail
-        )
 
 
 def _retention(ages: str) -> Retention:

@@ -13,13 +13,12 @@ from starlette.routing import Route
 
 from crdtsync.access.links import PRINCIPAL_PREFIX
 from crdtsync.access.ranks import exceeds
-from crdtsync.audit import What
 from crdtsync.errors import Forbidden, Unauthenticated
 from crdtsync.gate import Principal
 from crdtsync.hub import Hub
 from crdtsync.roles import Grants
 from crdtsync.server.bodies import Fields, read_body
-from crdtsync.server.doors import record_request
+from crdtsync.server.doors import record_admin
 from crdtsync.server.parameters import API, iso
 from crdtsync.server.permits import Permits
 from crdtsync.server.problems import Problem
@@ -81,12 +80,11 @@ class _TokenRest:
             )
         except Unauthenticated as error:
             raise _invalid(str(error)) from None
-        record_request(
+        record_admin(
             self._hub,
             request,
-            What.ADMIN,
             admin,
-            action="token-issued",
+            "token-issued",
             subject=subject,
             id=made.id,
             lifetime_s=lifetime_s,
@@ -123,7 +121,7 @@ class _TokenRest:
         documents = fields.texts("documents", most=MAX_DOCUMENTS)
         fields.end()
         found = await self._desk.explain(token, documents)
-        record_request(self._hub, request, What.ADMIN, admin, action="token-explained")
+        record_admin(self._hub, request, admin, "token-explained")
         return _json(
             {
                 "header": found.header,

@@ -12,14 +12,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from crdtsync.audit import What
 from crdtsync.errors import Forbidden, StoreError
 from crdtsync.gate import Principal
 from crdtsync.history.model import HistoryError, UnknownMoment, Version, VersionKind
 from crdtsync.history.words import version_fields, wrong_words
 from crdtsync.hub import Hub
 from crdtsync.server.bodies import Fields, read_body
-from crdtsync.server.doors import record_request
+from crdtsync.server.doors import record_admin
 from crdtsync.server.history_permits import HistoryPermits, history_of
 from crdtsync.server.parameters import API, DEFAULT_PAGE, MAX_PAGE, number
 from crdtsync.server.permits import Permits
@@ -109,13 +108,12 @@ class RestVersions:
             case "DELETE":
                 admin, version = await self._found(request, self._permits.admin)
                 await history_of(self._hub).remove(version.id)
-                record_request(
+                record_admin(
                     self._hub,
                     request,
-                    What.ADMIN,
                     admin,
-                    document=version.document,
-                    action="version-removed",
+                    "version-removed",
+                    version.document,
                     id=version.id,
                     sequence=version.sequence,
                 )
