@@ -131,6 +131,7 @@ LAYERS = {
         "history.entering",
         "history.recorder",
         "history.restorer",
+        "history.rewriting",
         "history.retaining",
         "history.service",
         "history.worker",

@@ -16,6 +16,7 @@ from crdtsync.history.base import HistoryChanged, Kept
 from crdtsync.history.log import LogCheckpoint, LogRecord, plain_checkpoint, plain_records
 from crdtsync.history.model import HistoryDamaged, HistoryUnavailable, Stored
 from crdtsync.history.proving import Unproven, fold
+from crdtsync.history.rewriting import rewrite
 from crdtsync.store.base import Checkpoint
 
 if TYPE_CHECKING:
@@ -33,8 +34,6 @@ LAST_RETRY_S: Final = 600.0
 """up to this."""
 MAX_UNAVAILABLE: Final = 5
 """So often it may take too long, or kill its worker, before history begins anew."""
-MAX_CHANGED: Final = 5
-"""So often somebody else may have written meanwhile."""
 
 
 _Attempt = tuple[Stored | None, LogCheckpoint | None, tuple[LogRecord, ...]]
@@ -73,7 +72,7 @@ class Recorder:
         stats = self._histories.stats
         started_s = self._histories.clock.monotonic_s()
         try:
-            await self._fold(checkpoint, verbatim, watch)
+            await rewrite(document, lambda: self._fold(checkpoint, verbatim, watch))
         except StoreError as error:
             self._failed(document, error)
             return False
@@ -110,15 +109,6 @@ class Recorder:
         return patience
 
     async def _fold(self, checkpoint: Checkpoint, verbatim: bool, watch: Watch) -> None:
-        for _ in range(MAX_CHANGED):
-            try:
-                await self._fold_once(checkpoint, verbatim, watch)
-                return
-            except HistoryChanged:
-                log.debug("the history of %r was written meanwhile", checkpoint.document)
-        raise HistoryUnavailable("somebody else writes this history all the time")
-
-    async def _fold_once(self, checkpoint: Checkpoint, verbatim: bool, watch: Watch) -> None:
         document = checkpoint.document
         loaded = await self._histories.store.load(document)
         info = await self._histories.store.info(document)

@@ -7,16 +7,18 @@ old history or the new one.
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from crdtsync.documents.loading import open_loaded
 from crdtsync.errors import CrdtsyncError, StoreError
 from crdtsync.guard import NO_WATCH
 from crdtsync.history import erasing
-from crdtsync.history.base import HistoryChanged, Kept
+from crdtsync.history.base import Kept
 from crdtsync.history.erasing import Marked
 from crdtsync.history.model import HistoryError, HistoryUnavailable, Stored, UnknownMoment
 from crdtsync.history.retention import Retention
+from crdtsync.history.rewriting import MAX_CHANGED, rewrite
 from crdtsync.history.timeline import Timeline
 from crdtsync.limits import trusting
 from crdtsync.store.base import Checkpoint
@@ -34,8 +36,6 @@ FIRST_SWEEP_S: Final = 60.0
 """How soon after the start."""
 AGE_MS: Final = 24 * 3_600_000
 """A history that does not grow is looked at so often: it ages."""
-MAX_CHANGED: Final = 5
-"""So often somebody else may have written meanwhile."""
 ALL: Final = 1 << 62
 
 
@@ -68,15 +68,10 @@ class Retaining:
     ) -> Pruned:
         """Let go of moments that are too old, and of unnamed versions of them."""
         wanted = retention or self._histories.rules.retention_of(document)
-        for _ in range(MAX_CHANGED):
-            try:
-                pruned = await self._prune(document, wanted, dry_run)
-                if not dry_run:
-                    await self._histories.kept.shrink()
-                return pruned
-            except HistoryChanged:
-                log.debug("the history of %r was written meanwhile", document)
-        raise _busy()
+        pruned = await rewrite(document, lambda: self._prune(document, wanted, dry_run))
+        if not dry_run:
+            await self._histories.kept.shrink()
+        return pruned
 
     async def _prune(self, document: str, retention: Retention, dry_run: bool) -> Pruned:
         histories = self._histories
@@ -166,14 +161,7 @@ class Retaining:
         """Let go of all moments before one, and of content that was deleted by then."""
         histories = self._histories
         sequence = (await histories.resolve(document, moment)).sequence
-        for _ in range(MAX_CHANGED):
-            try:
-                pruned = await self._erase_before(document, sequence)
-                break
-            except HistoryChanged:
-                log.debug("the history of %r was written meanwhile", document)
-        else:
-            raise _busy()
+        pruned = await rewrite(document, lambda: self._erase_before(document, sequence))
         await histories.kept.forget_aside(document)
         await histories.kept.shrink()
         return pruned
@@ -225,8 +213,11 @@ class Retaining:
             after = outlines[-1].document
             for outline in outlines:
                 try:
-                    if outline.sequence and await self._rename(outline.document, author):
-                        found.add(outline.document)
+                    name = outline.document
+                    if outline.sequence and await rewrite(
+                        name, partial(self._rename, name, author)
+                    ):
+                        found.add(name)
                 except HistoryError as error:
                     log.error("the author stays in document %r: %s", outline.document, error)
                     left.append(outline.document)
@@ -246,22 +237,17 @@ class Retaining:
 
     async def _rename(self, document: str, author: str) -> bool:
         histories = self._histories
-        for _ in range(MAX_CHANGED):
-            kept = await self._kept(document)
-            new = await histories.apart(erasing.renamed, kept.stored, author, "")
-            if new is None:
-                return False
-            try:
-                await histories.kept.save(
-                    document,
-                    new,
-                    incarnation=kept.outline.incarnation,
-                    revision=kept.outline.revision,
-                )
-            except HistoryChanged:
-                continue
-            return True
-        raise _busy()
+        kept = await self._kept(document)
+        new = await histories.apart(erasing.renamed, kept.stored, author, "")
+        if new is None:
+            return False
+        await histories.kept.save(
+            document,
+            new,
+            incarnation=kept.outline.incarnation,
+            revision=kept.outline.revision,
+        )
+        return True
 
     async def _settled(self, document: str, sequence: int) -> bool:
         """Have the log up to a sequence folded; return whether the document is verbatim."""
@@ -305,10 +291,6 @@ class Retaining:
                 hint="Ask the running server for it, or have the store alone",
             ) from error
         return verbatim
-
-
-def _busy() -> HistoryUnavailable:
-    return HistoryUnavailable("somebody else writes this history all the time")
 
 
 def _size(stored: Stored) -> int:
