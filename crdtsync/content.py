@@ -27,12 +27,12 @@ from crdtsync.structs import (
 )
 from crdtsync.update import scan
 
-__all__ = ["RootExport", "RootKind", "export", "root_kinds"]
+__all__ = ["KIND_OF_CONTENT", "RootExport", "RootKind", "export", "root_kinds"]
 
 RootKind = Literal["array", "map", "text", "xml"]
 
 _XML_NODES: Final = {3, 5, 6}
-_KIND_OF_CONTENT: Final[dict[int, RootKind]] = {
+KIND_OF_CONTENT: Final[dict[int, RootKind]] = {
     STRING: "text",
     FORMAT: "text",
     EMBED: "text",
@@ -40,6 +40,7 @@ _KIND_OF_CONTENT: Final[dict[int, RootKind]] = {
     BINARY: "array",
     DOC: "array",
 }
+"""By a content's number, what a root is that holds it directly."""
 _TEXT_TYPES: Final = {2, 6}
 _UNLIMITED: Final = trusting(Limits())
 
@@ -107,7 +108,7 @@ def _kind(struct: Struct) -> RootKind | None:
         return None
     if struct.kind == TYPE:
         return "xml" if struct.type_ref in _XML_NODES else "array"
-    return _KIND_OF_CONTENT[struct.kind]
+    return KIND_OF_CONTENT[struct.kind]
 
 
 class _Places:

@@ -12,11 +12,11 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from crdtsync.content import RootKind
+from crdtsync.content import KIND_OF_CONTENT, RootKind
 from crdtsync.history.model import Snapshot
 from crdtsync.history.values import read_format, read_values
 from crdtsync.history.weave import Item, Line, Shared, Weave
-from crdtsync.structs import ANY, BINARY, DELETED, DOC, EMBED, FORMAT, STRING, TYPE
+from crdtsync.structs import DELETED, STRING, TYPE
 
 __all__ = ["SHAPES", "Value", "View", "whole"]
 
@@ -31,14 +31,6 @@ SHAPES: Final[dict[int, RootKind]] = {
 }
 """By the number of a shared type's kind, what it is like."""
 
-_KINDS: Final[dict[int, RootKind]] = {
-    STRING: "text",
-    FORMAT: "text",
-    EMBED: "text",
-    ANY: "array",
-    BINARY: "array",
-    DOC: "array",
-}
 _HALVES: Final = re.compile("[\ud800-\udfff]")
 _FIRST_LOW: Final = "\udc00"
 _BROKEN: Final = "\ufffd"
@@ -166,7 +158,7 @@ class View:
             elif kind == TYPE:
                 its = "xml" if first.struct.type_ref in (3, 5, 6) else "array"
             else:
-                its = _KINDS[kind]
+                its = KIND_OF_CONTENT[kind]
             if found is None or (found == "array" and its == "text"):
                 found = its  # a text may hold shared types; an array has no characters
         return found or ("text" if emptied else None)
