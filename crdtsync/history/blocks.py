@@ -160,7 +160,11 @@ class Block:
         columns = self.columns
         if not index or self.before + sum(columns.sequences[:index]) != sequence:
             return None
-        return index, self.before_ms + sum(map(unzigzag, columns.times[:index]))
+        return index, self.time_behind(index)
+
+    def time_behind(self, count: int) -> int:
+        """Return the time of the last of the first ``count`` changes, in ms."""
+        return self.before_ms + sum(map(unzigzag, self.columns.times[:count]))
 
     def changes(self, names: Names) -> Iterator[Change]:
         """Iterate over the changes, some 2 us each."""

@@ -67,7 +67,7 @@ def inserted_spans(
     for at in range(sum(columns.inserted[:first])):
         clocks[numbers[at]] += lengths[at]
     place = sum(columns.inserted[:first])
-    time_ms = block.before_ms + sum(map(unzigzag, columns.times[:first]))
+    time_ms = block.time_behind(first)
     number = author = -1
     end = last_ms = 0
     for later, by, count in zip(
@@ -110,7 +110,7 @@ def deleted_spans(
     first, behind = block.rows(after, upto)
     place = sum(columns.deleted[:first])
     end = sum(map(unzigzag, starts[:place])) + sum(lengths[:place])
-    time_ms = block.before_ms + sum(map(unzigzag, columns.times[:first]))
+    time_ms = block.time_behind(first)
     number = author = -1
     known = border = last_ms = 0  # the span that may still grow
     for later, by, count in zip(

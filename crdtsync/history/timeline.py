@@ -150,24 +150,25 @@ class Timeline:
         Neighbours of one author are one span, with the time of its last change, as long as one
         follows on the other within ``resolution_ms``.
         """
-        border = self.sequence if upto is None else upto
-        found = [
-            span
-            for block in self._between(after, border)
-            for span in inserted_spans(block, self._names, after, border, resolution_ms)
-        ]
-        return sorted(found)
+        return self._spans(inserted_spans, after, upto, resolution_ms)
 
     def deleted(
         self, after: int = 0, upto: int | None = None, *, resolution_ms: int = 0
     ) -> list[Span]:
         """Return who deleted what between two moments, by client and clock; see ``inserted``."""
+        return self._spans(deleted_spans, after, upto, resolution_ms)
+
+    def _spans(
+        self,
+        spans: Callable[[Block, Names, int, int, int], Iterator[Span]],
+        after: int,
+        upto: int | None,
+        resolution_ms: int,
+    ) -> list[Span]:
         border = self.sequence if upto is None else upto
-        found = [
-            span
-            for block in self._between(after, border)
-            for span in deleted_spans(block, self._names, after, border, resolution_ms)
-        ]
+        found: list[Span] = []
+        for block in self._between(after, border):
+            found += spans(block, self._names, after, border, resolution_ms)
         return sorted(found)
 
     def amounts(self) -> Iterator[Amount]:
