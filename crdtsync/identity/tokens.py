@@ -48,10 +48,6 @@ class Token:
     """One of ``ALGORITHMS``."""
     kid: str | None = field(repr=False)
 
-    def unverified_claims(self) -> dict[str, Any]:
-        """Return what the token says, genuine or not: to show, and for nothing else."""
-        return read_object(_decode(self.text.split(".")[1]), "claims")
-
 
 def read_token(text: str, *, max_bytes: int) -> Token:
     """Take a token's form apart. Raises ``Unauthenticated``."""
