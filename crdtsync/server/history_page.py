@@ -53,7 +53,7 @@ def history_page_routes(limits: Limits) -> list[BaseRoute]:
 
 def _page(request: Request) -> Response:
     base = quote(request.scope.get("root_path", ""))
-    text = Template(_files()["index.html"].decode()).substitute(base=escape(base))
+    text = Template(_files()["index.html"][0].decode()).substitute(base=escape(base))
     headers = _HEADERS | {"Content-Security-Policy": _POLICY}
     return Response(text, media_type="text/html", headers=headers)
 
@@ -61,10 +61,10 @@ def _page(request: Request) -> Response:
 async def _asset(request: Request) -> Response:
     name = request.path_params["file"]
     kind = _TYPES.get(PurePosixPath(name).suffix)
-    data = _files().get(name)
-    if kind is None or data is None:
+    found = _files().get(name)
+    if kind is None or found is None:
         raise Problem(404, "there is no such file", code="not-found")
-    tag = f'"{hashlib.sha256(data).hexdigest()[:32]}"'
+    data, tag = found
     headers = _HEADERS | {"ETag": tag}
     if matches(request.headers.get("if-none-match", ""), tag):
         return Response(status_code=304, headers=headers)
@@ -72,7 +72,10 @@ async def _asset(request: Request) -> Response:
 
 
 @cache
-def _files() -> dict[str, bytes]:
-    """Return the page's files by name."""
+def _files() -> dict[str, tuple[bytes, str]]:
+    """Return the page's files by name, each with its entity tag."""
     folder = files("crdtsync.server").joinpath("history_page")
-    return {each.name: each.read_bytes() for each in folder.iterdir() if each.is_file()}
+    found = {each.name: each.read_bytes() for each in folder.iterdir() if each.is_file()}
+    return {
+        name: (data, f'"{hashlib.sha256(data).hexdigest()[:32]}"') for name, data in found.items()
+    }
