@@ -21,6 +21,7 @@ from .harness import (
     run_node,
     running_driver,
 )
+from .webdriver import Browser
 from .webdriver import Driver as ChromeDriver
 from .webdriver import running as running_chromedriver
 
@@ -62,6 +63,16 @@ def chromedriver(javascript: None) -> Iterator[ChromeDriver]:
     """One ChromeDriver for the browsers of all tests."""
     with running_chromedriver() as driver:
         yield driver
+
+
+@pytest.fixture(scope="module")
+def browser(
+    chromedriver: ChromeDriver, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Browser]:
+    """A browser with an empty profile."""
+    browser = chromedriver.open(tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,6 @@ from tests.docs.kit import page as docs_page
 from .harness import HERE, Server
 from .pages import bundle, served
 from .webdriver import Browser
-from .webdriver import Driver as ChromeDriver
 
 pytestmark = [pytest.mark.node, pytest.mark.browser]
 
@@ -28,16 +27,6 @@ def pages(node: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) ->
         bundle(node, "recipe", {"y-websocket": package}, folder / version)
     with served(folder) as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser(
-    chromedriver: ChromeDriver, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Browser]:
-    """A browser with an empty profile."""
-    browser = chromedriver.open(tmp_path_factory.mktemp("profile"))
-    yield browser
-    browser.close()
 
 
 @pytest.fixture(params=VERSIONS)

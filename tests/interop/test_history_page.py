@@ -21,7 +21,6 @@ from tests.identity.making import SECRET, issue
 
 from .harness import VERSIONS, Clients, Server
 from .webdriver import ENTER, Browser
-from .webdriver import Driver as ChromeDriver
 
 pytestmark = [pytest.mark.node, pytest.mark.browser]
 
@@ -83,16 +82,6 @@ def token(role: str, name: str = "Dora") -> str:
     """Return a token of Dora's, who has a role in all documents."""
     claims = {"sub": "dora", "name": name, "aud": "crdtsync", "exp": int(time.time()) + 600}
     return issue(SECRET, "HS256", {**claims, "documents": {"*": role}})
-
-
-@pytest.fixture(scope="module")
-def browser(
-    chromedriver: ChromeDriver, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Browser]:
-    """A browser with an empty profile."""
-    browser = chromedriver.open(tmp_path_factory.mktemp("profile"))
-    yield browser
-    browser.close()
 
 
 @pytest.fixture
