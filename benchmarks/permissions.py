@@ -14,6 +14,8 @@ from typing import Any
 import pycrdt
 
 from crdtsync.audit import NO_AUDIT
+from crdtsync.channels.rules import ChannelRules
+from crdtsync.channels.service import Channels
 from crdtsync.clock import ManualClock
 from crdtsync.connection import Connection
 from crdtsync.document import Document
@@ -45,6 +47,7 @@ class _Nobody:
     def __init__(self) -> None:
         self.pressure = Pressure(LIMITS.max_pending_bytes)
         self.audit = NO_AUDIT
+        self.channels = Channels(ChannelRules())
         self.refusals = Refusals(LIMITS, ManualClock(), Stats(), NO_QUARANTINE)
 
     def schedule_commit(self, room: Room) -> None:

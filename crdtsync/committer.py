@@ -128,6 +128,8 @@ class Committer:
                 room.committed()
             if hub.history is not None and batches:
                 hub.history.automatic.edited.update(rooms)
+            if hub.channels.active:
+                hub.channels.committed([room for room, _ in batches])
         finally:
             self._committing = False
             self._release()
@@ -177,6 +179,7 @@ class Committer:
             room.committed()
             if hub.history is not None:
                 hub.history.automatic.edited.add(room)
+            hub.channels.committed([room])
             if room.dirty:
                 self.schedule(room)
             await self._follow_up(room, batch)

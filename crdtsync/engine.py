@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from crdtsync.audit import Audit
+from crdtsync.channels.service import Channels
 from crdtsync.connection import Connection
 from crdtsync.indexing import Making
 from crdtsync.refusing import Refusals
@@ -42,6 +43,7 @@ class Engine(Protocol):
 
     pressure: "Pressure"
     audit: Audit
+    channels: Channels
     refusals: Refusals
 
     def schedule_commit(self, room: "Room") -> None:

@@ -176,7 +176,10 @@ class Clearance:
         return ALLOW
 
     def _of(self, root: str) -> list[Rule]:
-        return self._rules.get(root) or self._rules.get("*", [])
+        found = self._rules.get(root)
+        if found is None and "/" in root:
+            found = self._rules.get(f"{root.partition('/')[0]}/*")
+        return found or self._rules.get("*", [])
 
     def _refusal(self, rule: Rule, touch: Touch, size: int) -> str:
         barred = self._bars(rule, touch.root, touch.key)

@@ -18,12 +18,13 @@ from typing import Self
 
 import anyio
 import anyio.abc
-import anyio.to_thread
 
 from crdtsync.access.sessions import Sessions
 from crdtsync.apart import make_index, read_frame
 from crdtsync.audit import NO_AUDIT, NOBODY, Audit, Caller, What
 from crdtsync.batch import Editor
+from crdtsync.channels.rules import ChannelRules
+from crdtsync.channels.service import Channels
 from crdtsync.clock import Clock, SystemClock
 from crdtsync.committer import Committer
 from crdtsync.connection import Connection, Link
@@ -46,7 +47,7 @@ from crdtsync.housekeeping import Housekeeping
 from crdtsync.indexing import Making
 from crdtsync.judge import Judge
 from crdtsync.limits import Limits
-from crdtsync.loading import LOAD_HERE_BYTES, Loader, size_of
+from crdtsync.loading import load_room
 from crdtsync.protocol import check_document_name
 from crdtsync.recording import event_of, record
 from crdtsync.refused.base import NO_QUARANTINE, Quarantine
@@ -78,6 +79,7 @@ class Hub:
         audit: Audit = NO_AUDIT,
         stamp_user: bool | Callable[[str], bool] = False,
         history: Histories | None = None,
+        channels: Channels | None = None,
     ) -> None:
         """Prepare a hub; ``async with`` opens the store and starts it.
 
@@ -86,7 +88,8 @@ class Hub:
         for it. ``guard`` knows what a process died of, ``quarantine`` keeps refused updates.
         ``audit`` is told who came and what was refused. ``stamp_user``, by document's name or
         for all: whether presence says who it is from the principal. ``history`` is entered with
-        the hub; without one none is kept.
+        the hub; without one none is kept. ``channels`` says which documents have a chat, and
+        where presence is kept; by default none.
         """
         self.store = store
         self.guard = guard
@@ -94,6 +97,8 @@ class Hub:
         self.history = history
         if history is not None:
             history.hub = self
+        self.channels = channels or Channels(ChannelRules())
+        self.channels.hub = self
         self._stamp_user = stamp_user
         self.limits = limits or Limits()
         self.clock: Clock = clock or SystemClock()
@@ -134,6 +139,7 @@ class Hub:
             self._tasks.start_soon(self.housekeeping.run)
             self._tasks.start_soon(self.housekeeping.run_awareness)
             self._tasks.start_soon(self.sessions.run)
+            self._tasks.start_soon(self.channels.run)
             self._stack = stack.pop_all()
         return self
 
@@ -220,12 +226,14 @@ class Hub:
         self.sessions.opened(connection)
         if self.history is not None:
             self.history.automatic.met(principal)
+        self.channels.came(connection)
         return connection
 
     def left(self, connection: Connection) -> None:
         """Forget a connection that is out of its room."""
         if connection.seat is not None:
             connection.seat.leave()
+        self.channels.went(connection)
         connection.settle()
         record(connection, What.DISCONNECT, code=connection.code)
 
@@ -258,27 +266,13 @@ class Hub:
 
     async def _load(self, room: Room) -> None:
         try:
-            loaded = await self.store.load(room.name)
-            loader = Loader(self.limits, room.watch, self.clock)
-            if size_of(loaded) <= LOAD_HERE_BYTES:
-                document, sequence, problem = loader.build(loaded)
-            else:
-                document, sequence, problem = await anyio.to_thread.run_sync(
-                    loader.build, loaded, limiter=self._one_large
-                )
+            await load_room(room, self.store, self._one_large)
         except StoreError as error:
             self.stats.store_errors["load"] += 1
             log.error("cannot load document %r: %s", room.name, error)
             self.abandon(room, "the document can't be loaded now")  # paths are not a client's
             return
-        room.log_records = len(loaded.records)
-        room.log_bytes = sum(len(record.update) for record in loaded.records)
-        room.damage = problem
-        room.fill.state_bytes = len(loaded.checkpoint.state) if loaded.checkpoint else 0
-        room.fill.note(room.log_bytes, 0)
-        if problem:
-            log.error("document %r is served read-only: %s", room.name, problem)
-        room.opened(document, sequence)
+        self.channels.opened(room)
         for event in self._waiting.pop(room.name, ()):
             event.set()
 
@@ -383,6 +377,7 @@ class Hub:
         self.draining = True
         self.guard.ending()
         with anyio.move_on_after(self.limits.drain_timeout_s) as scope:
+            await self.channels.finish()
             await self._committer.flush()
             for room in list(self.rooms.values()):
                 await self.housekeeping.checkpoint(room)

@@ -132,6 +132,27 @@ class Limits:
     """Processes that put histories together, and read them, at the same time."""
     history_timeout_s: float = 60.0
     """What one of them is asked has to be done in this time."""
+    max_chat_text_bytes: int = 10_000
+    """The text of one chat message, in UTF-8."""
+    chat_messages_per_minute: int = 60
+    """What one person may write to one chat: messages, edits, reactions; 0: without a limit."""
+    chat_burst: int = 120
+    """So much of it may come at once, such as after a time offline."""
+    chat_edit_window_s: float = 900.0
+    """For so long a message may be edited by its author."""
+    chat_future_s: float = 60.0
+    """How far the clock of a message's author may be ahead,"""
+    chat_past_s: float = 7 * 86400.0
+    """and how long a message may have been on its way: its author may have been offline."""
+    chat_live_messages: int = 1_000
+    """Messages of one chat that stay in its document when older ones go to an archive; it is
+    half as many more before they do."""
+    chat_archive_messages: int = 5_000
+    """Messages of one archive."""
+    presence_interval_s: float = 0.5
+    """What presence changes in one document in this time is one update."""
+    presence_grace_s: float = 5.0
+    """Who comes back so soon was never gone: a page that is loaded anew."""
     drain_timeout_s: float = 10.0
     """How long a shutdown waits for commits and checkpoints."""
 

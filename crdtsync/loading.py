@@ -1,26 +1,55 @@
 """From what a store holds to a document: the checkpoint, then the log.
 
-Owns what is made of damage: everything before it is served, read-only. Synchronous: the hub
-builds a large document on a thread.
+Owns what is made of damage: everything before it is served, read-only. A large document is put
+together on a thread.
 """
 
+import logging
 from typing import Final
+
+import anyio.to_thread
 
 from crdtsync.clock import Clock
 from crdtsync.document import Document
 from crdtsync.errors import InvalidUpdate
 from crdtsync.guard import Watch, Work
 from crdtsync.limits import Limits
-from crdtsync.store.base import Loaded
+from crdtsync.room import Room
+from crdtsync.store.base import Loaded, Store
 from crdtsync.structs import EMPTY_UPDATE
 
-__all__ = ["LOAD_HERE_BYTES", "Loader", "size_of"]
+__all__ = ["LOAD_HERE_BYTES", "Loader", "load_room", "size_of"]
+
+log = logging.getLogger("crdtsync")
 
 LOAD_HERE_BYTES: Final = 256 * 1024
 """A larger document is put together in a thread: some 20 ms a megabyte, or a multiple of it."""
 
 Built = tuple[Document, int, str]
 """A document, its sequence, and what is wrong with it (empty: nothing)."""
+
+
+async def load_room(room: Room, store: Store, limiter: anyio.CapacityLimiter) -> None:
+    """Load a room's document; ``limiter`` is of the threads for large ones.
+
+    Raises ``StoreError``.
+    """
+    loaded = await store.load(room.name)
+    loader = Loader(room.limits, room.watch, room.clock)
+    if size_of(loaded) <= LOAD_HERE_BYTES:
+        document, sequence, problem = loader.build(loaded)
+    else:
+        document, sequence, problem = await anyio.to_thread.run_sync(
+            loader.build, loaded, limiter=limiter
+        )
+    room.log_records = len(loaded.records)
+    room.log_bytes = sum(len(record.update) for record in loaded.records)
+    room.damage = problem
+    room.fill.state_bytes = len(loaded.checkpoint.state) if loaded.checkpoint else 0
+    room.fill.note(room.log_bytes, 0)
+    if problem:
+        log.error("document %r is served read-only: %s", room.name, problem)
+    room.opened(document, sequence)
 
 
 class Loader:

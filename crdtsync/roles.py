@@ -8,7 +8,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-__all__ = ["ADMIN", "BUILT_IN", "COMMENT", "EVERYTHING", "READ", "WRITE", "Grants", "Role", "Rule"]
+__all__ = [
+    "ADMIN",
+    "BUILT_IN",
+    "COMMENT",
+    "EVERYTHING",
+    "READ",
+    "WRITE",
+    "Grants",
+    "Role",
+    "Rule",
+    "fits",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +27,8 @@ class Rule:
     """What may be written to one root of a document."""
 
     root: str = "*"
-    """The root's name; ``*`` is every root that has no rule of its own."""
+    """The root's name; ``NAME/*`` is all roots whose names begin so, up to their first slash, and
+    ``*`` every root that has no rule of its own."""
     keys: frozenset[str] | None = None
     """Of a map: the only keys that may be set or deleted. ``None``: all."""
     own_key: bool = False
@@ -53,6 +65,8 @@ class Role:
     """May restore an older state."""
     shares: bool = False
     """May make and revoke share links."""
+    moderate: bool = False
+    """May delete what others said in a chat."""
     admin: bool = False
     """May do everything that concerns the whole server."""
 
@@ -70,10 +84,21 @@ class Role:
 READ: Final = Role(name="read")
 COMMENT: Final = Role(
     name="comment",
-    write=(Rule(root="chat"), Rule(root="comments"), Rule(root="presence", own_key=True)),
+    write=(
+        Rule(root="chat"),
+        Rule(root="chat/*"),
+        Rule(root="chat-reactions"),
+        Rule(root="chat-reactions/*"),
+        Rule(root="chat-receipts", own_key=True),
+        Rule(root="chat-receipts/*", own_key=True),
+        Rule(root="comments"),
+        Rule(root="presence", own_key=True),
+    ),
 )
 WRITE: Final = Role(name="write", write=EVERYTHING, restore=True)
-ADMIN: Final = Role(name="admin", write=EVERYTHING, restore=True, shares=True, admin=True)
+ADMIN: Final = Role(
+    name="admin", write=EVERYTHING, restore=True, shares=True, moderate=True, admin=True
+)
 BUILT_IN: Final[Mapping[str, Role]] = {role.name: role for role in (READ, COMMENT, WRITE, ADMIN)}
 """The roles that every server knows, by name."""
 
@@ -95,7 +120,7 @@ class Grants:
         exact = self.patterns.get(document)
         if exact is not None and "*" not in document:
             return exact
-        fitting = [pattern for pattern in self.patterns if _fits(pattern, document)]
+        fitting = [pattern for pattern in self.patterns if fits(pattern, document)]
         if not fitting:
             return None
         return self.patterns[max(fitting, key=_specificity)]
@@ -111,8 +136,11 @@ def _specificity(pattern: str) -> tuple[bool, int, int, str]:
     return not stars, len(pattern) - stars, -stars, pattern
 
 
-def _fits(pattern: str, name: str) -> bool:
-    """Match without a regular expression: linear for each star, whatever somebody grants."""
+def fits(pattern: str, name: str) -> bool:
+    """Return whether a pattern of document names fits one.
+
+    Matched without a regular expression: linear for each star, whatever somebody grants.
+    """
     first, *rest = pattern.split("*")
     if not rest:
         return pattern == name

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from typing import Final
 
 from crdtsync.audit import NO_AUDIT
+from crdtsync.channels.rules import ChannelRules
+from crdtsync.channels.service import Channels
 from crdtsync.connection import Connection
 from crdtsync.engine import Pressure
 from crdtsync.errors import InvalidUpdate
@@ -98,6 +100,7 @@ class Server:
         self.pressure = Pressure(limits.max_pending_bytes)
         self.refusals = Refusals(limits, self.clock, self.stats, NO_QUARANTINE)
         self.audit = NO_AUDIT
+        self.channels = Channels(ChannelRules())
         self.records: list[Record] = []
         self.history: list[bytes] = []
         """Every committed update in order, checkpoints or not."""

@@ -235,6 +235,44 @@ LIMIT_OPTIONS: Final = (
         Duration(1, 3600),
         "How long one thing that is asked of a history may take.",
     ),
+    _limit("max_chat_text_bytes", Size(1, 16 * _MIB), "The text of one chat message, in UTF-8."),
+    _limit(
+        "chat_messages_per_minute",
+        Integer(0, 1_000_000),
+        "Messages, edits and reactions of one person in one chat; 0 is no limit.",
+    ),
+    _limit("chat_burst", _COUNT, "So many of them may come at once."),
+    _limit(
+        "chat_edit_window_s",
+        Duration(0, 100 * 366 * 86400),
+        "For how long a message may be edited by its author.",
+    ),
+    _limit(
+        "chat_future_s",
+        Duration(0, 86400),
+        "How far the clock of a message's author may be ahead.",
+    ),
+    _limit(
+        "chat_past_s",
+        Duration(1, 100 * 366 * 86400),
+        "How long a message may have been on its way, its author offline.",
+    ),
+    _limit(
+        "chat_live_messages",
+        Integer(10, 100_000),
+        "Messages that stay in a chat's document when older ones go to an archive.",
+    ),
+    _limit("chat_archive_messages", Integer(10, 100_000), "Messages of one archive."),
+    _limit(
+        "presence_interval_s",
+        Duration(0.05, 60),
+        "What presence changes in one document in this time is one update.",
+    ),
+    _limit(
+        "presence_grace_s",
+        Duration(0, 300),
+        "Who comes back so soon was never gone.",
+    ),
     _limit(
         "drain_timeout_s",
         Duration(0, 3600),

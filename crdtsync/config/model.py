@@ -63,6 +63,10 @@ class Config:
     forwarded_header: HeaderName = "x-forwarded"
     stamp_user: bool = False
     """Whether presence says who it is from the principal, in every document."""
+    chat: tuple[str, ...] = ()
+    """Patterns of the documents with a chat,"""
+    presence: tuple[str, ...] = ()
+    """and of those in which the server keeps presence."""
     audit_log: str | None = None
     log_level: LogLevel = "info"
     log_format: LogFormat = "text"

@@ -17,7 +17,16 @@ from crdtsync.origins import Origins
 
 __all__ = ["GROUPS", "OPTIONS", "Option"]
 
-GROUPS: Final = ("Listening", "Authentication", "Store", "Access", "Process", "Logging", "Limits")
+GROUPS: Final = (
+    "Listening",
+    "Authentication",
+    "Store",
+    "Access",
+    "Channels",
+    "Process",
+    "Logging",
+    "Limits",
+)
 
 OPTIONS: Final = (
     Option(
@@ -203,6 +212,19 @@ OPTIONS: Final = (
         "Access",
         "Put the id and name of the principal into the user field of its presence, whatever its "
         "client says.",
+    ),
+    Option(
+        "chat",
+        Entries("patterns of document names", check_pattern),
+        "Channels",
+        "Documents with a chat, whose rules the server keeps; * in a pattern stands for any run of "
+        "characters.",
+    ),
+    Option(
+        "presence",
+        Entries("patterns of document names", check_pattern),
+        "Channels",
+        "Documents in which the server keeps presence: who is there, with which status.",
     ),
     Option(
         "supervise",

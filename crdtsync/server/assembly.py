@@ -16,6 +16,8 @@ from crdtsync.access.service import Access
 from crdtsync.audit import NO_AUDIT
 from crdtsync.audit_log import AuditLog
 from crdtsync.auth import Authenticator
+from crdtsync.channels.rules import ChannelRules
+from crdtsync.channels.service import Channels
 from crdtsync.config import Config
 from crdtsync.config.history import history_rules
 from crdtsync.engine import Change
@@ -94,6 +96,7 @@ def assemble(
         audit=AuditLog(config.audit_log) if config.audit_log else NO_AUDIT,
         stamp_user=config.stamp_user,
         history=_histories(config, store, folder),
+        channels=Channels(ChannelRules(chat=config.chat, presence=config.presence)),
     )
     access = Access(hub, roles=config.roles)
     return Assembly(

@@ -26,7 +26,7 @@ def test_the_built_in_roles() -> None:
     for row in rows:
         role = BUILT_IN[code(row[0])[0]]
         assert [words[cell] for cell in row[2:]] == [
-            role.awareness, role.history, role.restore, role.shares, role.admin
+            role.awareness, role.history, role.restore, role.shares, role.moderate, role.admin
         ]  # fmt: skip
         assert (row[1] == "nothing") == role.reads_only
         assert (row[1] == "everything") == role.writes_all

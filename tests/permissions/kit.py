@@ -6,6 +6,8 @@ from typing import Any
 import pycrdt
 
 from crdtsync.audit import NO_AUDIT
+from crdtsync.channels.rules import ChannelRules
+from crdtsync.channels.service import Channels
 from crdtsync.clock import ManualClock
 from crdtsync.connection import Connection
 from crdtsync.document import Document
@@ -132,6 +134,7 @@ class Server:
         self.clock = ManualClock()
         self.refusals = Patient(limits, self.clock, self.stats, NO_QUARANTINE)
         self.audit = NO_AUDIT
+        self.channels = Channels(ChannelRules())
         self.peers = 0
         self.room = Room(
             "doc", engine=self, gate=gate, limits=limits, stats=self.stats, clock=self.clock

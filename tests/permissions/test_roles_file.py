@@ -146,7 +146,7 @@ def test_the_config_command_shows_roles(tmp_path: Path) -> None:
         ["roles.write", '{ write = ["*"], restore = true }', "default"],
         [
             "roles.admin",
-            '{ write = ["*"], restore = true, shares = true, admin = true }',
+            '{ write = ["*"], restore = true, shares = true, moderate = true, admin = true }',
             "default",
         ],
         [
@@ -169,6 +169,7 @@ def test_the_config_command_shows_roles_as_json(tmp_path: Path) -> None:
         "history": True,
         "restore": False,
         "shares": False,
+        "moderate": False,
         "admin": False,
         "source": "file",
         "where": "own.toml:6",
@@ -196,6 +197,7 @@ rules = st.builds(
         history=st.booleans(),
         restore=st.booleans(),
         shares=st.booleans(),
+        moderate=st.booleans(),
         admin=st.booleans(),
     )
 )

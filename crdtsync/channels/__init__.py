@@ -1,0 +1,1 @@
+"""Chat and presence, carried as maps in ordinary documents."""
