@@ -24,6 +24,7 @@ from crdtsync.room import Room
 from crdtsync.state import Snapshot
 from crdtsync.store.base import Checkpoint
 from crdtsync.waiting import Alarm
+from crdtsync.yielding import Yielding
 
 if TYPE_CHECKING:
     from crdtsync.hub import Hub
@@ -50,6 +51,7 @@ class Housekeeping:
         self._checkpoints: set[Room] = set()
         self._closing: set[Room] = set()
         self._one_checkpoint = anyio.Lock()
+        self._yielding = Yielding()
         self._tick = 0
 
     # Awareness
@@ -106,7 +108,7 @@ class Housekeeping:
                 state = document.checkpoint()
             else:
                 try:
-                    await _prove_elsewhere(snapshot, room.watch)
+                    await _prove_elsewhere(snapshot, room.watch, self._yielding)
                 except IntegrationError as error:
                     if isinstance(error, _ProofDied) and self._quarantines(room, error.signum):
                         return False
@@ -246,7 +248,7 @@ class _ProofDied(IntegrationError):
         self.signum = signum
 
 
-async def _prove_elsewhere(snapshot: Snapshot, watch: Watch) -> None:
+async def _prove_elsewhere(snapshot: Snapshot, watch: Watch, yielding: Yielding) -> None:
     """Prove a state in a process of its own, or here where there can be none.
 
     Raises ``IntegrationError`` where the state is not proven.
@@ -254,15 +256,11 @@ async def _prove_elsewhere(snapshot: Snapshot, watch: Watch) -> None:
     path = os.pathsep.join(each or os.getcwd() for each in sys.path)
 
     def run() -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run(
+        return yielding.run(
             [sys.executable, "-m", "crdtsync.proof"],
-            input=pack(snapshot.state, snapshot.state_vector),
+            pack(snapshot.state, snapshot.state_vector),
             env={**os.environ, "PYTHONPATH": path},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            check=False,
-            timeout=PROOF_TIMEOUT_S,
-            process_group=0,  # a Ctrl-C is the server's; nice says nothing outside of a session
+            timeout_s=PROOF_TIMEOUT_S,
         )
 
     try:

@@ -152,6 +152,7 @@ LAYERS = {
         "recording",
         "refusing",
         "room",
+        "yielding",
     ],
     "edges": [
         "",

@@ -3,6 +3,9 @@
 Owns the processes: few at a time, each for one call after another, ended when they are idle for
 a while, when a call takes too long, and with the server, however that ends. Not AnyIO's worker
 processes: those run the program's main module again, which may be anybody's.
+
+A call begins in a process that gives way to everything else, and is made again in an ordinary
+one where that hardly runs: see ``crdtsync.yielding``. So calls are repeatable.
 """
 
 import logging
@@ -22,6 +25,7 @@ from crdtsync.errors import CrdtsyncError
 from crdtsync.history.model import HistoryUnavailable
 from crdtsync.history.working import answer, read_message, write_message
 from crdtsync.limits import Limits
+from crdtsync.yielding import LOOK_S, Job, Yielding, end
 
 __all__ = ["Workers"]
 
@@ -48,6 +52,9 @@ class Workers:
         self._timeout_s = limits.history_timeout_s
         self._limiter: anyio.CapacityLimiter
         self._idle: deque[tuple[_Worker, float]] = deque()
+        self._yielding = Yielding()
+        self._at_work: dict[_Worker, tuple[Job, anyio.CancelScope]] = {}
+        """Those that give way, with what ends the waiting for them."""
         self._stack = AsyncExitStack()
         self._told = False
 
@@ -55,6 +62,7 @@ class Workers:
         self._limiter = anyio.CapacityLimiter(self._most)
         tasks = await self._stack.enter_async_context(anyio.create_task_group())
         tasks.start_soon(self._look_after)
+        tasks.start_soon(self._look_on)
         self._stack.callback(tasks.cancel_scope.cancel)
         return self
 
@@ -73,13 +81,20 @@ class Workers:
     async def run(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
         """Call a function of a module in a worker; return what it returns, raise what it raises.
 
-        Function, arguments and result are pickled. Raises ``HistoryUnavailable`` where it takes
-        over ``history_timeout_s``, its process dies, or it fails in a way that nobody foresaw.
+        Function, arguments and result are pickled; it may be called twice. Raises
+        ``HistoryUnavailable`` where it takes over ``history_timeout_s``, its process dies, or it
+        fails in a way that nobody foresaw.
         """
         async with self._limiter:
             try:
-                with anyio.fail_after(self._timeout_s):
-                    good, value = await self._ask(function, args)
+                with anyio.fail_after(self._timeout_s) as limit:
+                    try:
+                        good, value = await self._ask(function, args)
+                    except _Starved:
+                        log.info("the cores are never free: an ordinary process does the work")
+                        self._yielding.insist()
+                        limit.deadline = anyio.current_time() + self._timeout_s
+                        good, value = await self._ask(function, args)
             except TimeoutError:
                 raise HistoryUnavailable(
                     f"it takes over {self._timeout_s:g} s to work it out",
@@ -106,7 +121,7 @@ class Workers:
                 return await self._have(worker, function, args)
             except (_Died, OSError):
                 log.debug("a worker was gone already")
-        worker = await anyio.to_thread.run_sync(_Worker.start)
+        worker = await anyio.to_thread.run_sync(_Worker.start, self._yielding)
         if worker is not None:
             return await self._have(worker, function, args)
         if not self._told:
@@ -118,41 +133,62 @@ class Workers:
         self, worker: "_Worker", function: Callable[..., object], args: tuple[object, ...]
     ) -> tuple[bool, Any]:
         try:
-            found = await anyio.to_thread.run_sync(
-                worker.ask, function, args, abandon_on_cancel=True
-            )
+            with anyio.CancelScope() as waiting:
+                if worker.yields:
+                    self._at_work[worker] = Job(worker.pid), waiting
+                found = await anyio.to_thread.run_sync(
+                    worker.ask, function, args, abandon_on_cancel=True
+                )
+            if waiting.cancelled_caught:
+                raise _Starved
         except BaseException:
-            worker.kill()
+            worker.end()
             raise
+        finally:
+            self._at_work.pop(worker, None)
         self._idle.append((worker, anyio.current_time()))
         return found
 
     def _take(self) -> "_Worker | None":
         while self._idle:
             worker, _ = self._idle.pop()  # the one that was at work last
-            if worker.alive:
+            if worker.alive and worker.yields == self._yielding.wanted:
                 return worker
+            worker.end()
         return None
+
+    async def _look_on(self) -> None:
+        while True:
+            await anyio.sleep(LOOK_S)
+            for job, waiting in list(self._at_work.values()):
+                if job.starved():
+                    waiting.cancel()
 
     async def _look_after(self) -> None:
         while True:
             await anyio.sleep(IDLE_S / 4)
             while self._idle and anyio.current_time() - self._idle[0][1] >= IDLE_S:
-                await anyio.to_thread.run_sync(self._idle.popleft()[0].end)
+                self._idle.popleft()[0].end()
 
 
 class _Died(Exception):
     """A worker ended before it answered."""
 
 
-class _Worker:
-    """One process. Its methods block, but for ``kill``."""
+class _Starved(Exception):
+    """A worker that gives way got no turn."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+
+class _Worker:
+    """One process. ``start`` and ``ask`` block."""
+
+    def __init__(self, process: subprocess.Popen[bytes], *, yields: bool) -> None:
         self._process = process
+        self.yields = yields
+        """Whether it gives way."""
 
     @classmethod
-    def start(cls) -> "_Worker | None":
+    def start(cls, yielding: Yielding) -> "_Worker | None":
         """Start a process; ``None`` where there can be none."""
         path = os.pathsep.join(each or os.getcwd() for each in sys.path)
         try:
@@ -168,7 +204,12 @@ class _Worker:
         except (OSError, ValueError, TypeError) as error:
             log.debug("no process: %s", error)
             return None
-        return cls(process)
+        return cls(process, yields=yielding.begin(process.pid))
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._process.pid
 
     @property
     def alive(self) -> bool:
@@ -186,18 +227,6 @@ class _Worker:
             raise _Died from None
         return good, value
 
-    def kill(self) -> None:
-        """End it at once; whoever waits for an answer gets none."""
-        self._process.kill()
-        self._process.wait()  # a millisecond
-
     def end(self) -> None:
-        """End it, and let go of its pipes."""
-        self._process.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                try:
-                    pipe.close()
-                except OSError:  # what it was to get is still in the buffer
-                    log.debug("a worker's pipe was broken")
+        """End it at once; whoever waits for an answer gets none."""
+        end(self._process)

@@ -8,8 +8,10 @@ import time
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import pytest
 
+from crdtsync import yielding
 from crdtsync.history import worker as worker_module
 from crdtsync.history.model import HistoryDamaged, HistoryUnavailable, UnknownMoment
 from crdtsync.history.worker import Workers
@@ -19,6 +21,7 @@ from tests.history import work
 from tests.unit.engine import until
 
 pytestmark = pytest.mark.anyio
+linux = pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="no class for idle times here")
 
 
 @pytest.fixture(params=["asyncio", "trio"])
@@ -64,6 +67,61 @@ async def test_no_process_where_none_is_wanted() -> None:
             await workers.run(work.damaged)
         with pytest.raises(HistoryUnavailable, match="worked out"):
             await workers.run(work.fail)
+
+
+@linux
+async def test_it_gives_way() -> None:
+    """Work waits for all else, in the server's session, for call after call."""
+    async with Workers() as workers:
+        assert await workers.run(work.waits_its_turn)
+        pid, _ = await workers.run(work.process)
+        assert os.sched_getscheduler(pid) == os.SCHED_IDLE
+        assert os.getsid(pid) == os.getsid(0)
+
+
+@linux
+async def test_until_it_gets_no_turn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Then an ordinary process does it, and what comes next, until it is tried again."""
+    monkeypatch.setattr(yielding, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(yielding, "cpu_s", lambda pid: 0.0)
+    async with Workers() as workers:
+        starved, _ = await workers.run(work.process)
+        ordinary, waits = await workers.run(work.sleep_if_it_waits, 100.0)
+        assert not waits
+        assert gone(starved)
+        assert (await workers.run(work.process))[0] == ordinary
+        monkeypatch.setattr(yielding, "INSIST_S", 0.0)
+        workers._yielding.insist()
+        assert await workers.run(work.waits_its_turn)
+        assert gone(ordinary)
+
+
+@linux
+async def test_a_timeout_counts_from_the_second_try_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the first one was given is not taken from the next one."""
+    monkeypatch.setattr(yielding, "PATIENCE_S", 0.7)
+    monkeypatch.setattr(yielding, "cpu_s", lambda pid: 0.0)
+    async with Workers(Limits(history_timeout_s=1.0)) as workers:
+        began_s = time.monotonic()
+        with pytest.raises(HistoryUnavailable, match="over 1 s"):
+            await workers.run(work.sleep, 100.0)
+        assert time.monotonic() - began_s >= 1.7
+
+
+@linux
+async def test_where_cores_are_never_free() -> None:
+    """Work gets done beside processes that never rest."""
+    core = max(os.sched_getaffinity(0))
+    code = f"import os; os.sched_setaffinity(0, {{{core}}})\nwhile True: pass"
+    busy = await anyio.to_thread.run_sync(subprocess.Popen, [sys.executable, "-c", code])
+    try:
+        async with Workers() as workers:
+            assert await workers.run(work.waits_its_turn)
+            with anyio.fail_after(50):
+                assert not await workers.run(work.burn, core, 0.15)
+    finally:
+        busy.kill()
+        busy.wait()
 
 
 async def test_what_is_raised_comes_back() -> None:

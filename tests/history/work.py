@@ -11,6 +11,27 @@ def process() -> tuple[int, int]:
     return os.getpid(), os.nice(0)
 
 
+def waits_its_turn() -> bool:
+    """Whether the process runs only while nothing else wants its core."""
+    return os.sched_getscheduler(0) == getattr(os, "SCHED_IDLE", None)
+
+
+def sleep_if_it_waits(seconds: float) -> tuple[int, bool]:
+    """Return who is at work and whether that one gives way, and hardly ever, if so."""
+    if waits_its_turn():
+        time.sleep(seconds)
+    return os.getpid(), waits_its_turn()
+
+
+def burn(core: int, seconds: float) -> bool:
+    """Take so much of a core's time; return whether the process gives way."""
+    os.sched_setaffinity(0, {core})
+    until_s = time.process_time() + seconds
+    while time.process_time() < until_s:
+        pass
+    return waits_its_turn()
+
+
 def double(data: bytes) -> bytes:
     return data * 2
 

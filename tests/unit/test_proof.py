@@ -94,12 +94,12 @@ async def test_what_a_proof_that_fails_means(
 ) -> None:
     """Unproven or crashed: the document stays as it came. A proof that was not to be had is made
     here instead."""
-    real = subprocess.run
+    real = subprocess.Popen
 
     def replaced(command: list[str], **options: object) -> object:
         return real([command[0], "-c", script], **options)  # type: ignore[call-overload]
 
-    monkeypatch.setattr(subprocess, "run", replaced)
+    monkeypatch.setattr(subprocess, "Popen", replaced)
     store = TestStore()
     async with Hub(store, limits=FAST) as hub:
         for data in MADE:
@@ -115,13 +115,13 @@ async def test_what_a_proof_that_fails_means(
 @pytest.mark.usefixtures("elsewhere")
 async def test_a_proof_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """A proof that takes too long counts as none."""
-    real = subprocess.run
+    real = subprocess.Popen
 
     def endless(command: list[str], **options: object) -> object:
         code = "import time; time.sleep(60)"
         return real([command[0], "-c", code], **options)  # type: ignore[call-overload]
 
-    monkeypatch.setattr(subprocess, "run", endless)
+    monkeypatch.setattr(subprocess, "Popen", endless)
     monkeypatch.setattr(housekeeping, "PROOF_TIMEOUT_S", 0.05)
     store = TestStore()
     async with Hub(store, limits=FAST) as hub:

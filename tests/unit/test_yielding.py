@@ -1,0 +1,132 @@
+"""Processes that give way: how it is decided, and a process for one job."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from crdtsync import yielding
+from crdtsync.yielding import Job, Yielding, cpu_s
+
+SAYS = """
+import os, sys, time
+data = sys.stdin.buffer.read()
+if waits := os.sched_getscheduler(0) == os.SCHED_IDLE:
+    time.sleep({seconds})
+sys.stderr.write(f"{{waits}} {{len(data)}}")
+sys.exit(5)
+"""
+
+linux = pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="no class for idle times here")
+
+
+def say(seconds: float) -> list[str]:
+    return [sys.executable, "-c", SAYS.format(seconds=seconds)]
+
+
+def run(rule: Yielding, command: list[str], timeout_s: float = 30.0) -> tuple[int, bytes]:
+    done = rule.run(command, bytes(300_000), env=os.environ, timeout_s=timeout_s)
+    return done.returncode, done.stderr
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no process get anything, and little patience with that."""
+    monkeypatch.setattr(yielding, "cpu_s", lambda pid: 0.0)
+    monkeypatch.setattr(yielding, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(yielding, "LOOK_S", 0.02)
+
+
+@linux
+def test_how_long_a_process_has_run() -> None:
+    """It is what the process itself says, and nothing once it is gone."""
+    until_s = time.process_time() + 0.05
+    while time.process_time() < until_s:
+        pass
+    found = cpu_s(os.getpid())
+    assert found is not None
+    assert abs(found - time.process_time()) < 0.1
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        pass
+    assert cpu_s(process.pid) is None
+
+
+def test_who_is_starved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever got less than its share since its job began, once that is long enough ago."""
+    now_s, ran_s = 100.0, 7.0
+    monkeypatch.setattr(yielding.time, "monotonic", lambda: now_s)
+    monkeypatch.setattr(yielding, "cpu_s", lambda pid: ran_s)
+    job = Job(1)
+    now_s += yielding.PATIENCE_S * 0.99
+    assert not job.starved()
+    now_s = 100.0 + 2 * yielding.PATIENCE_S
+    assert job.starved()
+    ran_s += yielding.STARVED * 2 * yielding.PATIENCE_S * 1.01
+    assert not job.starved()
+    now_s += 0.1 * yielding.PATIENCE_S
+    assert job.starved()
+    monkeypatch.setattr(yielding, "cpu_s", lambda pid: None)
+    assert not job.starved()
+
+
+def test_for_how_long_processes_are_ordinary(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``INSIST_S`` after one was starved; then it is tried again."""
+    now_s = 100.0
+    monkeypatch.setattr(yielding.time, "monotonic", lambda: now_s)
+    monkeypatch.setattr(yielding, "cpu_s", lambda pid: 0.0)
+    rule = Yielding()
+    assert rule.wanted
+    rule.insist()
+    now_s += yielding.INSIST_S * 0.99
+    assert not rule.wanted
+    now_s += yielding.INSIST_S * 0.02
+    assert rule.wanted
+
+
+@linux
+def test_a_process_for_one_job() -> None:
+    """It gives way, gets its input, and says how it ended."""
+    assert run(Yielding(), say(0)) == (5, b"True 300000")
+
+
+@linux
+@pytest.mark.usefixtures("hasty")
+def test_a_starved_one_is_replaced() -> None:
+    """Its job is done by an ordinary one, and so is the next one at once."""
+    rule = Yielding()
+    assert run(rule, say(100)) == (5, b"False 300000")
+    assert not rule.wanted
+    assert run(rule, say(100)) == (5, b"False 300000")
+
+
+@pytest.mark.parametrize("starved", [True, False])
+def test_one_that_takes_too_long(starved: bool, request: pytest.FixtureRequest) -> None:
+    """It is ended, whether it gave way or not."""
+    if starved:
+        request.getfixturevalue("hasty")
+    began_s = time.monotonic()
+    with pytest.raises(subprocess.TimeoutExpired):
+        run(Yielding(), [sys.executable, "-c", "import time; time.sleep(100)"], timeout_s=0.3)
+    assert time.monotonic() - began_s < 20
+
+
+@linux
+@pytest.mark.parametrize("lacking", ["class", "right", "measure"])
+def test_where_it_is_not_to_be_had(monkeypatch: pytest.MonkeyPatch, lacking: str) -> None:
+    """Without a class of processes for it, or a measure of what they got, all are ordinary."""
+
+    def forbidden(*_: object) -> None:
+        raise PermissionError
+
+    command = say(100)
+    if lacking == "class":
+        monkeypatch.delattr(os, "SCHED_IDLE")
+    elif lacking == "right":
+        monkeypatch.setattr(os, "sched_setscheduler", forbidden)
+    else:
+        monkeypatch.setattr(yielding, "cpu_s", lambda pid: None)
+    rule = Yielding()
+    assert run(rule, command) == (5, b"False 300000")
+    assert not rule.wanted
