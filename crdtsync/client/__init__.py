@@ -1,0 +1,44 @@
+"""A client for Python programs: ``async with connect(url) as document``.
+
+Works with crdtsync and with every other y-websocket server, on asyncio and trio. The public
+names, each from the module that owns it.
+"""
+
+from crdtsync.client.awareness import Awareness, AwarenessChange
+from crdtsync.client.connecting import Connecting, connect
+from crdtsync.client.document import Document
+from crdtsync.client.errors import (
+    ClientError,
+    Closed,
+    ConnectionLost,
+    Denied,
+    EditsRefused,
+    NotSaved,
+    Refused,
+    TokenRefused,
+    Unusable,
+)
+from crdtsync.client.options import Backoff, Options
+from crdtsync.client.status import Status
+from crdtsync.client.tokens import Token
+
+__all__ = [
+    "Awareness",
+    "AwarenessChange",
+    "Backoff",
+    "ClientError",
+    "Closed",
+    "Connecting",
+    "ConnectionLost",
+    "Denied",
+    "Document",
+    "EditsRefused",
+    "NotSaved",
+    "Options",
+    "Refused",
+    "Status",
+    "Token",
+    "TokenRefused",
+    "Unusable",
+    "connect",
+]

@@ -1,0 +1,205 @@
+"""What a client holds whether or not there is a connection, and who waits for what of it.
+
+Owns document, ledger, outbox, presence and local store of one client, its status and how it
+ended. Everything here happens in the event loop's thread, but for an edit: that is noticed in
+the thread that makes it, under the replica's lock.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, Final
+
+import anyio
+import pycrdt
+
+from crdtsync.client.awareness import Awareness
+from crdtsync.client.errors import ClientError, Closed, Denied, Refused
+from crdtsync.client.ledger import Ledger
+from crdtsync.client.observers import Observers
+from crdtsync.client.offline import Keeper
+from crdtsync.client.options import Options
+from crdtsync.client.outbox import Outbox
+from crdtsync.client.replica import Replica
+from crdtsync.client.session import Session
+from crdtsync.client.status import Status
+from crdtsync.structs import Scan
+
+__all__ = ["Core", "Soon"]
+
+Soon = Callable[[Callable[[], None]], None]
+"""Has something called in the event loop's thread, soon; from any thread."""
+
+FIRST_PROBE_S: Final = 0.1
+"""Where the server confirms nothing it is asked again behind so long, then behind twice that."""
+DENIED_GRACE_S: Final = 1.0
+"""Behind a denial a close may follow, which says more."""
+MIN_WAIT_S: Final = 0.01
+
+
+class Core:
+    """One client's state."""
+
+    def __init__(
+        self,
+        doc: "pycrdt.Doc[Any]",
+        options: Options,
+        *,
+        lock: AbstractContextManager[Any],
+        soon: Soon,
+    ) -> None:
+        self.options = options
+        self.lock = lock
+        self.soon = soon
+        self.replica = Replica(doc, lock)
+        self.ledger = Ledger()
+        self.outbox = Outbox(options)
+        self.awareness = Awareness(doc.client_id, options, self._wake)
+        self.keeper: Keeper | None = None
+        self.session: Session | None = None
+        self.status = Status.CONNECTING
+        self.statuses: Observers[Status] = Observers()
+        self.denials: Observers[str] = Observers()
+        self.denial = ""
+        """Why the server has not taken something, on this connection."""
+        self.error: ClientError | None = None
+        """Why nothing more is tried."""
+        self.told = False
+        """Whether somebody was told of the error."""
+        self.again = anyio.Event()
+        """Ends the wait before the next try."""
+        self.talking: anyio.CancelScope | None = None
+        """Around a connection, from its beginning to its end."""
+        self._bell = anyio.Event()
+
+    # Edits
+
+    def attach(self) -> None:
+        """Notice edits from now on."""
+        self.replica.attach(edited=self._edited, arrived=self._arrived)
+
+    def renew(self, doc: "pycrdt.Doc[Any]") -> None:
+        """Go on with another document, and nothing of the one before."""
+        self.replica.detach()
+        self.replica = Replica(doc, self.lock)
+        self.ledger = Ledger()
+        self.outbox = Outbox(self.options)
+        self.awareness.restart(doc.client_id)
+
+    def _edited(self, update: bytes, found: Scan) -> None:
+        self.ledger.make(found)
+        self.outbox.add(update, found)
+        if self.keeper is not None:
+            self.keeper.put(update, own=True)
+        self.soon(self._wake)
+
+    def _arrived(self, update: bytes, _found: Scan) -> None:
+        if self.keeper is not None:
+            self.keeper.put(update, own=False)
+            self.soon(self.keeper.wake)
+
+    def _wake(self) -> None:
+        if self.keeper is not None:
+            self.keeper.wake()
+        if self.session is not None:
+            self.session.wake()
+
+    # What a session says
+
+    def synced(self) -> None:
+        """The server has answered."""
+        self.enter(Status.SYNCED)
+
+    def confirmed(self) -> None:
+        """The server has said something of what it has."""
+        self.ring()
+
+    def denied(self, reason: str) -> None:
+        """The server did not take something."""
+        self.denial = reason or "no reason given"
+        self.denials.tell(self.denial)
+        self.ring()
+
+    # Status
+
+    def enter(self, status: Status) -> None:
+        """Take another status, and tell of it."""
+        if status is not self.status:
+            self.status = status
+            self.statuses.tell(status)
+        self.ring()
+
+    def fail(self, error: ClientError) -> None:
+        """Try nothing more."""
+        self.error, self.told = error, False
+        self.enter(Status.REFUSED if isinstance(error, Refused) else Status.FAILED)
+
+    def ring(self) -> None:
+        """Have everybody who waits look again."""
+        bell, self._bell = self._bell, anyio.Event()
+        bell.set()
+
+    async def wait(self) -> None:
+        """Wait until something has changed."""
+        await self._bell.wait()
+
+    def check(self) -> None:
+        """Raise what keeps anybody from waiting on."""
+        if self.replica.unsendable is not None and self.error is None:
+            self.fail(self.replica.unsendable)
+        if self.error is not None:
+            self.told = True
+            raise self.error
+        if self.status is Status.CLOSED:
+            raise Closed("the client was closed")
+
+    # Waiting
+
+    async def until_status(self, *wanted: Status) -> None:
+        """Wait for one of some states."""
+        while self.status not in wanted:
+            self.check()
+            await self.wait()
+
+    async def until_saved(self) -> None:
+        """Wait until the server has confirmed all edits so far. Raises why it won't."""
+        with self.lock:
+            owed, ledger = self.ledger.owed(), self.ledger
+        pause_s = FIRST_PROBE_S
+        asked_s = denied_s = anyio.current_time()
+        if self.session is not None and not self.session.durable:
+            self.session.ask()
+        while True:
+            with self.lock:
+                if ledger is not self.ledger:
+                    raise Closed("the edits were discarded")
+                if ledger.settled(owed):
+                    return
+            self.check()
+            now_s = anyio.current_time()
+            if not self.denial:
+                denied_s = now_s
+            elif now_s >= denied_s + DENIED_GRACE_S:
+                raise Denied(self.denial)
+            session = self.session
+            patience_s = pause_s
+            if session is None or session.durable:
+                patience_s = self.options.probe_after_s
+            if session is not None and now_s >= asked_s + patience_s:
+                session.ask()
+                asked_s = now_s
+                pause_s = min(pause_s * 2, self.options.probe_after_s)
+            left_s = asked_s + patience_s - now_s
+            if self.denial:
+                left_s = min(left_s, denied_s + DENIED_GRACE_S - now_s)
+            with anyio.move_on_after(max(left_s, MIN_WAIT_S)):
+                await self.wait()
+
+    async def until_kept(self) -> None:
+        """Wait until all that happened so far is in the local store. Raises ``StoreError``."""
+        if self.keeper is None:
+            return
+        position = self.keeper.position
+        while not self.keeper.kept(position):
+            if self.keeper.error is not None:
+                raise self.keeper.error
+            await self.wait()

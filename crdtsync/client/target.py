@@ -1,0 +1,88 @@
+"""Where to connect: a URL taken apart, and what the upgrade request says."""
+
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+
+from crdtsync.client.errors import ClientError
+from crdtsync.protocol import document_name
+
+__all__ = ["Headers", "Target", "TokenPlace"]
+
+TokenPlace = Literal["header", "query", "subprotocol"]
+Headers = Mapping[str, str] | Callable[[], Mapping[str, str]]
+
+OURS = "crdtsync"
+PLAIN = "y-websocket"
+"""Offered first: servers that take whatever comes first take this, and crdtsync its own name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A document on a server, and how to ask for it."""
+
+    host: str
+    port: int
+    secure: bool
+    path: str
+    """As it goes over the wire: percent-encoded."""
+    document: str
+    """The document's canonical name."""
+    params: tuple[tuple[str, str], ...] = ()
+    headers: Headers = field(default_factory=dict)
+    subprotocols: tuple[str, ...] = ()
+    ssl_context: ssl.SSLContext | None = None
+    token_in: TokenPlace = "header"
+
+    @classmethod
+    def of(
+        cls, url: str, *, params: Mapping[str, str], subprotocols: Sequence[str], **rest: Any
+    ) -> "Target":
+        """Take a ``ws://`` or ``wss://`` URL apart. Raises ``ClientError`` for any other."""
+        parts = urlsplit(url)
+        if parts.scheme not in ("ws", "wss") or not parts.hostname:
+            raise ClientError(f"{parts.scheme or 'this'}: is no WebSocket URL: ws://HOST/DOCUMENT")
+        if parts.username is not None:
+            raise ClientError("a URL with a password in it shows in logs: use token or headers")
+        secure = parts.scheme == "wss"
+        path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~")
+        query = dict(parse_qsl(parts.query, keep_blank_values=True))
+        return cls(
+            host=parts.hostname,
+            port=parts.port or (443 if secure else 80),
+            secure=secure,
+            path=path,
+            document=document_name(path),
+            params=tuple({**query, **params}.items()),
+            subprotocols=tuple(subprotocols),
+            **rest,
+        )
+
+    @property
+    def authority(self) -> str:
+        """What the Host header says."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == (443 if self.secure else 80) else f"{host}:{self.port}"
+
+    def request_target(self, token: str | None) -> str:
+        """Return path and query. The own edits are asked back (``ack=1``)."""
+        params = [*self.params, ("ack", "1")]
+        if token is not None and self.token_in == "query":
+            params.append(("token", token))
+        return f"{self.path}?{urlencode(params)}"
+
+    def offered(self, token: str | None) -> list[str]:
+        """Return the subprotocols that are offered."""
+        offered = [*self.subprotocols, PLAIN, OURS]
+        if token is not None and self.token_in == "subprotocol":
+            offered.append(f"token.{token}")
+        return list(dict.fromkeys(offered))
+
+    def extra_headers(self, token: str | None) -> list[tuple[bytes, bytes]]:
+        """Return the headers of the request, beside those of every upgrade."""
+        headers = dict(self.headers() if callable(self.headers) else self.headers)
+        if token is not None and self.token_in == "header":
+            headers.setdefault("Authorization", f"Bearer {token}")
+        return [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items()]
