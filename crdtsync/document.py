@@ -19,7 +19,7 @@ from dataclasses import replace
 from crdtsync.clock import Clock
 from crdtsync.errors import InvalidUpdate
 from crdtsync.guard import NO_WATCH, Watch
-from crdtsync.held import Held, Judging, Verdict
+from crdtsync.held import Following, Held, Judging, Verdict
 from crdtsync.idset import IdSet
 from crdtsync.limits import Limits, trusting
 from crdtsync.slicing import Slices, borders_of, causal_order, missing_from, new_part, slice_update
@@ -36,22 +36,10 @@ class Document:
     """A document of this server, with everything but its connections."""
 
     __slots__ = (
-        "_committed",
-        "_held",
-        "_limits",
-        "_loading",
-        "_pairs",
-        "_state_vector",
-        "_stored_limits",
-        "_voids",
-        "clocks",
-        "deleted",
-        "judge",
-        "ready",
-        "root",
-        "structure",
-        "waiting",
-    )
+        "_committed", "_held", "_limits", "_loading", "_pairs", "_state_vector",
+        "_stored_limits", "_voids", "clocks", "deleted", "follower", "judge", "ready", "root",
+        "structure", "waiting",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -60,6 +48,7 @@ class Document:
         state: bytes = EMPTY_UPDATE,
         watch: Watch = NO_WATCH,
         clock: Clock | None = None,
+        follower: Following | None = None,
     ) -> None:
         """Start from a state that was checked when it was written.
 
@@ -85,6 +74,8 @@ class Document:
         """For ``take_ready``."""
         self.judge: Judging | None = None
         """Told of each update but those that ``admit`` lets in by its short way."""
+        self.follower = follower
+        """Told of each update that may touch keys of maps, before its clocks count."""
         self._state_vector: bytes | None = None
         if state != EMPTY_UPDATE:
             self._note(self._scan_stored(state), state)
@@ -159,7 +150,7 @@ class Document:
             return Verdict.KNOWN
         if self._overlaps(found) or not self._fits(found):
             return self._admit_parts(update, source)
-        self._note(found, update)
+        self._note(found, update, source)
         if self.waiting:
             self._retry_held()
         return Verdict.NEW
@@ -203,7 +194,7 @@ class Document:
         slices = self._slice(update, found)
         if slices.rest is None and not found.skips and not overlaps:
             # Several clients whose structs refer to one another: sound as it is.
-            self._note(found, update)
+            self._note(found, update, source)
             verdict = Verdict.NEW
         else:
             for piece in slices.ready:
@@ -230,7 +221,7 @@ class Document:
             return
         if self.judge is not None and not self.judge.lets_in(piece, found, source):
             raise InvalidUpdate("a part that had to wait may not enter")
-        self._note(found, piece)
+        self._note(found, piece, source)
         self.ready.append((piece, found, source))
 
     def take_ready(self) -> list[tuple[bytes, Scan, object]]:
@@ -260,7 +251,7 @@ class Document:
             return False
         return bool(roots) and roots != {self.root}
 
-    def _check_structure(self, found: Scan, update: bytes) -> None:
+    def _check_structure(self, found: Scan, update: bytes) -> Scan:
         if self.structure is None:
             self.structure = StructureIndex(self.root)
             self.root = None
@@ -279,11 +270,14 @@ class Document:
                 voids=self._voids,
                 max_depth=self._limits.max_type_depth,
             )
+        return found
 
-    def _note(self, found: Scan, update: bytes) -> None:
+    def _note(self, found: Scan, update: bytes, source: object = None) -> None:
         inside = found.types or found.parents or found.keys or self.structure is not None
         if inside or self._spreads(found.roots):
-            self._check_structure(found, update)
+            found = self._check_structure(found, update)
+            if self.follower is not None:
+                self.follower.note(update, found, self.clocks, source)
         if found.pairs or found.verbatim or self._pairs:
             self._check_exact(found, update)
         if self.judge is not None:

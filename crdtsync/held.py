@@ -12,7 +12,7 @@ from typing import Protocol
 from crdtsync.limits import Limits
 from crdtsync.structs import Scan
 
-__all__ = ["Held", "Judging", "Verdict"]
+__all__ = ["Following", "Held", "Judging", "Verdict"]
 
 
 class Verdict(Enum):
@@ -35,6 +35,14 @@ class Judging(Protocol):
 
     def note(self, update: bytes, found: Scan) -> None:
         """Take note of an update that is let in; the document's clocks are not yet behind it."""
+        ...
+
+
+class Following(Protocol):
+    """Who keeps account of a document's keys."""
+
+    def note(self, update: bytes, found: Scan, clocks: Mapping[int, int], source: object) -> None:
+        """Take note of an update that is let in, scanned with structs, on top of ``clocks``."""
         ...
 
 

@@ -9,6 +9,7 @@ from typing import Final
 
 import anyio.to_thread
 
+from crdtsync.channels.entries import Entries
 from crdtsync.clock import Clock
 from crdtsync.document import Document
 from crdtsync.errors import InvalidUpdate
@@ -35,7 +36,8 @@ async def load_room(room: Room, store: Store, limiter: anyio.CapacityLimiter) ->
     Raises ``StoreError``.
     """
     loaded = await store.load(room.name)
-    loader = Loader(room.limits, room.watch, room.clock)
+    follows = room.engine.channels.rules.concerns(room.name)
+    loader = Loader(room.limits, room.watch, room.clock, follows=follows)
     if size_of(loaded) <= LOAD_HERE_BYTES:
         document, sequence, problem = loader.build(loaded)
     else:
@@ -55,7 +57,11 @@ async def load_room(room: Room, store: Store, limiter: anyio.CapacityLimiter) ->
 class Loader:
     """Builds one document."""
 
-    def __init__(self, limits: Limits, watch: Watch, clock: Clock) -> None:
+    def __init__(
+        self, limits: Limits, watch: Watch, clock: Clock, *, follows: bool = False
+    ) -> None:
+        """``follows`` says whether the document's channels are to be kept account of."""
+        self._follows = follows
         self._limits = limits
         self._watch = watch
         self._clock = clock
@@ -91,7 +97,13 @@ class Loader:
         return document, sequence, problem
 
     def _document(self, state: bytes) -> Document:
-        return Document(self._limits, state=state, watch=self._watch, clock=self._clock)
+        return Document(
+            self._limits,
+            state=state,
+            watch=self._watch,
+            clock=self._clock,
+            follower=Entries() if self._follows else None,
+        )
 
 
 def size_of(loaded: Loaded) -> int:

@@ -41,7 +41,9 @@ LAYERS = {
         "values",
     ],
     "core": [
+        "channels.entries",
         "channels.rules",
+        "channels.writing",
         "content",
         "crdt",
         "document",
