@@ -101,6 +101,7 @@ LAYERS = {
         "access.throttle",
         "audit_log",
         "auth",
+        "channels.members",
         "config",
         "config.*",
         "guarding",

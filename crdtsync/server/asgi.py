@@ -21,6 +21,7 @@ from starlette.types import Receive, Scope, Send
 from crdtsync.access.authenticator import ShareAuthenticator
 from crdtsync.access.service import Access
 from crdtsync.auth import Authenticator, OpenAuthenticator
+from crdtsync.channels.members import MembersAuthenticator, guard_members
 from crdtsync.hub import Hub
 from crdtsync.metrics import Metrics, package_version
 from crdtsync.roles import BUILT_IN, Role
@@ -124,6 +125,7 @@ def create_app(
     if authenticator is None:
         authenticator = OpenAuthenticator()
         authenticator = access.wrap(authenticator) if access is not None else authenticator
+    authenticator = guard_members(authenticator, hub.channels.rules)
     doors = doors or Doors()
     permits = Permits(hub, authenticator, roles)
     behind = _behind(authenticator)
@@ -193,7 +195,9 @@ async def running(hub: Hub, access: Access | None) -> AsyncIterator[None]:
 
 def _behind(authenticator: Authenticator) -> Authenticator:
     """Return the authenticator that everybody meets who has no share link."""
-    return authenticator.inner if isinstance(authenticator, ShareAuthenticator) else authenticator
+    while isinstance(authenticator, ShareAuthenticator | MembersAuthenticator):
+        authenticator = authenticator.inner
+    return authenticator
 
 
 def _metrics(hub: Hub) -> Endpoint:

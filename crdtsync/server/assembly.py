@@ -16,6 +16,7 @@ from crdtsync.access.service import Access
 from crdtsync.audit import NO_AUDIT
 from crdtsync.audit_log import AuditLog
 from crdtsync.auth import Authenticator
+from crdtsync.channels.members import guard_members
 from crdtsync.channels.rules import ChannelRules
 from crdtsync.channels.service import Channels
 from crdtsync.config import Config
@@ -46,7 +47,7 @@ class Assembly:
     hub: Hub
     access: Access
     authenticator: Authenticator
-    """With share links and revocations in front of it."""
+    """With share links and revocations in front of it, and who gets into conversations."""
     doors: Doors
     roles: Mapping[str, Role]
     tokens: "TokenDesk | None" = None
@@ -102,7 +103,7 @@ def assemble(
     return Assembly(
         hub=hub,
         access=access,
-        authenticator=access.wrap(authenticator),
+        authenticator=guard_members(access.wrap(authenticator), hub.channels.rules),
         doors=doors,
         roles=config.roles,
         tokens=tokens,

@@ -17,6 +17,7 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from crdtsync.channels.members import admits_only_members
 from crdtsync.documents import join_stored
 from crdtsync.errors import DocumentQuarantined
 from crdtsync.gate import Principal
@@ -62,7 +63,8 @@ class Rest:
         prefix = query.get("prefix", "")
         limit = number(query, "limit", least=1, most=MAX_PAGE, otherwise=DEFAULT_PAGE)
         page, further = await self._page(principal, prefix, self._place(query), limit)
-        base = request.scope.get("root_path", "")
+        rules, base = self._hub.channels.rules, request.scope.get("root_path", "")
+        page = [each for each in page if not admits_only_members(rules, each.name, principal.id)]
         body: dict[str, Any] = {
             "documents": [self._entry(info, base) for info in page],
             "next": None,

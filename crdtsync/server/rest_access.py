@@ -16,6 +16,7 @@ from crdtsync.access.revocations import RevocationError
 from crdtsync.access.service import Access
 from crdtsync.access.shares import ShareError
 from crdtsync.access.tables import Revocation
+from crdtsync.channels.members import admits_only_members
 from crdtsync.gate import Principal
 from crdtsync.hub import Hub
 from crdtsync.protocol import check_document_name
@@ -86,6 +87,8 @@ class _AccessRest:
         password, max_uses = fields.text("password"), fields.number("max_uses")
         expires_ms = fields.time_ms("expires")
         fields.end()
+        if admits_only_members(self._hub.channels.rules, document, ""):
+            raise Problem(422, "A direct conversation has no share links.", code="invalid-share")
         try:
             made = await self._access.shares.create(
                 document,
