@@ -353,6 +353,12 @@ class Hub:
         self, document: str, *, principal: Principal | None = None, caller: Caller = NOBODY
     ) -> bool:
         """Delete a document: its clients are sent away for good, the store forgets it."""
+        async with self.channels.ending(document) as archives:
+            for archive in archives:
+                await self._delete(archive, principal, caller)
+            return await self._delete(document, principal, caller)
+
+    async def _delete(self, document: str, principal: Principal | None, caller: Caller) -> bool:
         room = self.rooms.get(document)
         if room is not None:
             room.close_connections(CloseCode.FORBIDDEN, "the document was deleted")

@@ -43,6 +43,8 @@ LAYERS = {
     "core": [
         "channels.entries",
         "channels.rules",
+        "channels.saying",
+        "channels.shelf",
         "channels.writing",
         "content",
         "crdt",
@@ -124,6 +126,9 @@ LAYERS = {
         "apart",
         "batch",
         "brake",
+        "channels.archiving",
+        "channels.chat",
+        "channels.listing",
         "channels.service",
         "committer",
         "connection",

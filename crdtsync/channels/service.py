@@ -4,10 +4,17 @@ Owns which documents have channels, and hands on what happens in their rooms. In
 where no rules say anything, none of this costs more than a look at a name.
 """
 
-from collections.abc import Iterable
+import secrets
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from crdtsync.channels.archiving import Archiving, archive_names
+from crdtsync.channels.chat import Chat
+from crdtsync.channels.names import archive_of
 from crdtsync.channels.rules import ChannelRules
+from crdtsync.channels.shelf import Shelf
+from crdtsync.channels.writing import MapWriter
 
 if TYPE_CHECKING:
     from crdtsync.connection import Connection
@@ -26,11 +33,47 @@ class Channels:
         self.active = bool(rules.chat or rules.presence)
         """Whether there are channels anywhere."""
         self.hub: Hub | None = None
+        self.archiving = Archiving(self)
+        self._shelves: dict[str, tuple[Room, Shelf]] = {}
+        self._dense = 0
+
+    # Chat
+
+    def chat(self, document: str) -> Chat:
+        """Return the chat of a document. Raises ``NoChat`` where it has none."""
+        return Chat(self, document)
+
+    def shelf(self, room: "Room") -> Shelf | None:
+        """Return the messages of a loaded room; ``None`` where there is no chat."""
+        known = self._shelves.get(room.name)
+        if known is not None and known[0] is room:
+            return known[1]
+        if not room.loaded or not self.rules.chats(room.name):
+            return None
+        shelf = Shelf(room.name, room.document, MapWriter(room.document, _client(room)))
+        self._shelves[room.name] = room, shelf
+        if len(self._shelves) > 2 * self._dense + 16 and self.hub is not None:
+            rooms = self.hub.rooms  # those that are closed were told to nobody
+            self._shelves = {n: v for n, v in self._shelves.items() if rooms.get(n) is v[0]}
+            self._dense = len(self._shelves)
+        return shelf
+
+    @asynccontextmanager
+    async def ending(self, document: str) -> AsyncIterator[list[str]]:
+        """Have a document's archives, by name, end before it does; nothing goes there meanwhile."""
+        if archive_of(document) is not None or not self.rules.chats(document):
+            yield []
+            return
+        assert self.hub is not None
+        async with self.archiving.alone(document):
+            yield await archive_names(self.hub.store, document)
 
     # What the hub tells
 
     def opened(self, room: "Room") -> None:
         """Take note of a room that has been loaded."""
+        if self.rules.chat:
+            self.archiving.look(room)
 
     def came(self, connection: "Connection") -> None:
         """Take note of somebody who connects; the room may not be loaded yet."""
@@ -43,9 +86,19 @@ class Channels:
 
     def committed(self, rooms: Iterable["Room"]) -> None:
         """Take note of rooms in which something was committed."""
+        if self.rules.chat:
+            for room in rooms:
+                self.archiving.look(room)
 
     async def run(self) -> None:
         """Do what is to be done now and then, for as long as the hub is open."""
 
     async def finish(self) -> None:
         """Write down that nobody is connected any more: the server ends."""
+
+
+def _client(room: "Room") -> int:
+    """Return an id for the server's own writing, which nobody has written by."""
+    while (client := secrets.randbits(32)) in room.document.clocks:
+        pass
+    return client

@@ -1,0 +1,296 @@
+"""Archives: where a chat's old messages go, so that its document stays small.
+
+Owns the rolling of one hub's chats, one at a time for each document, in the background. A roll
+takes three steps, each committed before the next begins, and may end after any of them:
+
+1. The archive gets the messages with their reactions, and says which they are (``moving``).
+2. The chat loses them and counts them to its archive, in one update. What has changed since the
+   first step takes that step again before.
+3. The next roll finds the archive's count to be the chat's. Where it is larger, the second step
+   never was: what was moving is looked at again.
+
+So nothing is ever in neither of them, and what is in both is the same. A message that was
+deleted goes nowhere: where its chat loses it, it is gone.
+"""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+
+from crdtsync.batch import Editor
+from crdtsync.channels.names import ARCHIVES, Archive, archive_of
+from crdtsync.channels.shelf import MOVING, Filed, Shelf, chat_root, reactions_root
+from crdtsync.channels.writing import write_any
+from crdtsync.errors import CrdtsyncError
+from crdtsync.gate import Principal
+from crdtsync.store.base import Store
+from crdtsync.structs import EMPTY_UPDATE
+from crdtsync.update import scan
+
+if TYPE_CHECKING:
+    from crdtsync.channels.service import Channels
+    from crdtsync.room import Room
+
+__all__ = ["Archiving", "archive_names", "submit"]
+
+log = logging.getLogger("crdtsync")
+
+SLACK: Final = 1.5
+"""A chat rolls when it has so many times what stays."""
+MAX_UPDATE_BYTES: Final = 128 * 1024
+"""An archive gets its messages in updates of about this size."""
+MAX_TRIES: Final = 10
+"""So often a roll begins anew because its messages changed meanwhile; then it is put off."""
+MIN_ARCHIVE: Final = 5
+"""A thread with fewer messages stays where it is, in full."""
+SERVER: Final = Principal()
+
+Value = Any
+Put = tuple[str, str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What a roll moves: the messages that are to be kept, each with its reactions."""
+
+    thread: str
+    ids: tuple[str, ...]
+    """All that the chat loses, deleted ones included."""
+    kept: dict[str, tuple[Value, dict[str, Value]]]
+
+
+class Archiving:
+    """The rolling of one hub's chats."""
+
+    def __init__(self, channels: "Channels") -> None:
+        self._channels = channels
+        self._rolling: set[str] = set()
+        self._locks: dict[str, tuple[anyio.Lock, int]] = {}
+
+    # When
+
+    def look(self, room: "Room") -> None:
+        """Roll a room's chat in the background where it has grown too long."""
+        hub = self._channels.hub
+        shelf = self._channels.shelf(room)
+        if hub is None or shelf is None or shelf.most <= self._threshold:
+            return
+        name = room.name
+        if name not in self._rolling and not hub.draining and self._fit(room):
+            self._rolling.add(name)
+            hub.spawn(lambda: self._roll_in_turn(name))
+
+    @property
+    def _threshold(self) -> int:
+        assert self._channels.hub is not None
+        return int(self._channels.hub.limits.chat_live_messages * SLACK)
+
+    def _fit(self, room: "Room") -> bool:
+        """Return whether anything may be moved out of a room's document."""
+        if room.damage or room.fill.full or room.stalled or archive_of(room.name) is not None:
+            return False
+        assert self._channels.hub is not None
+        longest = Archive(room.name, 1, "0" * 36).name
+        return len(longest.encode()) <= self._channels.hub.limits.max_document_name_bytes
+
+    async def _roll_in_turn(self, name: str) -> None:
+        try:
+            await self.roll(name)
+        except CrdtsyncError as error:  # it is looked at again with the next message
+            log.warning("the chat of document %r is not archived now: %s", name, error)
+        finally:
+            self._rolling.discard(name)
+
+    @asynccontextmanager
+    async def alone(self, document: str) -> AsyncIterator[None]:
+        """Be the only one who changes a document's archives."""
+        lock, users = self._locks.get(document) or (anyio.Lock(), 0)
+        self._locks[document] = lock, users + 1
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, users = self._locks.pop(document)
+            if users > 1:
+                self._locks[document] = lock, users - 1
+
+    # A roll
+
+    async def roll(self, document: str) -> int:
+        """Move what is too much in a chat to its archives; return how many messages went."""
+        hub = self._channels.hub
+        assert hub is not None
+        moved = 0
+        async with self.alone(document), hub.open(document) as room:
+            shelf = self._channels.shelf(room)
+            if shelf is None or not self._fit(room):
+                return 0
+            for thread in sorted(shelf.threads()):  # the chat itself goes first
+                live = hub.limits.chat_live_messages
+                if _is_over(shelf, thread):
+                    live = 0
+                elif len(shelf.ids(thread)) <= self._threshold:
+                    continue
+                while taken := await self._roll_some(room, shelf, thread, live):
+                    moved += taken
+            if moved:
+                await self._move_reactions(room, shelf)
+        return moved
+
+    async def _roll_some(self, room: "Room", shelf: Shelf, thread: str, live: int) -> int:
+        """Move as many of a thread's messages as its newest archive takes."""
+        hub = self._channels.hub
+        assert hub is not None
+        limits = hub.limits
+        filed = shelf.archives(thread)
+        last = filed[-1] if filed else None
+        if last is None or last.count >= limits.chat_archive_messages:
+            number = 1 if last is None else last.archive.number + 1
+            last = Filed(Archive(room.name, number, thread), "", "", 0)
+        space = limits.chat_archive_messages - last.count
+        async with hub.open(last.archive.name) as archive:
+            there = self._channels.shelf(archive)
+            if there is None or archive.damage:
+                return 0
+            for _ in range(MAX_TRIES):
+                if hub.rooms.get(room.name) is not room:
+                    return 0  # deleted, for example
+                plan = _plan(shelf, thread, live, space)
+                if not plan.ids:
+                    return 0
+                await self._fill(archive, there, last, plan)
+                # From here to the submission nothing else happens.
+                if _plan(shelf, thread, live, space, only=plan) == plan:
+                    submit(room, _taking(shelf, there, last, plan))
+                    await hub.committed(room)
+                    return len(plan.ids)
+        return 0
+
+    async def _fill(self, archive: "Room", there: Shelf, last: Filed, plan: _Plan) -> None:
+        """Bring an archive to hold what its chat counts to it, and the plan's messages."""
+        hub = self._channels.hub
+        assert hub is not None
+        root, reactions = chat_root(plan.thread), reactions_root(plan.thread)
+        before = there.ids(plan.thread)
+        orphans = there.moving - set(plan.kept) if len(before) != last.count else frozenset()
+        gone = [(root, id) for id in orphans]
+        gone += [(reactions, key) for id in orphans for key in there.reactions(plan.thread, id)]
+        sets: list[Put] = []
+        if plan.kept:
+            sets.append((ARCHIVES, MOVING, {"ids": list(plan.kept)}))
+        for id, (value, said) in plan.kept.items():
+            if there.value(plan.thread, id) != value:
+                sets.append((root, id, value))
+            had = there.reactions(plan.thread, id)
+            sets += [(reactions, key, each) for key, each in said.items() if had.get(key) != each]
+            gone += [(reactions, key) for key in had if key not in said]
+        for part in _parts(sets):
+            submit(archive, there.writer.update(part, gone))
+            gone = []
+        if gone:
+            submit(archive, there.writer.update((), gone))
+        await hub.committed(archive)
+
+    async def _move_reactions(self, room: "Room", shelf: Shelf) -> None:
+        """Move what came as a reaction to a message that was archived by then."""
+        hub = self._channels.hub
+        assert hub is not None
+        for thread, id in shelf.strays():
+            said = shelf.reactions(thread, id)
+            root = reactions_root(thread)
+            for filed in shelf.archives(thread):
+                if filed.first <= id <= filed.last:
+                    async with hub.open(filed.archive.name) as archive:
+                        there = self._channels.shelf(archive)
+                        message = None if there is None else there.message(thread, id)
+                        if there is None or message is None or message.deleted_ms:
+                            continue
+                        sets = [(root, key, value) for key, value in said.items()]
+                        submit(archive, there.writer.update(sets))
+                        await hub.committed(archive)
+            if hub.rooms.get(room.name) is room and shelf.reactions(thread, id) == said:
+                submit(room, shelf.writer.update((), [(root, key) for key in said]))
+        await hub.committed(room)
+
+
+def _is_over(shelf: Shelf, thread: str) -> bool:
+    """Return whether a thread has come to rest: what began it is archived, all of it is older
+    than the chat's messages, and there is enough of it that an archive is smaller."""
+    if not thread or shelf.message("", thread) is not None:
+        return False
+    ids, chat = shelf.ids(thread), shelf.ids("")
+    return len(ids) >= MIN_ARCHIVE and bool(chat) and ids[-1] < chat[0]
+
+
+async def archive_names(store: Store, document: str) -> list[str]:
+    """Return the names of a document's archives, by what the store has."""
+    found: list[str] = []
+    after, prefix = "", f"{document}/chat-archive/"
+    while page := await store.documents(prefix=prefix, after=after, limit=500):
+        after = page[-1].name
+        archives = ((each.name, archive_of(each.name)) for each in page)
+        found += [name for name, archive in archives if archive and archive.document == document]
+    return found
+
+
+def _plan(shelf: Shelf, thread: str, live: int, space: int, *, only: _Plan | None = None) -> _Plan:
+    """Return what is to go: the earliest messages, as many as are too much and find space.
+
+    With ``only``, the same messages as they are by now.
+    """
+    if only is None:
+        ids = shelf.ids(thread)
+        chosen = ids[: max(0, len(ids) - live)]
+    else:
+        chosen = list(only.ids)
+    taken: list[str] = []
+    kept: dict[str, tuple[Value, dict[str, Value]]] = {}
+    for id in chosen:
+        value = shelf.value(thread, id)
+        if value is None:
+            continue
+        gone = isinstance(value, dict) and bool(value.get("deleted"))
+        if not gone:
+            if len(kept) == space:
+                break
+            kept[id] = value, shelf.reactions(thread, id)
+        taken.append(id)
+    return _Plan(thread, tuple(taken), kept)
+
+
+def _taking(shelf: Shelf, there: Shelf, last: Filed, plan: _Plan) -> bytes:
+    """Return the update by which a chat loses messages and counts them to an archive."""
+    root, reactions = chat_root(plan.thread), reactions_root(plan.thread)
+    gone = [(root, id) for id in plan.ids]
+    for id in plan.ids:
+        gone += [(reactions, key) for key in shelf.reactions(plan.thread, id)]
+    filed = there.ids(plan.thread)
+    sets: list[Put] = []
+    if filed:
+        value = {"first": filed[0], "last": filed[-1], "count": len(filed)}
+        sets.append((ARCHIVES, last.archive.key, value))
+    return shelf.writer.update(sets, gone)
+
+
+def _parts(sets: list[Put]) -> list[list[Put]]:
+    """Cut what is to be set into pieces of bounded size."""
+    parts: list[list[Put]] = []
+    size = MAX_UPDATE_BYTES
+    for each in sets:
+        if size >= MAX_UPDATE_BYTES:
+            parts.append([])
+            size = 0
+        parts[-1].append(each)
+        size += len(each[1]) + len(write_any(each[2]))
+    return parts
+
+
+def submit(room: "Room", update: bytes, principal: Principal = SERVER) -> None:
+    """Submit an update that was made of what the room knows at this moment."""
+    if update != EMPTY_UPDATE:
+        found = scan(update, room.limits, structs=room.document.detailed)
+        room.submit(update, found, Editor(principal))
