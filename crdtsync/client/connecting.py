@@ -147,8 +147,9 @@ class Connecting:
             raise NotSaved(f"some edits are neither on the server nor in a local store{why}")
 
     async def _flush(self, core: Core, *, hurry: bool) -> None:
-        waiting = (Status.SYNCED, Status.CONNECTED, Status.CONNECTING)
-        if core.status in waiting and not hurry and core.error is None:
+        # Without a local store a connection may still come in time.
+        hopeful = core.session is not None or core.keeper is None
+        if hopeful and not hurry and core.error is None:
             try:
                 await core.until_saved()
             except ClientError as error:
