@@ -271,9 +271,10 @@ class _Tasks:
         traceback: TracebackType | None,
     ) -> bool | None:
         self._group.cancel_scope.cancel()
-        if not isinstance(error, anyio.get_cancelled_exc_class()):
-            kind = error = traceback = None  # it goes on as it is, not in a group
-        return await self._group.__aexit__(kind, error, traceback)
+        if isinstance(error, anyio.get_cancelled_exc_class()):
+            return await self._group.__aexit__(kind, error, traceback)
+        await self._group.__aexit__(None, None, None)
+        return None  # an error goes on as it is, not in a group
 
 
 def connect(

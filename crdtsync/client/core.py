@@ -164,6 +164,8 @@ class Core:
         """Wait until the server has confirmed all edits so far. Raises why it won't."""
         with self.lock:
             owed, ledger = self.ledger.owed(), self.ledger
+        if self.replica.unsendable is not None:
+            self.check()
         pause_s = FIRST_PROBE_S
         asked_s = denied_s = anyio.current_time()
         if self.session is not None and not self.session.durable:
