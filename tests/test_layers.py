@@ -201,6 +201,7 @@ USE_PYCRDT = {
     "client.core",
     "client.document",
     "client.replica",
+    "client.sync",
 }
 """What touches pycrdt: in the client ``replica`` gives it bytes, the others name its types."""
 

@@ -20,6 +20,7 @@ from crdtsync.client.errors import (
 )
 from crdtsync.client.options import Backoff, Options
 from crdtsync.client.status import Status
+from crdtsync.client.sync import SyncDocument, connect_sync
 from crdtsync.client.tokens import Token
 
 __all__ = [
@@ -37,8 +38,10 @@ __all__ = [
     "Options",
     "Refused",
     "Status",
+    "SyncDocument",
     "Token",
     "TokenRefused",
     "Unusable",
     "connect",
+    "connect_sync",
 ]

@@ -53,7 +53,7 @@ class Core:
         self.replica = Replica(doc, lock)
         self.ledger = Ledger()
         self.outbox = Outbox(options)
-        self.awareness = Awareness(doc.client_id, options, self._wake)
+        self.awareness = Awareness(doc.client_id, options, lambda: soon(self._wake))
         self.keeper: Keeper | None = None
         self.session: Session | None = None
         self.status = Status.CONNECTING
