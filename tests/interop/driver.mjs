@@ -2,6 +2,7 @@
 // line on stdout. Requests name a client; several clients, of several versions, live side by side.
 // `until` replies as soon as its condition holds (looked at after every event of that client).
 
+import { register } from 'node:module'
 import * as readline from 'node:readline'
 import WebSocket from 'ws'
 import * as Y13 from 'yjs'
@@ -12,6 +13,13 @@ import * as v30 from 'y-websocket-3.0'
 import * as v31 from 'y-websocket-3.1'
 import * as rc from 'y-websocket-3.1-rc'
 import * as v40 from '@y/websocket'
+
+// A module of the documentation finds its packages here.
+register('data:text/javascript,' + encodeURIComponent(`
+  export const resolve = (name, context, next) => next(name, context.parentURL?.includes('/docs/')
+    && !name.startsWith('file:') ? { ...context, parentURL: ${JSON.stringify(import.meta.url)} } : context)
+`))
+const { watchSaved } = await import('../../docs/examples/notes/src/saved.js')
 
 // `resyncInterval` looks at the global's OPEN even where a polyfill is given.
 globalThis.WebSocket = WebSocket
@@ -51,8 +59,9 @@ const warnings = []
 console.warn = (...parts) => warnings.push(parts.join(' '))
 
 class Client {
-  constructor ({ version, server, room, fragment = 0, state, text = '', ...options }) {
+  constructor ({ version, server, room, fragment = 0, state, text = '', saved, ...options }) {
     const { Provider, Y } = versions[version]
+    this.Y = Y
     this.view = views.get(Y)
     this.doc = new Y.Doc()
     this.text = this.view.text(this.doc)
@@ -62,7 +71,8 @@ class Client {
     this.largest = 0
     this.waiters = new Set()
     this.typing = null
-    this.last = { close: null, closed: null, syncStatus: null }
+    this.last = { close: null, closed: null, syncStatus: null, saved: null, reason: null }
+    this.onDisk = null // the document when it was last said to be saved, as an update
     const client = this
     class Socket extends WebSocket {
       constructor (url, protocols) {
@@ -109,8 +119,16 @@ class Client {
     this.doc.on('update', () => this.look())
     this.awareness.on('update', () => this.look())
     this.awareness.on('change', ({ removed }) => { for (const id of removed) count(`left ${id}`) })
+    if (saved) watchSaved(this.doc, this.provider, shown => this.show(shown))
     if (state !== undefined) this.awareness.setLocalState(state)
     if (options.connect !== false) this.provider.connect()
+  }
+
+  show ({ state, unsaved, reason }) {
+    Object.assign(this.last, { saved: state, unsaved, reason })
+    this.events[state] = (this.events[state] ?? 0) + 1
+    if (state === 'saved') this.onDisk = this.Y.encodeStateAsUpdate(this.doc)
+    this.look()
   }
 
   read () {
@@ -138,7 +156,7 @@ class Client {
 
   holds ({
     text, length, prefix, contains, map, synced, connected, peers, events, frames, warning,
-    syncStatus, unconfirmed
+    syncStatus, unconfirmed, saved
   }) {
     const now = this.text.toString()
     const counts = (wanted, seen) =>
@@ -154,6 +172,7 @@ class Client {
       (events === undefined || counts(events, this.events)) &&
       (frames === undefined || counts(frames, this.frames)) &&
       (warning === undefined || this.read().warnings.some(line => line.includes(warning))) &&
+      (saved === undefined || this.last.saved === saved) &&
       (syncStatus === undefined || this.last.syncStatus === syncStatus) &&
       (unconfirmed === undefined || this.provider.unconfirmedUpdates.length === unconfirmed)
   }
@@ -184,6 +203,28 @@ class Client {
 
   remove ({ at, length }) { this.text.delete(at, length) }
 
+  // Types and deletes a little, here and there.
+  scribble ({ edits }) {
+    for (let edit = 0; edit < edits; edit++) {
+      const at = Math.floor(Math.random() * this.text.length)
+      if (Math.random() < 0.4) this.text.delete(at, Math.min(3, this.text.length - at))
+      else this.text.insert(at, 'abc')
+    }
+  }
+
+  // What another provider brings, such as y-indexeddb.
+  bring ({ update }) { this.Y.applyUpdate(this.doc, Buffer.from(update, 'base64'), 'another') }
+
+  carry () { return Buffer.from(this.Y.encodeStateAsUpdate(this.doc)).toString('base64') }
+
+  // What another client was last told to be on the disk.
+  seen () { return this.onDisk && Buffer.from(this.onDisk).toString('base64') }
+
+  has ({ update }) {
+    const { Y } = this
+    return Y.snapshotContainsUpdate(Y.snapshot(this.doc), Buffer.from(update, 'base64'))
+  }
+
   set ({ key, value }) { this.view.set(this.doc, key, value) }
 
   present ({ state }) { this.awareness.setLocalState(state) }
@@ -213,6 +254,9 @@ class Client {
 
   // Others are told that this client is gone, and the connection stays: what `disconnect` says first.
   goodbye () { this.provider.disconnectBc() }
+
+  // The socket goes away without a closing handshake, and the client comes back.
+  drop () { this.provider.ws?._socket?.destroy() }
 
   // The socket goes away without a closing handshake, and the client does not come back.
   cut () {

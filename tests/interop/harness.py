@@ -251,6 +251,26 @@ class Client:
         """Delete from the text."""
         self._call("remove", at=at, length=length)
 
+    def scribble(self, edits: int) -> None:
+        """Insert and delete a little, here and there."""
+        self._call("scribble", edits=edits)
+
+    def carry(self) -> str:
+        """Return the whole document, for ``bring``."""
+        return str(self._call("carry"))
+
+    def bring(self, update: str) -> None:
+        """Put an update into the document as another provider would."""
+        self._call("bring", update=update)
+
+    def seen(self) -> str | None:
+        """Return what the client was last told to be on the disk, for ``has``."""
+        return self._call("seen")  # type: ignore[no-any-return]
+
+    def has(self, update: str) -> bool:
+        """Return whether the document holds all of an update."""
+        return bool(self._call("has", update=update))
+
     def set(self, key: str, value: Any) -> None:
         """Set a key of the map."""
         self._call("set", key=key, value=value)
@@ -279,6 +299,10 @@ class Client:
         """Tell the others that this client is gone, without disconnecting."""
         self._call("goodbye")
 
+    def drop(self) -> None:
+        """Destroy the socket without a goodbye; the provider comes back."""
+        self._call("drop")
+
     def cut(self) -> None:
         """Destroy the socket without a goodbye; the provider does not come back."""
         self._call("cut")
@@ -299,7 +323,8 @@ class Clients:
 
     def open(self, version: str, server: str, room: str, **options: Any) -> Client:
         """Open a client of this version. ``options`` are the provider's own, and driver.mjs's:
-        ``text`` (what it holds before it connects), ``state`` (awareness), ``fragment`` (bytes)."""
+        ``text`` (what it holds before it connects), ``state`` (awareness), ``fragment`` (bytes),
+        ``saved`` (whether docs/saved.md watches it)."""
         fields = {"version": version, "server": server, "room": room, **options}
         client = Client(self._driver, f"{room}#{len(self._opened)}@{id(self)}", fields)
         self._opened.append(client)
