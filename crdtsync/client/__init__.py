@@ -5,6 +5,7 @@ names, each from the module that owns it.
 """
 
 from crdtsync.client.awareness import Awareness, AwarenessChange
+from crdtsync.client.chat import Chat
 from crdtsync.client.connecting import Connecting, connect
 from crdtsync.client.document import Document
 from crdtsync.client.errors import (
@@ -19,6 +20,7 @@ from crdtsync.client.errors import (
     Unusable,
 )
 from crdtsync.client.options import Backoff, Options
+from crdtsync.client.people import Presence
 from crdtsync.client.status import Status
 from crdtsync.client.sync import SyncDocument, connect_sync
 from crdtsync.client.tokens import Token
@@ -27,6 +29,7 @@ __all__ = [
     "Awareness",
     "AwarenessChange",
     "Backoff",
+    "Chat",
     "ClientError",
     "Closed",
     "Connecting",
@@ -36,6 +39,7 @@ __all__ = [
     "EditsRefused",
     "NotSaved",
     "Options",
+    "Presence",
     "Refused",
     "Status",
     "SyncDocument",

@@ -85,6 +85,7 @@ class Connecting:
         self._core = core
         self._document = Document(core, self._target.document)
         if self._user is not None:
+            core.user = dict(self._user)
             core.awareness.set_field("user", {"color": random.choice(COLOURS), **self._user})
         async with AsyncExitStack() as stack:
             if self._store is not None:

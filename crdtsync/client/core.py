@@ -5,7 +5,7 @@ ended. Everything here happens in the event loop's thread, but for an edit: that
 the thread that makes it, under the replica's lock.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Final
 
@@ -54,6 +54,9 @@ class Core:
         self.ledger = Ledger()
         self.outbox = Outbox(options)
         self.awareness = Awareness(doc.client_id, options, lambda: soon(self._wake))
+        self.user: Mapping[str, Any] = {}
+        """What this client's person is called."""
+        self._guest = doc.client_id
         self.keeper: Keeper | None = None
         self.session: Session | None = None
         self.status = Status.CONNECTING
@@ -70,6 +73,32 @@ class Core:
         self.talking: anyio.CancelScope | None = None
         """Around a connection, from its beginning to its end."""
         self._bell = anyio.Event()
+        self._watches: set[_Watch] = set()
+
+    @property
+    def me(self) -> str:
+        """Who this client is in channels: its user's id, or a guest's of its own."""
+        return str(self.user.get("id") or f"guest-{self._guest:x}")
+
+    def map(self, name: str) -> "pycrdt.Map[Any]":
+        """Return a root of the document as a map; under the lock."""
+        root: pycrdt.Map[Any] = self.replica.doc.get(name, type=pycrdt.Map)
+        return root
+
+    def watch(self, name: str, callback: Callable[[list[str]], None]) -> Callable[[], None]:
+        """Call back with the keys of a root that change, in later documents, too."""
+        with self.lock:
+            watch = _Watch(self, name, callback)
+            watch.begin()
+            self._watches.add(watch)
+
+        def end() -> None:
+            with self.lock:
+                if watch in self._watches:
+                    self._watches.remove(watch)
+                    watch.end()
+
+        return end
 
     # Edits
 
@@ -79,8 +108,12 @@ class Core:
 
     def renew(self, doc: "pycrdt.Doc[Any]") -> None:
         """Go on with another document, and nothing of the one before."""
+        for watch in self._watches:
+            watch.end()
         self.replica.detach()
         self.replica = Replica(doc, self.lock)
+        for watch in self._watches:
+            watch.begin()
         self.ledger = Ledger()
         self.outbox = Outbox(self.options)
         self.awareness.restart(doc.client_id)
@@ -205,3 +238,22 @@ class Core:
             if self.keeper.error is not None:
                 raise self.keeper.error
             await self.wait()
+
+
+class _Watch:
+    """A callback on a root; pycrdt lets go of those whose root nobody holds."""
+
+    def __init__(self, core: Core, name: str, callback: Callable[[list[str]], None]) -> None:
+        self._core = core
+        self._name = name
+        self._callback = callback
+
+    def begin(self) -> None:
+        self._root = self._core.map(self._name)
+        self._subscription = self._root.observe(self._tell)
+
+    def end(self) -> None:
+        self._root.unobserve(self._subscription)
+
+    def _tell(self, event: Any) -> None:
+        self._callback(sorted(event.keys))

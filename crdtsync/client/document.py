@@ -10,8 +10,10 @@ import anyio
 import pycrdt
 
 from crdtsync.client.awareness import Awareness
+from crdtsync.client.chat import Chat
 from crdtsync.client.core import Core
 from crdtsync.client.errors import ClientError, ConnectionLost
+from crdtsync.client.people import Presence
 from crdtsync.client.status import Status
 
 __all__ = ["Document"]
@@ -47,6 +49,16 @@ class Document:
     def awareness(self) -> Awareness:
         """Who else is there, and what this client says of itself."""
         return self._core.awareness
+
+    @property
+    def chat(self) -> Chat:
+        """The messages beside the document."""
+        return Chat(self._core)
+
+    @property
+    def presence(self) -> Presence:
+        """The people of the document, where the server keeps presence."""
+        return Presence(self._core)
 
     @property
     def status(self) -> Status:

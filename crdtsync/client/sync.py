@@ -15,9 +15,11 @@ import anyio
 import pycrdt
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
+from crdtsync.client.chat import Chat
 from crdtsync.client.connecting import connect
 from crdtsync.client.document import Document
 from crdtsync.client.errors import ClientError
+from crdtsync.client.people import Presence
 from crdtsync.client.status import Status
 
 __all__ = ["SyncDocument", "connect_sync"]
@@ -54,6 +56,16 @@ class SyncDocument:
     def name(self) -> str:
         """The document's name on the server."""
         return self._document.name
+
+    @property
+    def chat(self) -> Chat:
+        """The messages beside the document."""
+        return self._document.chat
+
+    @property
+    def presence(self) -> Presence:
+        """The people of the document, where the server keeps presence."""
+        return self._document.presence
 
     @property
     def status(self) -> Status:

@@ -1,0 +1,125 @@
+"""Chat and presence from Python: messages, reactions, receipts, typing, people."""
+
+import anyio
+import pytest
+
+from crdtsync.client import ClientError, connect, connect_sync
+from tests.native.kit import Server
+
+from .kit import OPTIONS, TIMEOUT_S, address, until
+
+pytestmark = pytest.mark.anyio
+
+ANN = {"id": "guest-ann", "name": "Ann", "color": "#112233"}
+BOB = {"id": "guest-bob", "name": "Bob"}
+
+
+async def test_people_talk(server: Server) -> None:
+    """Messages, answers, edits, deletions, reactions and receipts are seen by the other one."""
+    async with (
+        connect(address(server), user=ANN, options=OPTIONS) as ann,
+        connect(address(server), user=BOB, options=OPTIONS) as bob,
+    ):
+        heard: list[str] = []
+        bob.chat.observe(heard.extend)
+        first = ann.chat.send("Hello")
+        await until(lambda: heard == [first.id])
+        assert bob.chat.messages() == [first]
+        assert (first.author, first.name) == ("guest-ann", "Ann")
+        answer = bob.chat.send("Hi!", reply_to=first.id)
+        bob.chat.react(first.id, "👋")
+        bob.chat.read(first.id)
+        await until(lambda: ann.chat.receipts() == {"guest-bob": first.id})
+        assert [each.text for each in ann.chat.messages()] == ["Hello", "Hi!"]
+        assert ann.chat.message(answer.id).reply_to == first.id
+        assert ann.chat.reactions(first.id) == {"👋": ["guest-bob"]}
+        bob.chat.react(first.id, "👋", on=False)
+        ann.chat.edit(first.id, "Hello, Bob")
+        bob.chat.delete(answer.id)
+        await until(lambda: bob.chat.message(first.id).text == "Hello, Bob")
+        await until(lambda: ann.chat.message(answer.id).deleted_ms > 0)
+        assert bob.chat.message(first.id).edited_ms
+        assert not ann.chat.reactions(first.id)
+        assert ann.chat.message(answer.id).text == ""
+        with pytest.raises(ClientError):
+            ann.chat.edit(answer.id, "mine now")
+        with pytest.raises(ClientError):
+            bob.chat.edit(first.id, "mine now")
+        with pytest.raises(ClientError):
+            ann.chat.send("")
+        with pytest.raises(ClientError):
+            ann.chat.send_file("x", "javascript:alert(1)")
+        with pytest.raises(ClientError):
+            ann.chat.react(first.id, "a b")
+        ann.chat.send_file("plan.pdf", "/files/plan.pdf", size=9, media_type="application/pdf")
+        with anyio.fail_after(TIMEOUT_S):
+            await ann.saved()
+            await bob.saved()
+
+
+async def test_threads_and_pages(server: Server) -> None:
+    """A thread has messages of its own, and a chat is read page by page, oldest first."""
+    async with connect(address(server), user=ANN, options=OPTIONS) as ann:
+        sent = [ann.chat.send(f"{number}") for number in range(5)]
+        in_order = sorted(sent, key=lambda message: message.id)
+        assert ann.chat.messages(limit=2) == in_order[3:]
+        assert ann.chat.messages(before=in_order[3].id, limit=2) == in_order[1:3]
+        thread = ann.chat.thread(sent[0].id)
+        said = thread.send("aside")
+        assert thread.messages() == [said]
+        assert said not in ann.chat.messages()
+        ann.doc.get("chat", type=type(ann._core.map("chat")))["rubbish"] = 5
+        assert len(ann.chat.messages()) == 5
+
+
+async def test_typing(server: Server) -> None:
+    """Who types is seen, where they type, until they stop."""
+    async with (
+        connect(address(server), user=ANN, options=OPTIONS) as ann,
+        connect(address(server), user=BOB, options=OPTIONS) as bob,
+    ):
+        ann.chat.typing()
+        await until(lambda: [user["name"] for user in bob.chat.typists()] == ["Ann"])
+        assert ann.chat.typists() == []
+        ann.chat.typing(False)
+        await until(lambda: bob.chat.typists() == [])
+
+
+async def test_people_say_how_they_are(server: Server) -> None:
+    """A status set by one is read by the other, with name and colour."""
+    async with (
+        connect(address(server), user=ANN, options=OPTIONS) as ann,
+        connect(address(server), options=OPTIONS) as somebody,
+    ):
+        changed: list[str] = []
+        somebody.presence.observe(changed.extend)
+        ann.presence.set("away")
+        await until(lambda: changed == ["guest-ann"])
+        (person,) = somebody.presence.people()
+        assert (person.id, person.status, person.name, person.color) == (
+            "guest-ann",
+            "away",
+            "Ann",
+            "#112233",
+        )
+        assert somebody.presence.me.startswith("guest-")
+        with pytest.raises(ClientError):
+            ann.presence.set("online", color="red")
+
+
+def test_scripts_talk_too(server: Server) -> None:
+    """The same from a program without an event loop."""
+    with (
+        connect_sync(address(server), user=ANN, options=OPTIONS) as ann,
+        connect_sync(address(server), user=BOB, wait=True, options=OPTIONS) as bob,
+    ):
+        sent = ann.chat.send("from a script")
+        ann.chat.typing()
+        ann.presence.set("busy")
+        ann.saved(TIMEOUT_S)
+        assert bob.synced(TIMEOUT_S) is None
+        for _ in range(1000):
+            if bob.chat.messages():
+                break
+            bob._portal.call(anyio.sleep, 0.01)
+        assert bob.chat.messages() == [sent]
