@@ -22,7 +22,7 @@ from tests.ports import reserved_port
 from .kit import REPOSITORY, Client, Process, blocks, page, serving
 
 PAGE = page("README.md")
-(SERVER,) = blocks(PAGE, "python")
+SERVER, PROGRAM = blocks(PAGE, "python")
 MAX_LINES = 15
 NODE_MODULES = REPOSITORY / "tests" / "interop" / "node_modules"
 
@@ -58,6 +58,19 @@ def test_the_custom_server_runs(tmp_path: Path) -> None:
                 assert [m for m in ada.messages if isinstance(m, SyncUpdate)] == []
             assert process.stop() == 0
     assert (tmp_path / "notes.db").is_file()
+
+
+def test_the_python_program_runs(tmp_path: Path) -> None:
+    """What it writes is committed by a server, and kept on its own machine."""
+    with serving(tmp_path, "--store", "memory:") as (_, url):
+        program = PROGRAM.replace("ws://localhost:1234", url)
+        (tmp_path / "hello.py").write_text(program, "utf-8")
+        with Process("hello.py", cwd=tmp_path) as process:
+            assert process.wait() == 0, process.output
+        with Client(f"{url}/my-document") as client:
+            text = client.sync().doc.get("content", type=pycrdt.Text)
+            assert str(text) == "Hello from Python"
+    assert (tmp_path / "offline.db").is_file()
 
 
 def connected(url: str, process: Process) -> Client:
