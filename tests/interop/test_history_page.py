@@ -103,18 +103,7 @@ class Visit:
 
     def see(self, condition: str) -> None:
         """Wait until something holds in the page."""
-        script = f"""
-            const done = arguments[0]
-            const holds = () => {{ try {{ return Boolean({condition}) }} catch {{ return false }} }}
-            if (holds()) return done(true)
-            const end = found => {{ seen.disconnect(); clearTimeout(late); done(found) }}
-            const seen = new MutationObserver(() => holds() && end(true))
-            const all = {{ subtree: true, childList: true, attributes: true, characterData: true }}
-            seen.observe(document, all)
-            const late = setTimeout(() => end(holds()), 20000)
-        """
-        found = self.browser.call("POST", "/execute/async", {"script": script, "args": []})
-        assert found, f"not seen: {condition}; the page says {self.text('body')!r}"
+        self.browser.see(condition)
 
     def text(self, selector: str) -> str:
         """Return what an element shows."""

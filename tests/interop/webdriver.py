@@ -151,6 +151,22 @@ class Browser:
             seen = self.run("JSON.stringify([editor.contents(), editor.cursors()])")
             raise WebDriverError(f"not within {timeout_s:g} s: {expression}; the page has {seen}")
 
+    def see(self, condition: str, *, timeout_s: float = WAIT_TIMEOUT_S) -> None:
+        """Wait until something holds in any page; looked at whenever its elements change."""
+        script = f"""
+            const done = arguments[0]
+            const holds = () => {{ try {{ return Boolean({condition}) }} catch {{ return false }} }}
+            if (holds()) return done(true)
+            const end = found => {{ seen.disconnect(); clearTimeout(late); done(found) }}
+            const seen = new MutationObserver(() => holds() && end(true))
+            const all = {{ subtree: true, childList: true, attributes: true, characterData: true }}
+            seen.observe(document, all)
+            const late = setTimeout(() => end(holds()), {timeout_s * 1000:g})
+        """
+        if not self.call("POST", "/execute/async", {"script": script, "args": []}):
+            shown = self.run("document.body.innerText")
+            raise WebDriverError(f"not seen: {condition}; the page says {shown!r}")
+
     def click(self, selector: str) -> None:
         """Click an element."""
         found = self.call("POST", "/element", {"using": "css selector", "value": selector})

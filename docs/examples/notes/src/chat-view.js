@@ -1,0 +1,101 @@
+// Shows a chat. What people wrote only ever becomes text.
+
+import { button, element, safeColor } from './elements.js'
+
+const EMOJIS = ['✔', '♥', '☺']
+const STILL_TYPING_MS = 3000
+
+export function showChat (chat, colorOf) {
+  const { me, messages, reactions, archives, awareness } = chat
+  const [list, typing, form, input, earlier] = ['messages', 'typing', 'write', 'text', 'earlier']
+    .map(id => document.getElementById(id))
+  const shown = new Map() // message id -> its element
+  const old = {} // messages from archives
+  const loaded = new Set() // archives
+  let editing = null // the id of the message that the input has
+
+  function show (id) {
+    const value = messages.get(id) ?? old[id]
+    if (!value) {
+      shown.get(id)?.remove()
+      shown.delete(id)
+      return
+    }
+    const item = element('li', { 'data-id': id, class: value.author === me.id ? 'own' : '' })
+    const time = new Date(value.time)
+    const clock = time.toLocaleTimeString([], { timeStyle: 'short' })
+    const who = element('b', {}, value.name || value.author)
+    who.style.color = safeColor(colorOf(value.author))
+    item.append(who, ' ', element('time', { datetime: time.toISOString() }, clock))
+    item.append(element('p', {}, value.deleted ? 'deleted' : value.text))
+    if (value.edited) item.append(element('small', {}, 'edited'))
+    if (!value.deleted && messages.has(id)) item.append(tools(id, value))
+    if (shown.has(id)) return shown.get(id).replaceWith(put(id, item))
+    const atEnd = list.scrollTop + list.clientHeight > list.scrollHeight - 40
+    const next = [...shown.keys()].filter(each => each > id).sort()[0] // ids begin with their time
+    list.insertBefore(put(id, item), shown.get(next) ?? null)
+    if (atEnd) list.scrollTop = list.scrollHeight
+  }
+
+  const put = (id, item) => { shown.set(id, item); return item }
+
+  function tools (id, { author, text }) {
+    const bar = element('span', { class: 'tools' })
+    for (const emoji of EMOJIS) {
+      const users = [...reactions.keys()].filter(key => key.startsWith(`${id} ${emoji} `))
+      const own = users.includes(`${id} ${emoji} ${me.id}`)
+      const label = users.length ? `${emoji} ${users.length}` : emoji
+      bar.append(button(label, () => chat.react(id, emoji), { 'aria-pressed': String(own) }))
+    }
+    if (author === me.id) {
+      bar.append(button('Edit', () => edit(id, text)), button('Delete', () => chat.delete(id)))
+    }
+    return bar
+  }
+
+  function edit (id, text) {
+    editing = id
+    input.value = text
+    input.focus()
+  }
+
+  messages.observe(event => event.keysChanged.forEach(show))
+  reactions.observe(event => {
+    for (const id of new Set([...event.keysChanged].map(key => key.split(' ')[0]))) show(id)
+  })
+
+  const unloaded = () => [...archives.keys()]
+    .filter(key => /^\d+$/.test(key) && !loaded.has(key)).sort() // others are threads' archives
+  const offer = () => { earlier.hidden = unloaded().length === 0 }
+  archives.observe(offer)
+  earlier.onclick = async () => {
+    const number = unloaded().at(-1)
+    loaded.add(number)
+    offer()
+    Object.assign(old, await chat.earlier(number))
+    for (const id of Object.keys(old)) if (!shown.has(id)) show(id)
+  }
+
+  let stop
+  const type = on => {
+    clearTimeout(stop)
+    if (on) stop = setTimeout(type, STILL_TYPING_MS, false)
+    if (on !== Boolean(awareness.getLocalState()?.typing)) chat.typing(on)
+  }
+  input.oninput = () => type(input.value !== '')
+  form.onsubmit = event => {
+    event.preventDefault()
+    const text = input.value.trim()
+    if (text) editing ? chat.edit(editing, text) : chat.send(text)
+    edit(null, '')
+    type(false)
+  }
+  input.onkeydown = event => { if (event.key === 'Escape') edit(null, '') }
+  awareness.on('change', () => {
+    const names = [...awareness.getStates()]
+      .filter(([client, state]) => client !== awareness.clientID && state.typing)
+      .map(([, state]) => state.user?.name)
+    const verb = names.length > 1 ? 'are' : 'is'
+    typing.textContent = names.length ? `${names.join(', ')} ${verb} typing…` : ''
+  })
+}
