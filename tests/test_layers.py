@@ -75,6 +75,7 @@ LAYERS = {
         "history.restoring",
         "history.retention",
         "history.shape",
+        "history.sieve",
         "history.spans",
         "history.timeline",
         "history.undoing",

@@ -21,6 +21,7 @@ __all__ = [
     "Root",
     "archive_of",
     "direct_name",
+    "is_chat",
     "is_guest",
     "members_of",
     "read_root",
@@ -108,6 +109,12 @@ def read_root(name: str) -> Root | None:
     if kind not in _THREADED or not is_message_id(thread):
         return None
     return Root(Channel(kind), thread)
+
+
+def is_chat(name: str) -> bool:
+    """Return whether a root is part of a chat."""
+    root = read_root(name)
+    return root is not None and root.channel is not Channel.PRESENCE
 
 
 _CHANNELS: Final = {str(each) for each in Channel}

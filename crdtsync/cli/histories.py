@@ -101,6 +101,7 @@ def _run(config: Config, work: "Callable[[Histories], Awaitable[T]]", *, needs: 
 
     from crdtsync.audit import NO_AUDIT
     from crdtsync.audit_log import STANDARD_OUTPUT, AuditLog
+    from crdtsync.channels.rules import ChannelRules
     from crdtsync.cli.stores import with_store
     from crdtsync.config.history import history_rules
     from crdtsync.guarding import guard_folder, guard_of
@@ -124,6 +125,7 @@ def _run(config: Config, work: "Callable[[Histories], Awaitable[T]]", *, needs: 
             guard=guard,
             workers=Workers(config.limits, here=needs == "nothing"),
             audit=audit,
+            channels=ChannelRules(chat=config.chat, presence=config.presence),
         )
 
     async def run(store: "Store") -> T:

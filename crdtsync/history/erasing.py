@@ -13,6 +13,7 @@ from crdtsync.history.model import Stored
 from crdtsync.history.past import Past
 from crdtsync.history.proving import Unproven, same_document, sample
 from crdtsync.history.retention import Retention, kept_moments
+from crdtsync.history.sieve import NOBODY
 from crdtsync.history.timeline import Timeline
 from crdtsync.idset import IdSet
 from crdtsync.limits import Limits, trusting
@@ -77,7 +78,7 @@ def stored_with(stored: Stored, head: bytes, blocks: tuple[bytes, ...]) -> Store
 
 def renamed(stored: Stored, author: str, to: str) -> Stored | None:
     """Return a history in which an author's work is another's; ``None`` where there is none."""
-    if author not in Timeline(stored.head).authors:
+    if author == NOBODY or author not in Timeline(stored.head).authors:
         return None
     head, blocks = Timeline(stored.head, stored.blocks).renamed(author, to).write()
     new = stored_with(stored, head, blocks)

@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from crdtsync.channels.names import is_chat
 from crdtsync.crdt import IntegrationError, read_shown
 from crdtsync.history.cutting import cut_update
 from crdtsync.history.model import (
@@ -42,26 +43,34 @@ _INEXACT = "the way back was not exact, and nothing was changed"
 
 
 def restore_update(
-    past: Past, sequence: int, *, root: str | None = None, client: int | None = None
+    past: Past,
+    sequence: int,
+    *,
+    root: str | None = None,
+    client: int | None = None,
+    chat: bool = False,
 ) -> bytes:
     """Return the edit that makes the present document, or one root of it, that of a moment.
 
     It builds on the last record of ``past``, and is the empty update where nothing has to
-    change. ``client`` makes it; a random one by default. Raises ``UnknownMoment``,
+    change. ``client`` makes it; a random one by default. In a document with a ``chat`` that
+    stays what it is. Raises ``UnknownMoment``,
     ``UnknownRoot``, ``NotRestorable``, ``HistoryDamaged``, ``HistoryUnavailable``.
     """
     with at_work():
-        return _restore_update(past, sequence, root, client)
+        return _restore_update(past, sequence, root, client, chat)
 
 
-def _restore_update(past: Past, sequence: int, root: str | None, client: int | None) -> bytes:
+def _restore_update(
+    past: Past, sequence: int, root: str | None, client: int | None, chat: bool
+) -> bytes:
     timeline = past.timeline
     then, now = timeline.snapshot(sequence), timeline.end
     woven = weave(past.structs, past.found)
     if root is not None and root not in woven.roots:
         raise UnknownRoot(f"the document has no root {root!r}", hint="Name one that it has")
     target, present = Moment(woven, then), Moment(woven, now)
-    roots = list(woven.roots) if root is None else [root]
+    roots = _roots(woven, chat) if root is None else [root]
     wanted, current = cut_update(past.structs, past.found, then), _with_deletes(past, now)
 
     def prove(update: bytes, roots: list[str]) -> set[str]:
@@ -77,20 +86,27 @@ def restore_from(
     records: Sequence[LoggedRecord],
     sequence: int,
     root: str | None,
+    chat: bool = False,
 ) -> bytes:
     """Return ``restore_update`` of what is stored and the log behind it."""
-    return restore_update(Past.open(stored, checkpoint, records), sequence, root=root)
+    return restore_update(Past.open(stored, checkpoint, records), sequence, root=root, chat=chat)
 
 
 def undo_update(
-    past: Past, *, author: str, after: int, upto: int | None = None, client: int | None = None
+    past: Past,
+    *,
+    author: str,
+    after: int,
+    upto: int | None = None,
+    client: int | None = None,
+    chat: bool = False,
 ) -> bytes:
     """Return the edit that undoes what one author did behind one moment, up to another.
 
     What others did stays. Otherwise as ``restore_update``.
     """
     with at_work():
-        return _undo_update(past, author, after, upto, client)
+        return _undo_update(past, author, after, upto, client, chat)
 
 
 def undo_from(
@@ -100,14 +116,15 @@ def undo_from(
     author: str,
     after: int,
     upto: int | None,
+    chat: bool = False,
 ) -> bytes:
     """Return ``undo_update`` of what is stored and the log behind it."""
     past = Past.open(stored, checkpoint, records)
-    return undo_update(past, author=author, after=after, upto=upto)
+    return undo_update(past, author=author, after=after, upto=upto, chat=chat)
 
 
 def _undo_update(
-    past: Past, author: str, after: int, upto: int | None, client: int | None
+    past: Past, author: str, after: int, upto: int | None, client: int | None, chat: bool
 ) -> bytes:
     timeline = past.timeline
     upto = timeline.sequence if upto is None else upto
@@ -122,7 +139,12 @@ def _undo_update(
         return _prove_by_order(target, present, update, current, roots)
 
     client = fresh_client(now.clocks) if client is None else client
-    return _least(target, present, list(woven.roots), client, bool(past.found.pairs), prove)
+    return _least(target, present, _roots(woven, chat), client, bool(past.found.pairs), prove)
+
+
+def _roots(woven: Weave, chat: bool) -> list[str]:
+    """Return the roots that may be changed: not what people said to one another."""
+    return [name for name in woven.roots if not (chat and is_chat(name))]
 
 
 def _least(

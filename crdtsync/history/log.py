@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from crdtsync.history.model import LoggedCheckpoint, LoggedRecord, Stored
+from crdtsync.history.sieve import NOBODY
 from crdtsync.history.timeline import Timeline
 
-__all__ = ["Inputs", "LogCheckpoint", "LogRecord", "plain_checkpoint", "plain_records"]
+__all__ = ["Inputs", "LogCheckpoint", "LogRecord", "Records", "plain_checkpoint", "plain_records"]
 
 
 class LogRecord(NamedTuple):
@@ -29,13 +30,28 @@ class LogCheckpoint(NamedTuple):
     state: bytes
 
 
-def plain_records(records: Iterable[LoggedRecord], after: int) -> tuple[LogRecord, ...]:
+class Records(tuple[LogRecord, ...]):
+    """The records of one document, in order; no slots, so that a pickle has all of it."""
+
+    sifted: bool = False
+    """Whether presence is none of its history's business: see ``sieve``."""
+
+    def none(self) -> "Records":
+        """Return no records of the same document."""
+        found = Records()
+        found.sifted = self.sifted
+        return found
+
+
+def plain_records(records: Iterable[LoggedRecord], after: int, *, sifted: bool = False) -> Records:
     """Return the records behind a sequence."""
-    return tuple(
+    found = Records(
         LogRecord(each.sequence, each.time_ms, each.author, each.update)
         for each in records
         if each.sequence > after
     )
+    found.sifted = sifted
+    return found
 
 
 def plain_checkpoint(checkpoint: LoggedCheckpoint | None, after: int) -> LogCheckpoint | None:
@@ -50,7 +66,7 @@ class Inputs(NamedTuple):
 
     stored: Stored | None
     checkpoint: LogCheckpoint | None
-    records: tuple[LogRecord, ...]
+    records: Records
     """Those behind what is stored."""
 
     def authors(self) -> set[str]:
@@ -58,4 +74,4 @@ class Inputs(NamedTuple):
         found = {record.author for record in self.records}
         if self.stored is not None:
             found.update(Timeline(self.stored.head).authors)
-        return found - {""}
+        return found - {"", NOBODY}

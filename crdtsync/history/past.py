@@ -1,7 +1,8 @@
 """A document's history in memory: what is stored of it, and the log behind that.
 
 Owns how the log goes into the history. Invariants: everything ever inserted is there, with the
-clocks of the timeline's end; whatever moment is kept can be cut from it.
+clocks of the timeline's end; whatever moment is kept can be cut from it. What is not to be
+remembered goes through a sieve first.
 """
 
 import zlib
@@ -10,7 +11,9 @@ from typing import Final
 
 from crdtsync.errors import InvalidUpdate
 from crdtsync.history.cutting import compacted, cut_update, encode_snapshot, joined
+from crdtsync.history.log import Records
 from crdtsync.history.model import HistoryDamaged, LoggedCheckpoint, LoggedRecord, Stored
+from crdtsync.history.sieve import NOBODY, Sieve, holds_presence
 from crdtsync.history.timeline import Timeline
 from crdtsync.limits import Limits, trusting
 from crdtsync.structs import EMPTY_UPDATE, Scan
@@ -34,6 +37,7 @@ class Past:
         self._found: Scan | None = None
         self._newer: list[tuple[bytes, Scan]] = []
         self._loose = False  # whether structs were joined that may go into one another
+        self._sieve: Sieve | None = None
 
     @classmethod
     def open(
@@ -52,6 +56,7 @@ class Past:
             past = cls(Timeline(stored.head, stored.blocks), _decompressed(stored.structs))
             if past.timeline.sequence != stored.sequence:
                 raise HistoryDamaged("the history is damaged: it ends elsewhere than it says")
+        past._screen(isinstance(records, Records) and records.sifted)
         if checkpoint is not None and checkpoint.sequence > past.timeline.sequence:
             past._grow(checkpoint.sequence, checkpoint.time_ms, "", checkpoint.state)
         for record in records:
@@ -61,12 +66,34 @@ class Past:
                 past._grow(record.sequence, record.time_ms, record.author, record.update)
         return past
 
+    def _screen(self, sifted: bool) -> None:
+        """Leave presence out, where that is asked for or was done before."""
+        aside = NOBODY in self.timeline.authors
+        if not aside and not sifted:
+            return
+        self._sieve = sieve = Sieve(self.timeline.aside() if aside else ())
+        if not aside and holds_presence(self._structs, self.found):
+            self._structs = sieve.sift(self._structs).update
+            self._found = None
+            self.timeline = self.timeline.divided(sieve.ids)
+
+    @property
+    def sifted(self) -> bool:
+        """Whether presence is left out."""
+        return self._sieve is not None and bool(self._sieve.ids)
+
     def _grow(self, sequence: int, time_ms: int, author: str, update: bytes) -> None:
+        sieve = self._sieve
         try:
-            found = scan(update, _UNLIMITED)
+            if sieve is None:
+                found, bare = scan(update, _UNLIMITED), False
+            else:
+                update, found, bare = sieve.sift(update)
         except InvalidUpdate as error:
             raise HistoryDamaged(f"record {sequence} can't be read: {error}") from None
-        self.timeline.grow(sequence, time_ms, author, found.ranges, found.deletes)
+        author = NOBODY if bare else "" if author == NOBODY else author
+        aside = None if sieve is None else sieve.ids
+        self.timeline.grow(sequence, time_ms, author, found.ranges, found.deletes, aside)
         if found.ranges:
             self._newer.append((update, found))
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from crdtsync.errors import StoreDamaged, StoreError
 from crdtsync.guard import Watch
 from crdtsync.history.base import HistoryChanged, Kept
-from crdtsync.history.log import LogCheckpoint, LogRecord, plain_checkpoint, plain_records
+from crdtsync.history.log import LogCheckpoint, Records, plain_checkpoint, plain_records
 from crdtsync.history.model import HistoryDamaged, HistoryUnavailable, Stored
 from crdtsync.history.proving import Unproven, fold
 from crdtsync.history.rewriting import rewrite
@@ -36,7 +36,7 @@ MAX_UNAVAILABLE: Final = 5
 """So often it may take too long, or kill its worker, before history begins anew."""
 
 
-_Attempt = tuple[Stored | None, LogCheckpoint | None, tuple[LogRecord, ...]]
+_Attempt = tuple[Stored | None, LogCheckpoint | None, Records]
 """What a history is made of: what is stored, a state, and what came behind it."""
 
 
@@ -116,12 +116,14 @@ class Recorder:
             return  # deleted meanwhile
         newest = LogCheckpoint(checkpoint.sequence, checkpoint.time_ms, checkpoint.state)
         records = plain_records(
-            (each for each in loaded.records if each.sequence <= newest.sequence), 0
+            (each for each in loaded.records if each.sequence <= newest.sequence),
+            0,
+            sifted=self._histories.channels.present(document),
         )
         base = plain_checkpoint(loaded.checkpoint, 0)
         kept = await self._kept(document, info.created_ms)
         stored = None if kept is None or not kept.stored.sequence else kept.stored
-        attempts: list[_Attempt] = [(None, base, records), (None, newest, ())]
+        attempts: list[_Attempt] = [(None, base, records), (None, newest, records.none())]
         if stored is not None:
             attempts.insert(0, (stored, base, records))
         for attempt in attempts:

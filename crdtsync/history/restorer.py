@@ -17,6 +17,8 @@ from typing import Final, Protocol, TypeVar, TypeVarTuple
 import anyio
 
 from crdtsync.audit import NO_AUDIT, NOBODY, Audit, Caller, What
+from crdtsync.channels.names import Channel, read_root
+from crdtsync.channels.rules import ChannelRules
 from crdtsync.errors import CrdtsyncError, StoreError
 from crdtsync.gate import Principal
 from crdtsync.history.forward import restore_from, undo_from
@@ -24,6 +26,7 @@ from crdtsync.history.model import (
     HistoryError,
     LoggedCheckpoint,
     LoggedRecord,
+    NotRestorable,
     Stored,
     Version,
     VersionKind,
@@ -86,6 +89,9 @@ class Archive(Protocol):
 
     async def remove(self, id: int) -> None: ...
 
+    @property
+    def channels(self) -> ChannelRules: ...
+
     async def apart(self, function: Callable[[*Ts], T], *args: *Ts) -> T: ...
 
 
@@ -126,13 +132,15 @@ class Restorer:
         (``StoreDamaged`` where the document is read-only), and ``Unavailable`` where it can't be
         opened, or the store fails.
         """
+        _refuse_channel(self._archive.channels, document, root)
         async with self._alone(document):
             found = await self._archive.resolve(document, moment)
             await self._edits.check(document)
             inputs = await self._archive.inputs(document)
+            chat = self._archive.channels.chats(document)
             if moment == "now":  # what came since it was looked up is not to go
                 return Restored(None, _last(inputs), False)
-            update = await self._archive.apart(restore_from, *inputs, found.sequence, root)
+            update = await self._archive.apart(restore_from, *inputs, found.sequence, root, chat)
             if update == EMPTY_UPDATE:
                 return Restored(None, _last(inputs), False)
             label = f"Before restoring {_described(found)}"
@@ -158,7 +166,10 @@ class Restorer:
             await self._edits.check(document)
             inputs = await self._archive.inputs(document)
             border = None if upto is None else upto.sequence
-            update = await self._archive.apart(undo_from, *inputs, author, after.sequence, border)
+            chat = self._archive.channels.chats(document)
+            update = await self._archive.apart(
+                undo_from, *inputs, author, after.sequence, border, chat
+            )
             if update == EMPTY_UPDATE:
                 return Restored(None, _last(inputs), False)
             label = f"Before undoing what {author[:MAX_SHOWN] or 'anonymous'} did"
@@ -205,6 +216,18 @@ class Restorer:
             users.pop()
             if not users:
                 self._busy.pop(document, None)
+
+
+def _refuse_channel(rules: ChannelRules, document: str, root: str | None) -> None:
+    channel = None if root is None else read_root(root)
+    if channel is None:
+        return
+    if channel.channel is Channel.PRESENCE:
+        found, what = rules.present(document), "who is there"
+    else:
+        found, what = rules.chats(document), "what people said to one another"
+    if found:
+        raise NotRestorable(f"root {root!r} is {what}, which stays as it is")
 
 
 def _last(inputs: tuple[Stored | None, LoggedCheckpoint | None, Sequence[LoggedRecord]]) -> int:

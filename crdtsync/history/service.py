@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, TypeVarTuple
 import anyio.to_thread
 
 from crdtsync.audit import NO_AUDIT, NOBODY, Audit, Caller
+from crdtsync.channels.rules import ChannelRules
 from crdtsync.clock import Clock, SystemClock
 from crdtsync.errors import StoreDamaged
 from crdtsync.gate import Principal
@@ -83,6 +84,7 @@ class Histories(Asking):
         guard: Guard = NO_GUARD,
         workers: Workers | None = None,
         audit: Audit = NO_AUDIT,
+        channels: ChannelRules | None = None,
     ) -> None:
         self.store = store
         self.kept = kept
@@ -98,6 +100,7 @@ class Histories(Asking):
         self.retaining = Retaining(self)
         self.hub: Hub | None = None
         """Whose histories they are; it says so itself."""
+        self._channels = channels
         self._guard = guard
         self._audit = audit
         self._restorer: Restorer | None = None
@@ -121,6 +124,13 @@ class Histories(Asking):
     def keeps(self, document: str) -> bool:
         """Whether history is kept of a document."""
         return self.rules.keeps(document)
+
+    @property
+    def channels(self) -> ChannelRules:
+        """In which documents there are channels: as said here, or by the hub."""
+        if self._channels is None and self.hub is not None:
+            return self.hub.channels.rules
+        return self._channels or ChannelRules()
 
     # Versions
 
@@ -241,7 +251,8 @@ class Histories(Asking):
         stored = None if kept is None else self._fitting(kept, info.created_ms, info.sequence)
         known = 0 if stored is None else stored.sequence
         checkpoint = plain_checkpoint(loaded.checkpoint, known)
-        return Inputs(stored, checkpoint, plain_records(loaded.records, known))
+        records = plain_records(loaded.records, known, sifted=self.channels.present(document))
+        return Inputs(stored, checkpoint, records)
 
     def _fitting(self, kept: Kept, incarnation: int, sequence: int) -> Stored | None:
         """Return a history's content, if it is of this document and no later state of it."""

@@ -8,8 +8,10 @@ from itertools import islice
 from typing import NamedTuple
 
 from crdtsync.history.blocks import Block, Names, unzigzag
+from crdtsync.history.sieve import NOBODY
+from crdtsync.structs import Range
 
-__all__ = ["Amount", "Span", "amounts", "deleted_spans", "inserted_spans"]
+__all__ = ["Amount", "Span", "amounts", "deleted_spans", "inserted_by", "inserted_spans"]
 
 
 class Span(NamedTuple):
@@ -33,7 +35,7 @@ class Amount(NamedTuple):
 
 
 def amounts(block: Block, names: Names) -> Iterator[Amount]:
-    """Iterate over how much a block's changes are."""
+    """Iterate over how much a block's changes are; nobody's are none."""
     columns = block.columns
     authors = names.authors
     inserts, deletes = iter(columns.insert_lengths), iter(columns.delete_lengths)
@@ -41,13 +43,28 @@ def amounts(block: Block, names: Names) -> Iterator[Amount]:
     for more, later, author, inserted, deleted in zip(*columns[:5], strict=True):
         sequence += more
         time_ms += -((later + 1) >> 1) if later & 1 else later >> 1
-        yield Amount(
-            sequence,
-            time_ms,
-            authors[author],
-            sum(islice(inserts, inserted)) if inserted else 0,
-            sum(islice(deletes, deleted)) if deleted else 0,
-        )
+        brought = sum(islice(inserts, inserted)) if inserted else 0
+        gone = sum(islice(deletes, deleted)) if deleted else 0
+        if authors[author] != NOBODY:
+            yield Amount(sequence, time_ms, authors[author], brought, gone)
+
+
+def inserted_by(block: Block, names: Names, author: str) -> Iterator[Range]:
+    """Iterate over what one author inserted in a block: client, first and end clock."""
+    columns = block.columns
+    own = names.author(author)
+    if own not in columns.authors:
+        return
+    clocks = [block.snapshot(names)[0].get(client, 0) for client in names.clients]
+    place = 0
+    for by, count in zip(columns.authors, columns.inserted, strict=True):
+        for at in range(place, place + count) if count else ():
+            number = columns.insert_clients[at]
+            start = clocks[number]
+            clocks[number] = start + columns.insert_lengths[at]
+            if by == own:
+                yield names.clients[number], start, clocks[number]
+        place += count
 
 
 def inserted_spans(
@@ -56,11 +73,12 @@ def inserted_spans(
     """Iterate over what a block's changes with ``after < sequence <= upto`` inserted.
 
     What one author inserts without a break longer than ``resolution_ms`` is one span, with the
-    time of its last change.
+    time of its last change. What nobody inserted is in none, or where it makes no difference.
     """
     columns = block.columns
     known, _ = block.snapshot(names)
     clients, authors = names.clients, names.authors
+    nobody = authors.index(NOBODY) if NOBODY in authors else -2
     clocks = [known.get(client, 0) for client in clients]
     numbers, lengths = columns.insert_clients, columns.insert_lengths
     first, behind = block.rows(after, upto)
@@ -77,6 +95,14 @@ def inserted_spans(
         strict=True,
     ):
         time_ms += -((later + 1) >> 1) if later & 1 else later >> 1
+        if by == nobody:
+            for at in range(place, place + count):
+                if numbers[at] == number:
+                    end += lengths[at]  # nobody asks whose it is
+                else:
+                    clocks[numbers[at]] += lengths[at]
+            place += count
+            continue
         for at in range(place, place + count) if count else ():
             if numbers[at] == number and by == author and 0 <= time_ms - last_ms <= resolution_ms:
                 end += lengths[at]

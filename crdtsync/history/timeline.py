@@ -14,7 +14,8 @@ from typing import Final, TypeVar
 
 from crdtsync.history.blocks import BLOCK_CHANGES, Block, Names, write_block
 from crdtsync.history.model import Change, HistoryDamaged, Snapshot, UnknownMoment
-from crdtsync.history.spans import Amount, Span, amounts, deleted_spans, inserted_spans
+from crdtsync.history.sieve import NOBODY, divided
+from crdtsync.history.spans import Amount, Span, amounts, deleted_spans, inserted_by, inserted_spans
 from crdtsync.idset import IdSet
 from crdtsync.structs import Range
 
@@ -189,10 +190,11 @@ class Timeline:
         author: str,
         ranges: Iterable[Range],
         deletes: Iterable[Range],
+        aside: IdSet | None = None,
     ) -> None:
         """Add what one record brings: of it, what was not there.
 
-        Raises ``HistoryDamaged`` where it leaves a gap.
+        What is ``aside`` is nobody's. Raises ``HistoryDamaged`` where it leaves a gap.
         """
         if self._end is None:
             self._end = self.snapshot(self.sequence)
@@ -200,6 +202,8 @@ class Timeline:
             raise HistoryDamaged(f"record {sequence} comes after record {self.sequence}")
         clocks, gone = self._end
         assert isinstance(clocks, dict)
+        if aside is not None:
+            deletes = _without(deletes, aside)
         inserts: list[Range] = []
         for client, start, end in ranges:
             known = clocks.get(client, 0)
@@ -212,7 +216,8 @@ class Timeline:
         for client, start, end in deletes:
             new += [(client, *part) for part in gone.missing(client, start, end)]
             gone.insert(client, start, end)
-        self._fresh.append(Change(sequence, time_ms, author, tuple(inserts), tuple(new)))
+        change = Change(sequence, time_ms, author, tuple(inserts), tuple(new))
+        self._fresh += [change] if aside is None else divided(change, aside)
 
     @property
     def end(self) -> Snapshot:
@@ -244,6 +249,18 @@ class Timeline:
                 waiting = []
         kept._add(waiting)
         return kept
+
+    def divided(self, aside: IdSet) -> "Timeline":
+        """Return a timeline in which some ids are nobody's, and never deleted."""
+        kept = Timeline()
+        kept._names = Names(self._names.authors, self._names.clients)
+        kept._add([part for change in self.changes() for part in divided(change, aside)])
+        return kept
+
+    def aside(self) -> Iterator[Range]:
+        """Iterate over what is nobody's: client, first and end clock."""
+        for block in self._between(0, self.sequence):
+            yield from inserted_by(block, self._names, NOBODY)
 
     def renamed(self, author: str, to: str) -> "Timeline":
         """Return a timeline in which all that one author did was another's."""
@@ -344,6 +361,12 @@ def _merged(step: list[Change], sequence: int) -> list[Change]:
             change = Change(sequence, change.time_ms, author, inserts, deletes)
         merged[author] = change._replace(sequence=sequence)
     return [*out, *merged.values()]
+
+
+def _without(ranges: Iterable[Range], aside: IdSet) -> Iterator[Range]:
+    for client, start, end in ranges:
+        for part in aside.missing(client, start, end):
+            yield client, *part
 
 
 def _united(ranges: Iterable[Range]) -> tuple[Range, ...]:

@@ -1,0 +1,165 @@
+"""Presence is nobody's past: a history that leaves it out is that of the same edits without it."""
+
+import json
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+
+import pytest
+
+from crdtsync.history.activity import activity
+from crdtsync.history.blame import blame
+from crdtsync.history.compare import compare
+from crdtsync.history.content import read
+from crdtsync.history.log import LogCheckpoint, Records, plain_records
+from crdtsync.history.model import Stored
+from crdtsync.history.past import Past
+from crdtsync.history.proving import fold
+from crdtsync.history.sieve import NOBODY
+from crdtsync.slicing import weave_updates
+from crdtsync.store.base import Record
+from tests.history.kit import LIMITS
+from tests.history.sifting import SECRET, Twins, sifted, twins
+
+Json = dict[str, Any]
+SEEDS = range(30)
+
+
+def folded(records: Sequence[Record], upto: int, *, stored: Stored | None = None) -> Stored:
+    """Return the proven history of a document with presence, up to a record."""
+    left = [record for record in records if record.sequence <= upto]
+    after = 0 if stored is None else stored.sequence
+    newest = LogCheckpoint(upto, left[-1].time_ms, Twins(mixed=left).state())
+    return fold(stored, None, sifted(left, after), newest, False)
+
+
+def roots(answer: bytes) -> Any:
+    return json.loads(answer)["roots"]
+
+
+def sessions(answer: bytes, same: Sequence[int]) -> list[Json]:
+    """Return sessions by the plain twin's sequences."""
+    found: list[Json] = json.loads(answer)["sessions"]
+    for each in found:
+        each["first_sequence"] = same[each["first_sequence"]]
+        each["last_sequence"] = same[each["last_sequence"]]
+    return found
+
+
+def assert_twins(
+    stored: Stored | None, records: Records, plain: Sequence[Record], same: Sequence[int]
+) -> None:
+    """Assert that a history says the same as its plain twin, at each moment."""
+    mixed = (stored, None, records)
+    other = (None, None, tuple(plain))
+    random = Random(len(same))
+    for sequence, its in enumerate(same):
+        for format in ("json", "delta"):
+            assert roots(read(*mixed, sequence, format, None)) == roots(
+                read(*other, its, format, None)
+            )
+        assert roots(blame(*mixed, sequence)) == roots(blame(*other, its))
+        to = random.randrange(len(same))
+        # What is joined within a minute depends on which clocks are neighbours.
+        change = compare(*mixed, sequence, to, resolution_ms=0)
+        assert roots(change) == roots(compare(*other, its, same[to], resolution_ms=0))
+    ends = list(range(len(same)))
+    assert sessions(activity(*mixed), same) == sessions(activity(*other), ends)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_history_without_presence(seed: int) -> None:
+    """Content, differences, authors and sessions are those of the same edits without presence."""
+    made = twins(seed)
+    if made.mixed:
+        assert_twins(None, sifted(made.mixed), made.plain, made.same)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_folds_leave_presence_out(seed: int) -> None:
+    """Folded in one piece or two, proven, nothing of presence is in the bytes, and all else is."""
+    made = twins(seed)
+    if not made.mixed:
+        return
+    last = len(made.mixed)
+    half = 1 + seed % last
+    stored = folded(made.mixed, half)
+    assert_twins(stored, sifted(made.mixed, half), made.plain, made.same)
+    whole = folded(made.mixed, last, stored=stored) if half < last else stored
+    assert_twins(whole, sifted([]), made.plain, made.same)
+    assert_nowhere(whole)
+
+
+def assert_nowhere(stored: Stored) -> None:
+    past = Past.open(stored)
+    assert SECRET.encode() not in past.structs
+    assert b"guest-1" not in past.structs
+    assert b"presence" not in past.structs
+    assert set(past.timeline.authors) <= {"ada", "ben", "", NOBODY}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_presence_that_history_has_already(seed: int) -> None:
+    """Where presence is turned on later, what was recorded of it goes with the next fold."""
+    made = twins(seed)
+    if not made.mixed:
+        return
+    last = len(made.mixed)
+    half = 1 + seed % last
+    before = Past.open(None, None, made.mixed[:half]).stored()
+    assert_twins(before, sifted(made.mixed, half), made.plain, made.same)
+    if half < last:
+        assert_nowhere(folded(made.mixed, last, stored=before))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_presence_that_is_turned_off(seed: int) -> None:
+    """A history that left presence out goes on doing so: there is nothing to build upon."""
+    made = twins(seed)
+    if not made.mixed:
+        return
+    last = len(made.mixed)
+    half = 1 + seed % last
+    stored = folded(made.mixed, half)
+    if not Past.open(stored).sifted:
+        return
+    newest = LogCheckpoint(last, made.mixed[-1].time_ms, made.state())
+    whole = fold(stored, None, plain_records(made.mixed, half), newest, False)
+    assert_twins(whole, sifted([]), made.plain, made.same)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_state_that_begins_a_history(seed: int) -> None:
+    """A history may begin with a collected state, and still leaves presence out."""
+    made = twins(seed)
+    if not made.mixed:
+        return
+    last = len(made.mixed)
+    half = 1 + seed % last
+    newest = LogCheckpoint(last, made.mixed[-1].time_ms, made.state())
+    whole = fold(None, based(made.mixed, half), sifted(made.mixed, half), newest, False)
+    assert_nowhere(whole)
+    its = made.same[half]
+    base = based(made.plain, its) if its else None
+    for sequence in range(half, last + 1):
+        assert roots(read(whole, None, sifted([]), sequence, "delta", None)) == roots(
+            read(None, base, tuple(made.plain), made.same[sequence], "delta", None)
+        )
+
+
+def based(records: Sequence[Record], upto: int) -> LogCheckpoint:
+    """Return the state of a document that let go of what was deleted."""
+    before = list(records[:upto])
+    return LogCheckpoint(upto, before[-1].time_ms, Twins(mixed=before).state())
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_document_that_is_kept_by_its_bytes(seed: int) -> None:
+    """The proof of a fold holds without the CRDT library, too."""
+    made = twins(seed)
+    if made.mixed:
+        last = len(made.mixed)
+        state, _ = weave_updates([each.update for each in made.mixed], LIMITS)
+        newest = LogCheckpoint(last, made.mixed[-1].time_ms, state)
+        whole = fold(None, None, sifted(made.mixed), newest, True)
+        assert_twins(whole, sifted([]), made.plain, made.same)
