@@ -8,11 +8,11 @@ the same content; and what older moments it had are as they were. What history l
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import Final
+from typing import Any, Final
 
 from crdtsync.channels.names import PRESENCE
-from crdtsync.content import export
-from crdtsync.crdt import IntegrationError, Replica
+from crdtsync.content import RootKind, root_kinds
+from crdtsync.crdt import IntegrationError, Replica, read_shown
 from crdtsync.errors import InvalidUpdate
 from crdtsync.guard import NO_WATCH, Watch, Work
 from crdtsync.history.model import (
@@ -130,9 +130,15 @@ def same_document(
         if states[0] == states[1]:
             return True
         gone, too = _deleted(_scan(states[0])), _deleted(_scan(states[1]))
-        return set(gone) == set(too) and export(states[0], watch) == export(states[1], watch)
+        return set(gone) == set(too) and _shown(states[0], watch) == _shown(states[1], watch)
     except (IntegrationError, InvalidUpdate) as error:
         raise Unproven(f"the history can't be read by the CRDT library: {error}") from None
+
+
+def _shown(state: bytes, watch: Watch) -> tuple[dict[str, RootKind], list[dict[str, Any]]]:
+    """Return all that a state shows; the library writes members of objects in any order."""
+    kinds = root_kinds(state)
+    return kinds, read_shown([state], kinds, watch)
 
 
 def _without_presence(state: bytes) -> bytes:
