@@ -127,7 +127,7 @@ class Committer:
             for room, _ in batches:
                 room.committed()
             if hub.history is not None and batches:
-                hub.history.automatic.edited.update(rooms)
+                hub.history.automatic.noticing.note(batches)
             if hub.channels.active:
                 hub.channels.committed([room for room, _ in batches])
         finally:
@@ -178,7 +178,7 @@ class Committer:
             room.stalled = False
             room.committed()
             if hub.history is not None:
-                hub.history.automatic.edited.add(room)
+                hub.history.automatic.noticing.note([(room, batch)])
             hub.channels.committed([room])
             if room.dirty:
                 self.schedule(room)

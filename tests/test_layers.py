@@ -143,6 +143,7 @@ LAYERS = {
         "history.automatic",
         "history.checking",
         "history.entering",
+        "history.noticing",
         "history.recorder",
         "history.restorer",
         "history.rewriting",

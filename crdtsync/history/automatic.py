@@ -5,7 +5,7 @@ an idle document nothing. What can't be written now is tried again with the next
 """
 
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +13,7 @@ from crdtsync.errors import StoreError
 from crdtsync.gate import Principal
 from crdtsync.history.base import NewVersion
 from crdtsync.history.model import HistoryError
+from crdtsync.history.noticing import Noticing, Spawn
 
 if TYPE_CHECKING:
     from crdtsync.history.service import Histories
@@ -48,8 +49,8 @@ class Automatic:
 
     def __init__(self, histories: "Histories") -> None:
         self._histories = histories
-        self.edited: set[Room] = set()
-        """Rooms with a commit since the last look; the committer puts them in."""
+        self.noticing = Noticing(histories)
+        """What was committed since the last look; the committer tells it."""
         self._editing: dict[str, _Editing] = {}
         self._met: dict[str, str] = {}
         self._known: dict[str, str] = {}
@@ -61,11 +62,11 @@ class Automatic:
         if author and name and self._known.get(author) != name and len(self._met) < MAX_WAITING:
             self._met[author] = name
 
-    def look(self, spawn: Callable[[Callable[[], Coroutine[object, object, None]]], None]) -> None:
+    def look(self, spawn: Spawn) -> None:
         """See what was edited and what is due; have that written in the background."""
         histories = self._histories
         now_s = histories.clock.monotonic_s()
-        self._take_note(now_s)
+        self._take_note(self.noticing.take(spawn), now_s)
         if histories.retaining.due and not histories.retaining.sweeping:
             spawn(histories.retaining.sweep)
         if self._writing:
@@ -92,11 +93,10 @@ class Automatic:
 
     async def finish(self) -> None:
         """Write everything: the server ends."""
-        self._take_note(self._histories.clock.monotonic_s())
+        self._take_note(await self.noticing.take_all(), self._histories.clock.monotonic_s())
         await self._write(list(self._editing))
 
-    def _take_note(self, now_s: float) -> None:
-        edited, self.edited = self.edited, set()
+    def _take_note(self, edited: Iterable["Room"], now_s: float) -> None:
         time_ms = self._histories.clock.time_ms()
         for room in edited:
             known = self._editing.get(room.name)

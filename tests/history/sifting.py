@@ -11,11 +11,13 @@ from crdtsync.store.base import Record
 from tests.history.kit import START_MS
 from tests.properties.edits import Dice, edit
 
-__all__ = ["Twins", "set_presence", "sifted", "twins"]
+__all__ = ["CHATS", "THREAD", "Twins", "set_presence", "sifted", "twins"]
 
 NUMBERS = (1, 300, 4_000_000_000)
 AUTHORS = ("ada", "ben", "")
 SECRET = "SECRET"
+CHATS = ("chat", "chat-reactions", "chat-receipts", "chat-archives")
+THREAD = "chat/0192f0c4-4a5b-7000-8000-000000000001"
 
 
 @dataclass
@@ -60,6 +62,16 @@ def set_presence(doc: "pycrdt.Doc[Any]", random: Random, *, odd: bool = True) ->
             people[key] = {"status": SECRET, "lastSeen": random.randrange(1 << 40)}
 
 
+def set_chat(doc: "pycrdt.Doc[Any]", random: Random) -> None:
+    """Say something, or take it back."""
+    said = doc.get(random.choice([*CHATS, THREAD]), type=pycrdt.Map)
+    key = f"message {random.randrange(3)}"
+    if random.randrange(3) or key not in said:
+        said[key] = {"author": "ada", "text": str(random.random())}
+    else:
+        del said[key]
+
+
 def twins(seed: int, *, edits: int = 24) -> Twins:
     """Return the histories that a seed stands for."""
     random = Random(seed)
@@ -91,6 +103,8 @@ def twins(seed: int, *, edits: int = 24) -> Twins:
                         set_presence(doc, presence, odd=False)
                     if how != "presence":
                         edit(doc, Dice(dice))
+                if how != "presence" and order & 1:
+                    set_chat(doc, Random(order + len(found.mixed)))
                 if mixed and how != "edit":
                     set_presence(doc, presence)
             doc.unobserve(subscription)

@@ -172,7 +172,9 @@ async def test_a_document_whose_first_commit_fails_has_no_version() -> None:
         store.failing = lambda _: True
         client.type("x")
         await until(lambda: hub.rooms["doc"].stalled)
-        histories.automatic._take_note(clock.monotonic_s())
+        histories.automatic._take_note(
+            histories.automatic.noticing.take(hub.spawn), clock.monotonic_s()
+        )
         assert histories.automatic._editing == {}
         store.failing = lambda _: False
         await until(lambda: hub.rooms["doc"].committed_sequence == 1)

@@ -5,21 +5,25 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
+import pycrdt
 import pytest
 
 from crdtsync.history.activity import activity
 from crdtsync.history.blame import blame
 from crdtsync.history.compare import compare
 from crdtsync.history.content import read
+from crdtsync.history.forward import restore_update, undo_update
 from crdtsync.history.log import LogCheckpoint, Records, plain_records
 from crdtsync.history.model import Stored
 from crdtsync.history.past import Past
-from crdtsync.history.proving import fold
-from crdtsync.history.sieve import NOBODY
+from crdtsync.history.proving import Unproven, fold
+from crdtsync.history.sieve import NOBODY, Sieve
 from crdtsync.slicing import weave_updates
 from crdtsync.store.base import Record
-from tests.history.kit import LIMITS
-from tests.history.sifting import SECRET, Twins, sifted, twins
+from crdtsync.structs import ANY, Struct
+from tests.history.kit import LIMITS, logged
+from tests.history.sifting import CHATS, SECRET, THREAD, Twins, sifted, twins
+from tests.properties.edits import content
 
 Json = dict[str, Any]
 SEEDS = range(30)
@@ -163,3 +167,73 @@ def test_a_document_that_is_kept_by_its_bytes(seed: int) -> None:
         newest = LogCheckpoint(last, made.mixed[-1].time_ms, state)
         whole = fold(None, None, sifted(made.mixed), newest, True)
         assert_twins(whole, sifted([]), made.plain, made.same)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_restoring_leaves_channels_alone(seed: int) -> None:
+    """A whole document becomes what it was, but for who is there and what people said."""
+    made = twins(seed)
+    if not made.mixed:
+        return
+    random = Random(seed)
+    moment = random.randrange(len(made.mixed) + 1)
+    past = Past.open(folded(made.mixed, len(made.mixed)))
+    live: pycrdt.Doc[Any] = pycrdt.Doc()
+    live.apply_update(made.state())
+    before = channels(live)
+    if seed % 2:
+        update = restore_update(past, moment, chat=True)
+    else:
+        update = undo_update(past, author="ada", after=moment, chat=True)
+    live.apply_update(update)
+    assert channels(live) == before
+    if seed % 2:
+        then: pycrdt.Doc[Any] = pycrdt.Doc()
+        then.apply_update(past.update_at(moment))
+        assert content(live) == content(then)
+    everything: pycrdt.Doc[Any] = pycrdt.Doc()
+    everything.apply_update(made.state())
+    everything.apply_update(restore_update(past, 0))
+    assert not any(channels(everything)[name] for name in (*CHATS, THREAD))  # an ordinary document
+
+
+def channels(doc: pycrdt.Doc[Any]) -> dict[str, Any]:
+    names = (*CHATS, THREAD, "presence")
+    return {name: doc.get(name, type=pycrdt.Map).to_py() for name in names}
+
+
+@pytest.mark.parametrize("folds", [False, True])
+def test_a_neighbour_in_presence(folds: bool) -> None:
+    """What lies elsewhere, and says that it stood before something in presence, stays there."""
+    doc: pycrdt.Doc[Any] = pycrdt.Doc(client_id=7)
+    with doc.transaction():
+        doc.get("text", type=pycrdt.Text).insert(0, "ab")
+        doc.get("presence", type=pycrdt.Text).insert(0, SECRET)
+    odd = b"\x01\x01\x09\x00" + bytes([0xC4, 7, 1, 7, 2]) + b"\x01c\x00"
+    records = list(logged([doc.get_update(), odd]))
+    stored = folded(records, 1) if folds else None
+    whole = folded(records, 2, stored=stored)
+    assert_nowhere(whole)
+    found = roots(read(whole, None, sifted([]), 2, "json", None))
+    assert found == {"text": {"kind": "text", "value": "abc"}}
+
+
+def test_what_tells_more_than_it_left_out_is_not_proven(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sieve that takes more than presence, or less, is found out."""
+    made = twins(3)
+    last = len(made.mixed)
+    real = Sieve._lies
+
+    def texts_too(self: Sieve, struct: Struct) -> bool:
+        return real(self, struct) or struct.parent == "text"
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Sieve, "_lies", texts_too)
+        with pytest.raises(Unproven):
+            folded(made.mixed, last)
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            Sieve, "_lies", lambda self, struct: struct.kind == ANY and real(self, struct)
+        )
+        with pytest.raises(Unproven):
+            folded(made.mixed, last)
