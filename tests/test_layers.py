@@ -64,6 +64,7 @@ LAYERS = {
         "history.erasing",
         "history.forms",
         "history.forward",
+        "history.lately",
         "history.log",
         "history.model",
         "history.moments",

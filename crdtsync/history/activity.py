@@ -4,7 +4,7 @@ Owns sessions, which are told by the timeline alone, without what was written. A
 one author's changes without a longer pause; those of several authors may overlap.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -32,7 +32,7 @@ class _Session:
 def activity(
     stored: Stored | None,
     checkpoint: LoggedCheckpoint | None,
-    records: Iterable[LoggedRecord],
+    records: Sequence[LoggedRecord],
     before: int | None = None,
     limit: int = 50,
     names: Names | None = None,

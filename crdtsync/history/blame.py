@@ -4,7 +4,7 @@ Owns blame: every run of text, every key and element, every XML node with whose 
 are no part of it: a run is whose characters they are.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from crdtsync.content import RootKind
@@ -32,7 +32,7 @@ Json = dict[str, Any]
 def blame(
     stored: Stored | None,
     checkpoint: LoggedCheckpoint | None,
-    records: Iterable[LoggedRecord],
+    records: Sequence[LoggedRecord],
     sequence: int,
     root: str | None = None,
     names: Names | None = None,

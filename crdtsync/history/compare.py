@@ -8,7 +8,7 @@ Items have one order for all moments, so nothing is searched for: one walk throu
 moments have together, and each item is in the one, in the other, or in both.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
@@ -45,7 +45,7 @@ Mark = tuple[Item, Any]
 def compare(
     stored: Stored | None,
     checkpoint: LoggedCheckpoint | None,
-    records: Iterable[LoggedRecord],
+    records: Sequence[LoggedRecord],
     older: int,
     newer: int,
     root: str | None = None,

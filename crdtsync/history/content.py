@@ -4,7 +4,7 @@ Measured on a paper of 259,778 edits, all of its moments kept: the newest takes 
 of it for reading the updates and the timeline, one from the middle 35.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from crdtsync.content import RootKind
@@ -20,7 +20,7 @@ Format = Literal["update", "snapshot", "json", "rich", "text", "delta", "xml"]
 def read(
     stored: Stored | None,
     checkpoint: LoggedCheckpoint | None,
-    records: Iterable[LoggedRecord],
+    records: Sequence[LoggedRecord],
     sequence: int,
     format: Format = "json",
     root: str | None = None,

@@ -5,6 +5,7 @@ Works on the updates' bytes alone: exact, and linear in the number of structs.
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 from crdtsync.encoding import (
     read_var_bytes,
@@ -17,9 +18,12 @@ from crdtsync.limits import Limits
 from crdtsync.slicing import assemble, content_offset, join_updates, weave_updates, write_deletes
 from crdtsync.state_vector import encode_state_vector
 from crdtsync.structs import ANY, DELETED, GC, SKIP, STRING, Layout, Scan, Struct
+from crdtsync.update import scan
 from crdtsync.values import skip_any
 
-__all__ = ["compacted", "cut_update", "encode_snapshot", "head_of", "joined"]
+__all__ = ["appended", "compacted", "cut_update", "encode_snapshot", "head_of", "joined"]
+
+T = TypeVar("T")
 
 
 def cut_update(data: bytes, found: Scan, snapshot: Snapshot) -> bytes:
@@ -98,6 +102,52 @@ def joined(updates: Sequence[tuple[bytes, Scan]], limits: Limits) -> bytes:
 def _undeleting(data: bytes, layout: Layout) -> bytes:
     end = max((last for _, last, _ in layout.bodies), default=1)
     return data[:end] + b"\x00"
+
+
+def appended(
+    data: bytes, found: Scan, updates: Sequence[tuple[bytes, Scan]], limits: Limits
+) -> tuple[bytes, Scan] | None:
+    """Return an update that deletes nothing with others behind its structs, and its scan.
+
+    ``found`` comes with structs, and all of that stays as it was. ``None`` where it can't:
+    some client was there before, as when people go on typing.
+    """
+    known = {client for client, _, _ in found.ranges}
+    if any(client in known for _, layout in updates for client, _, _ in layout.ranges):
+        return None
+    more = joined(updates, limits)
+    new = scan(more, limits, structs=True)
+    head = write_var_uint(len(found.bodies) + len(new.bodies))
+    before, skipped = (len(write_var_uint(len(each.bodies))) for each in (found, new))
+    if len(head) != before or found.skips or new.skips:
+        return None
+    shift = len(data) - 1 - skipped
+    structs = [
+        each._replace(start=each.start + shift, end=each.end + shift) for each in new.structs or ()
+    ]
+    needs = dict(new.needs)
+    for client, clock in found.needs.items():
+        needs[client] = max(clock, needs.get(client, 0))
+    return head + data[before:-1] + more[skipped:-1] + b"\x00", Scan(
+        ranges=found.ranges + new.ranges,
+        bodies=found.bodies
+        + tuple((first + shift, last + shift, count) for first, last, count in new.bodies),
+        deletes=(),
+        skips=False,
+        needs=needs,
+        roots=found.roots | new.roots,
+        types=found.types or new.types,
+        parents=_both(found.parents, new.parents),
+        keys=found.keys or new.keys,
+        pairs=_both(found.pairs, new.pairs),
+        verbatim=found.verbatim or new.verbatim,
+        structs=_both(found.structs, structs),
+        voids=_both(found.voids, new.voids),
+    )
+
+
+def _both(one: list[T] | None, other: list[T] | None) -> list[T] | None:
+    return None if one is None and other is None else [*(one or ()), *(other or ())]
 
 
 def compacted(data: bytes, found: Scan) -> bytes:

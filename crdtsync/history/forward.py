@@ -15,6 +15,7 @@ from typing import Any
 from crdtsync.channels.names import is_chat
 from crdtsync.crdt import IntegrationError, read_shown
 from crdtsync.history.cutting import cut_update
+from crdtsync.history.lately import open_past
 from crdtsync.history.model import (
     LoggedCheckpoint,
     LoggedRecord,
@@ -66,7 +67,7 @@ def _restore_update(
 ) -> bytes:
     timeline = past.timeline
     then, now = timeline.snapshot(sequence), timeline.end
-    woven = weave(past.structs, past.found)
+    woven = past.woven
     if root is not None and root not in woven.roots:
         raise UnknownRoot(f"the document has no root {root!r}", hint="Name one that it has")
     target, present = Moment(woven, then), Moment(woven, now)
@@ -89,7 +90,8 @@ def restore_from(
     chat: bool = False,
 ) -> bytes:
     """Return ``restore_update`` of what is stored and the log behind it."""
-    return restore_update(Past.open(stored, checkpoint, records), sequence, root=root, chat=chat)
+    past = open_past(stored, checkpoint, records)
+    return restore_update(past, sequence, root=root, chat=chat)
 
 
 def undo_update(
@@ -119,7 +121,7 @@ def undo_from(
     chat: bool = False,
 ) -> bytes:
     """Return ``undo_update`` of what is stored and the log behind it."""
-    past = Past.open(stored, checkpoint, records)
+    past = open_past(stored, checkpoint, records)
     return undo_update(past, author=author, after=after, upto=upto, chat=chat)
 
 
@@ -130,7 +132,7 @@ def _undo_update(
     upto = timeline.sequence if upto is None else upto
     since, now = timeline.snapshot(after), timeline.end
     timeline.snapshot(upto)  # there has to be such a moment
-    woven = weave(past.structs, past.found)
+    woven = past.woven
     target = Without(woven, Deeds(author, upto, since, now, timeline.changes(after)))
     present = Moment(woven, now)
     current = _with_deletes(past, now)

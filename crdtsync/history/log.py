@@ -10,7 +10,15 @@ from crdtsync.history.model import LoggedCheckpoint, LoggedRecord, Stored
 from crdtsync.history.sieve import NOBODY
 from crdtsync.history.timeline import Timeline
 
-__all__ = ["Inputs", "LogCheckpoint", "LogRecord", "Records", "plain_checkpoint", "plain_records"]
+__all__ = [
+    "Inputs",
+    "LogCheckpoint",
+    "LogRecord",
+    "Records",
+    "is_sifted",
+    "plain_checkpoint",
+    "plain_records",
+]
 
 
 class LogRecord(NamedTuple):
@@ -41,6 +49,11 @@ class Records(tuple[LogRecord, ...]):
         found = Records()
         found.sifted = self.sifted
         return found
+
+
+def is_sifted(records: Iterable[LoggedRecord]) -> bool:
+    """Return whether presence is none of the business of the history that records belong to."""
+    return isinstance(records, Records) and records.sifted
 
 
 def plain_records(records: Iterable[LoggedRecord], after: int, *, sifted: bool = False) -> Records:

@@ -10,13 +10,16 @@ from collections.abc import Iterable
 from typing import Final
 
 from crdtsync.errors import InvalidUpdate
-from crdtsync.history.cutting import compacted, cut_update, encode_snapshot, joined
-from crdtsync.history.log import Records
-from crdtsync.history.model import HistoryDamaged, LoggedCheckpoint, LoggedRecord, Stored
+from crdtsync.history.cutting import appended, compacted, cut_update, encode_snapshot, joined
+from crdtsync.history.log import is_sifted
+from crdtsync.history.model import HistoryDamaged, LoggedCheckpoint, LoggedRecord, Snapshot, Stored
 from crdtsync.history.sieve import NOBODY, Sieve, holds_presence
 from crdtsync.history.timeline import Timeline
+from crdtsync.history.view import ambiguous
+from crdtsync.history.weave import Weave, weave
+from crdtsync.idset import IdSet
 from crdtsync.limits import Limits, trusting
-from crdtsync.structs import EMPTY_UPDATE, Scan
+from crdtsync.structs import EMPTY_UPDATE, Scan, Struct
 from crdtsync.update import scan
 
 __all__ = ["Past"]
@@ -35,6 +38,9 @@ class Past:
         self.timeline = timeline
         self._structs = structs
         self._found: Scan | None = None
+        self._woven: Weave | None = None
+        self._behind = False  # whether clients are not in order, for some came behind the others
+        self._appended: list[Struct] = []  # since it was woven
         self._newer: list[tuple[bytes, Scan]] = []
         self._loose = False  # whether structs were joined that may go into one another
         self._sieve: Sieve | None = None
@@ -56,14 +62,10 @@ class Past:
             past = cls(Timeline(stored.head, stored.blocks), _decompressed(stored.structs))
             if past.timeline.sequence != stored.sequence:
                 raise HistoryDamaged("the history is damaged: it ends elsewhere than it says")
-        past._screen(isinstance(records, Records) and records.sifted)
+        past._screen(is_sifted(records))
         if checkpoint is not None and checkpoint.sequence > past.timeline.sequence:
             past._grow(checkpoint.sequence, checkpoint.time_ms, "", checkpoint.state)
-        for record in records:
-            if record.sequence > past.timeline.sequence:
-                if record.sequence != past.timeline.sequence + 1:
-                    raise HistoryDamaged(f"record {past.timeline.sequence + 1} is missing")
-                past._grow(record.sequence, record.time_ms, record.author, record.update)
+        past.extend(records)
         return past
 
     def _screen(self, sifted: bool) -> None:
@@ -82,6 +84,14 @@ class Past:
         """Whether presence is left out."""
         return self._sieve is not None and bool(self._sieve.ids)
 
+    def extend(self, records: Iterable[LoggedRecord]) -> None:
+        """Take in what the log has behind it. Raises ``HistoryDamaged``."""
+        for record in records:
+            if record.sequence > self.timeline.sequence:
+                if record.sequence != self.timeline.sequence + 1:
+                    raise HistoryDamaged(f"record {self.timeline.sequence + 1} is missing")
+                self._grow(record.sequence, record.time_ms, record.author, record.update)
+
     def _grow(self, sequence: int, time_ms: int, author: str, update: bytes) -> None:
         sieve = self._sieve
         try:
@@ -98,6 +108,11 @@ class Past:
             self._newer.append((update, found))
 
     @property
+    def size(self) -> int:
+        """How many bytes were ever inserted, about."""
+        return len(self._structs) + sum(len(update) for update, _ in self._newer)
+
+    @property
     def structs(self) -> bytes:
         """Everything ever inserted, as one v1 update that deletes nothing."""
         self._join()
@@ -110,6 +125,23 @@ class Past:
         if self._found is None:
             self._found = _scan(self._structs)
         return self._found
+
+    @property
+    def woven(self) -> Weave:
+        """``structs`` in order, for all moments. Raises ``HistoryUnavailable``."""
+        self._join()
+        woven, self._woven = self._woven, None  # what fails half way is not kept
+        if woven is not None and self._appended:
+            woven.grow(self._structs, self.found, self._appended)
+        elif woven is None:
+            woven = weave(self._structs, self.found)
+        if self._behind and ambiguous(woven):
+            self._structs = cut_update(self._structs, self.found, self._everything())
+            self._found, self._behind = None, False
+            woven = weave(self._structs, self.found)
+        self._appended = []
+        self._woven = woven
+        return woven
 
     def update_at(self, sequence: int) -> bytes:
         """Return a v1 update that makes the document of a moment. Raises ``UnknownMoment``."""
@@ -124,8 +156,8 @@ class Past:
         self._join()
         if self._loose:
             self._structs = compacted(self._structs, self.found)
-            self._found = None
-            self._loose = False
+            self._found = self._woven = None
+            self._loose = self._behind = False
         head, blocks = self.timeline.write()
         return Stored(self.timeline.sequence, head, zlib.compress(self._structs, _LEVEL), blocks)
 
@@ -133,14 +165,30 @@ class Past:
         if not self._newer:
             return
         newer, self._newer = self._newer, []
+        self._loose = True
+        if self._found is not None and self._append(self._found, newer):
+            return
         if self._structs != EMPTY_UPDATE:
-            newer.insert(0, (self._structs, scan(self._structs, _UNLIMITED)))
+            newer.insert(0, (self._structs, self._found or scan(self._structs, _UNLIMITED)))
         try:
             self._structs = joined(newer, _UNLIMITED)
         except InvalidUpdate as error:
             raise HistoryDamaged(f"the log does not follow on the history: {error}") from None
-        self._found = None
-        self._loose = True
+        self._found = self._woven = None
+        self._behind = False
+
+    def _append(self, found: Scan, newer: list[tuple[bytes, Scan]]) -> bool:
+        """Put what is newer behind what is there, where it is all by new clients, as restores."""
+        both = appended(self._structs, found, newer, _UNLIMITED)
+        if both is None:
+            return False
+        self._structs, self._found = both
+        self._appended += (self._found.structs or [])[len(found.structs or ()) :]
+        self._behind = True
+        return True
+
+    def _everything(self) -> Snapshot:
+        return Snapshot({client: end for client, _, end in self.found.ranges}, IdSet())
 
 
 def _scan(structs: bytes) -> Scan:

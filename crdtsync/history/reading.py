@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from crdtsync.content import RootKind
 from crdtsync.errors import InvalidUpdate
+from crdtsync.history.lately import open_past
 from crdtsync.history.model import (
     HistoryDamaged,
     HistoryUnavailable,
@@ -23,7 +24,6 @@ from crdtsync.history.model import (
     Stored,
     UnknownRoot,
 )
-from crdtsync.history.past import Past
 from crdtsync.history.spans import Span
 from crdtsync.history.view import View
 from crdtsync.history.weave import weave
@@ -112,17 +112,20 @@ class Reading:
         self,
         stored: Stored | None,
         checkpoint: LoggedCheckpoint | None,
-        records: Iterable[LoggedRecord],
+        records: Sequence[LoggedRecord],
         names: Names | None = None,
     ) -> None:
-        self.past = Past.open(stored, checkpoint, records)
+        self.past = open_past(stored, checkpoint, records)
         self._names = names or {}
 
     def views(self, *sequences: int) -> list[View]:
         """Return moments of one weave. Raises ``UnknownMoment``."""
         snapshots = [self.past.timeline.snapshot(each) for each in sequences]
         newest = snapshots[sequences.index(max(sequences))]
-        woven = weave(self.past.structs, self.past.found, clocks=newest.clocks)
+        try:
+            woven = self.past.woven
+        except HistoryUnavailable:  # by what came later, perhaps
+            woven = weave(self.past.structs, self.past.found, clocks=newest.clocks)
         return [View(woven, snapshot) for snapshot in snapshots]
 
     def moment(self, sequence: int) -> dict[str, Any]:

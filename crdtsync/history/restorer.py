@@ -41,6 +41,8 @@ MAX_SHOWN: Final = 100
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
+_Records = Sequence[LoggedRecord]
+_Inputs = tuple[Stored | None, LoggedCheckpoint | None, _Records]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +75,7 @@ class Archive(Protocol):
 
     async def resolve(self, document: str, moment: str) -> Found: ...
 
-    async def inputs(
-        self, document: str
-    ) -> tuple[Stored | None, LoggedCheckpoint | None, Sequence[LoggedRecord]]: ...
+    async def inputs(self, document: str) -> _Inputs: ...
 
     async def create(
         self,
@@ -135,12 +135,13 @@ class Restorer:
         _refuse_channel(self._archive.channels, document, root)
         async with self._alone(document):
             found = await self._archive.resolve(document, moment)
-            await self._edits.check(document)
-            inputs = await self._archive.inputs(document)
-            chat = self._archive.channels.chats(document)
             if moment == "now":  # what came since it was looked up is not to go
-                return Restored(None, _last(inputs), False)
-            update = await self._archive.apart(restore_from, *inputs, found.sequence, root, chat)
+                await self._edits.check(document)
+                return Restored(None, _last(await self._archive.inputs(document)), False)
+            chat = self._archive.channels.chats(document)
+            inputs, update = await self._work_out(
+                document, restore_from, found.sequence, root, chat
+            )
             if update == EMPTY_UPDATE:
                 return Restored(None, _last(inputs), False)
             label = f"Before restoring {_described(found)}"
@@ -163,12 +164,10 @@ class Restorer:
         async with self._alone(document):
             after = await self._archive.resolve(document, since)
             upto = None if until == "now" else await self._archive.resolve(document, until)
-            await self._edits.check(document)
-            inputs = await self._archive.inputs(document)
             border = None if upto is None else upto.sequence
             chat = self._archive.channels.chats(document)
-            update = await self._archive.apart(
-                undo_from, *inputs, author, after.sequence, border, chat
+            inputs, update = await self._work_out(
+                document, undo_from, author, after.sequence, border, chat
             )
             if update == EMPTY_UPDATE:
                 return Restored(None, _last(inputs), False)
@@ -176,6 +175,35 @@ class Restorer:
             done = await self._enter(document, update, label, note, principal)
             self._record(document, principal, caller, done, after, undone=author)
             return done
+
+    async def _work_out(
+        self,
+        document: str,
+        function: Callable[[Stored | None, LoggedCheckpoint | None, _Records, *Ts], bytes],
+        *args: *Ts,
+    ) -> tuple[_Inputs, bytes]:
+        """Return the edit and what it was made of; whether it may enter is found out meanwhile."""
+        inputs = await self._archive.inputs(document)
+        refused: list[CrdtsyncError] = []
+        failed: list[CrdtsyncError] = []
+        found: list[bytes] = []
+        async with anyio.create_task_group() as tasks:
+
+            async def check() -> None:
+                try:
+                    await self._edits.check(document)
+                except CrdtsyncError as error:
+                    refused.append(error)
+                    tasks.cancel_scope.cancel()
+
+            tasks.start_soon(check)
+            try:
+                found.append(await self._archive.apart(function, *inputs, *args))
+            except CrdtsyncError as error:
+                failed.append(error)
+        for problem in (*refused, *failed):
+            raise problem
+        return inputs, found[0]
 
     async def _enter(
         self, document: str, update: bytes, label: str, note: str, principal: Principal
@@ -230,7 +258,7 @@ def _refuse_channel(rules: ChannelRules, document: str, root: str | None) -> Non
         raise NotRestorable(f"root {root!r} is {what}, which stays as it is")
 
 
-def _last(inputs: tuple[Stored | None, LoggedCheckpoint | None, Sequence[LoggedRecord]]) -> int:
+def _last(inputs: _Inputs) -> int:
     stored, checkpoint, records = inputs
     if records:
         return records[-1].sequence

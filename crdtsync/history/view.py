@@ -18,7 +18,7 @@ from crdtsync.history.values import read_format, read_values
 from crdtsync.history.weave import Item, Line, Shared, Weave
 from crdtsync.structs import DELETED, STRING, TYPE
 
-__all__ = ["SHAPES", "Value", "View", "whole"]
+__all__ = ["SHAPES", "Value", "View", "ambiguous", "whole"]
 
 SHAPES: Final[dict[int, RootKind]] = {
     0: "array",
@@ -152,16 +152,35 @@ class View:
             if kind == DELETED and not keyed:
                 emptied = True
                 continue
-            its: RootKind
-            if keyed:
-                its = "map"
-            elif kind == TYPE:
-                its = "xml" if first.struct.type_ref in (3, 5, 6) else "array"
-            else:
-                its = KIND_OF_CONTENT[kind]
+            its = _told_by(kind, keyed, first)
             if found is None or (found == "array" and its == "text"):
                 found = its  # a text may hold shared types; an array has no characters
         return found or ("text" if emptied else None)
+
+
+def ambiguous(woven: Weave) -> bool:
+    """Whether it matters for what some root is what came first."""
+    return any(
+        len(
+            {
+                "text" if its == "array" else its
+                for (_, kind, keyed), first in root.kinds.items()
+                if keyed or kind != DELETED
+                for its in (_told_by(kind, keyed, first),)
+            }
+        )
+        > 1
+        for root in woven.roots.values()
+    )
+
+
+def _told_by(kind: int, keyed: bool, first: Item) -> RootKind:
+    """Return what a root is by something that lies in it."""
+    if keyed:
+        return "map"
+    if kind == TYPE:
+        return "xml" if first.struct.type_ref in (3, 5, 6) else "array"
+    return KIND_OF_CONTENT[kind]
 
 
 def whole(units: str) -> str:

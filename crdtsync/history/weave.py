@@ -14,7 +14,7 @@ Knows no moment and no author. Source: Yjs 13, ``Item.integrate``, ``Item.getMis
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from crdtsync.encoding import read_var_bytes, read_var_string
@@ -119,19 +119,22 @@ class Shared:
 class Weave:
     """All items of a document, in their places."""
 
-    __slots__ = ("_decoded", "_splits", "data", "items", "roots")
+    __slots__ = ("_decoded", "_ends", "_splits", "data", "items", "roots")
 
     def __init__(
         self,
         data: bytes,
         roots: dict[str, Shared],
         items: dict[Id, Item],
+        ends: dict[Id, Item],
         splits: dict[Id, list[Id]],
     ) -> None:
         self.data = data
         self.roots = roots
         self.items = items
         """By the id of the first clock."""
+        self._ends = ends
+        """The same by the id of the last clock."""
         self._splits = splits
         self._decoded: dict[int, str] = {}
 
@@ -152,6 +155,55 @@ class Weave:
             return raw.decode()
         text = read_var_bytes(self.data, content_offset(self.data, struct))[0].decode()
         return text if len(text) == struct.length else to_units(text)
+
+    def grow(
+        self, data: bytes, found: Scan, structs: Sequence[Struct], *, max_steps: int = MAX_STEPS
+    ) -> None:
+        """Put in what came since, ``structs``, all of it of clients that were not there.
+
+        ``data`` begins as it did, and ``found`` is its scan. Where it raises
+        ``HistoryUnavailable``, as ``weave`` does, this is of no use any more.
+        """
+        new = {each.client for each in structs}
+        clocks = {client: end for client, _, end in found.ranges if client not in new}
+        structs = causal_order(structs, clocks)
+        cuts, splits = _cuts(structs, found.pairs)
+        self.data = data
+        self._cut({client: borders for client, borders in cuts.items() if client not in new})
+        for half, by in splits.items():
+            self._splits.setdefault(half, []).extend(by)
+        _place(data, structs, cuts, self.roots, self.items, self._ends, max_steps)
+
+    def _cut(self, cuts: dict[int, list[int]]) -> None:
+        """Cut items that are in their places already."""
+        starts: dict[int, list[int]] = {client: [] for client in cuts}
+        for client, clock in self.items:
+            if client in cuts:
+                starts[client].append(clock)
+        divided: set[Item] = set()
+        for client, borders in cuts.items():
+            known = sorted(starts[client])
+            for border in borders:
+                place = bisect_right(known, border) - 1
+                if place < 0 or known[place] == border:
+                    continue
+                item = self.items[client, known[place]]
+                if border >= item.clock + item.length:
+                    continue  # behind all of them
+                right, line = item.right, item.line
+                last = _divide(item, [border], self.items, self._ends)
+                self._ends[client, last.clock + last.length - 1] = last
+                last.right = right
+                if line is not None and line.last is item:
+                    line.last = last
+                known.insert(place + 1, border)
+                divided.add(item)
+        if divided:
+            for item in self.items.values():
+                if item.behind in divided:
+                    inside = item.clock > item.struct.clock
+                    origin = (item.client, item.clock - 1) if inside else item.struct.origin
+                    item.behind = None if origin is None else self._ends[origin]
 
     def splits(self, client: int, clock: int) -> list[Id]:
         """Return the items that divide a pair, by the id of its second half."""
@@ -191,6 +243,20 @@ def weave(
     roots: dict[str, Shared] = {}
     starts: dict[Id, Item] = {}
     ends: dict[Id, Item] = {}
+    _place(data, structs, cuts, roots, starts, ends, max_steps)
+    return Weave(data, roots, starts, ends, splits)
+
+
+def _place(
+    data: bytes,
+    structs: Iterable[Struct],
+    cuts: Mapping[int, list[int]],
+    roots: dict[str, Shared],
+    starts: dict[Id, Item],
+    ends: dict[Id, Item],
+    max_steps: int,
+) -> None:
+    """Put structs in their places, in causal order."""
     steps = 0
     for struct in structs:
         client, clock, length, kind, _, _, origin, right, parent, key, _, _ = struct
@@ -258,7 +324,6 @@ def weave(
             left.right = first
         if last.right is None:
             line.last = last
-    return Weave(data, roots, starts, splits)
 
 
 def _cuts(

