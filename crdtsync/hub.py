@@ -359,6 +359,7 @@ class Hub:
             return await self._delete(document, principal, caller)
 
     async def _delete(self, document: str, principal: Principal | None, caller: Caller) -> bool:
+        self.channels.deleted(document)
         room = self.rooms.get(document)
         if room is not None:
             room.close_connections(CloseCode.FORBIDDEN, "the document was deleted")

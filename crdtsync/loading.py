@@ -51,6 +51,7 @@ async def load_room(room: Room, store: Store, limiter: anyio.CapacityLimiter) ->
     room.fill.note(room.log_bytes, 0)
     if problem:
         log.error("document %r is served read-only: %s", room.name, problem)
+    room.engine.channels.loaded(room, document, _updated_ms(loaded))
     room.opened(document, sequence)
 
 
@@ -110,6 +111,12 @@ def size_of(loaded: Loaded) -> int:
     """Return the bytes of the updates that a store has handed over."""
     state = loaded.checkpoint.state if loaded.checkpoint else b""
     return len(state) + sum(len(record.update) for record in loaded.records)
+
+
+def _updated_ms(loaded: Loaded) -> int:
+    if loaded.records:
+        return loaded.records[-1].time_ms
+    return loaded.checkpoint.time_ms if loaded.checkpoint else 0
 
 
 def _read_only(problem: str) -> str:

@@ -5,19 +5,22 @@ where no rules say anything, none of this costs more than a look at a name.
 """
 
 import secrets
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from crdtsync.channels.archiving import Archiving, archive_names
+from crdtsync.channels.asking import RoomPresence
 from crdtsync.channels.chat import Chat
 from crdtsync.channels.names import archive_of
+from crdtsync.channels.presence import PresenceKeeping, Sighting
 from crdtsync.channels.rules import ChannelRules
 from crdtsync.channels.shelf import Shelf
 from crdtsync.channels.writing import MapWriter
 
 if TYPE_CHECKING:
     from crdtsync.connection import Connection
+    from crdtsync.document import Document
     from crdtsync.gate import Principal
     from crdtsync.hub import Hub
     from crdtsync.room import Room
@@ -36,6 +39,7 @@ class Channels:
         self.archiving = Archiving(self)
         self._shelves: dict[str, tuple[Room, Shelf]] = {}
         self._dense = 0
+        self.keeping = PresenceKeeping(rules.present)
 
     # Chat
 
@@ -68,33 +72,60 @@ class Channels:
         async with self.archiving.alone(document):
             yield await archive_names(self.hub.store, document)
 
+    # What may be asked
+
+    def presence(self, document: str) -> RoomPresence:
+        """Return presence in a document, to be asked."""
+        assert self.hub is not None
+        return RoomPresence(self.hub, self.keeping, document)
+
+    def people(self, ids: Sequence[str]) -> dict[str, Sighting]:
+        """Return what presence knows of people, over all open documents; by id."""
+        return self.keeping.people(ids)
+
     # What the hub tells
+
+    def loaded(self, room: "Room", document: "Document", updated_ms: int) -> None:
+        """Take note of a document that is about to be served; last changed at ``updated_ms``."""
+        if self.hub is not None:
+            self.keeping.loaded(self.hub, room, document, updated_ms)
 
     def opened(self, room: "Room") -> None:
         """Take note of a room that has been loaded."""
         if self.rules.chat:
             self.archiving.look(room)
+        self.keeping.opened(room)
 
     def came(self, connection: "Connection") -> None:
         """Take note of somebody who connects; the room may not be loaded yet."""
+        self.keeping.came(connection)
 
     def became(self, connection: "Connection", before: "Principal") -> None:
         """Take note that a connection speaks for its principal in another way."""
+        self.keeping.became(connection)
 
     def went(self, connection: "Connection") -> None:
         """Take note of a connection that is gone."""
+        self.keeping.went(connection)
 
     def committed(self, rooms: Iterable["Room"]) -> None:
         """Take note of rooms in which something was committed."""
         if self.rules.chat:
             for room in rooms:
                 self.archiving.look(room)
+        self.keeping.committed(rooms)
+
+    def deleted(self, document: str) -> None:
+        """Take note that a document is being deleted: nothing is to be written there any more."""
+        self.keeping.deleted(document)
 
     async def run(self) -> None:
         """Do what is to be done now and then, for as long as the hub is open."""
+        await self.keeping.run()
 
     async def finish(self) -> None:
         """Write down that nobody is connected any more: the server ends."""
+        await self.keeping.finish()
 
 
 def _client(room: "Room") -> int:

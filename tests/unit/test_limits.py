@@ -11,7 +11,7 @@ import pytest
 from crdtsync.limits import Limits
 
 TESTS = Path(__file__).parent.parent
-SUITES = ["unit", "native", "server", "access", "history"]
+SUITES = ["unit", "native", "server", "access", "history", "channels"]
 
 ELSEWHERE = {
     "max_message_bytes": "native",  # whole messages are the transports' to measure
@@ -23,6 +23,8 @@ ELSEWHERE = {
     "history_interval_s": "history",
     "history_processes": "history",
     "history_timeout_s": "history",
+    "presence_grace_s": "channels",
+    "presence_interval_s": "channels",
 }
 """Limits that are reached in another suite, by the name of its folder."""
 
