@@ -9,13 +9,14 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 from crdtsync.idset import IdSet
 from crdtsync.places import COLLECTED, UNKNOWN, Place, PlaceIndex, Placement
 from crdtsync.slicing import causal_order, new_part
 from crdtsync.structs import SKIP, Scan, Struct
 
-__all__ = ["Act", "Edit", "Touch", "index_update", "read_edit"]
+__all__ = ["Act", "Edit", "Look", "Touch", "index_update", "read_edit"]
 
 
 class Act(StrEnum):
@@ -56,6 +57,18 @@ class Edit:
     """The whole update."""
     scan: Scan
     """What its bytes say."""
+
+
+class Look(Protocol):
+    """Who wants to see each item and each deletion of an update, with the number of its place."""
+
+    def item(self, struct: Struct, number: int) -> None:
+        """See a new item; those that it refers to come before it."""
+        ...
+
+    def deletion(self, run: Placement) -> None:
+        """See what is deleted in one place; it comes after all items."""
+        ...
 
 
 class _Fresh:
@@ -108,10 +121,10 @@ _Sums = dict[tuple[Place, Act], list[int]]
 """By place and act: length, bytes, whether something is replaced."""
 
 
-def index_update(found: Scan, index: PlaceIndex) -> bool:
+def index_update(found: Scan, index: PlaceIndex, look: Look | None = None) -> bool:
     """Put what is new to the index into it; return whether all of it had a place there.
 
-    ``found`` has to come with structs.
+    ``found`` has to come with structs. ``look`` sees it too.
     """
     clocks = index.clocks(found)
     for struct in causal_order(_new(found.structs or [], clocks), clocks):
@@ -119,6 +132,12 @@ def index_update(found: Scan, index: PlaceIndex) -> bool:
         end = struct.clock + struct.length
         if not index.put(Placement(struct.client, struct.clock, end, number)):
             return False
+        if look is not None:
+            look.item(struct, number)
+    if look is not None:
+        for deletion in found.deletes:
+            for run in index.within(*deletion):
+                look.deletion(run)
     return all(index.end(client) >= end for client, _, end in found.ranges)
 
 
@@ -142,10 +161,11 @@ def read_edit(
     found: Scan,
     index: PlaceIndex,
     deleted: IdSet,
+    look: Look | None = None,
 ) -> tuple[Edit, list[Placement]]:
     """Read what is new in an update; return it with the places of all that fits.
 
-    ``found`` has to come with structs; ``deleted`` are the document's.
+    ``found`` has to come with structs; ``deleted`` are the document's. ``look`` sees what fits.
     """
     fresh = _Fresh(index)
     placements: list[Placement] = []
@@ -161,10 +181,14 @@ def read_edit(
         placement = Placement(struct.client, struct.clock, struct.clock + struct.length, number)
         fresh.put(placement)
         placements.append(placement)
+        if look is not None:
+            look.item(struct, number)
         size += struct.end - struct.start
         replaces = _replaces(number, index, deleted, held)
         _insert(sums, index.name(number), struct, replaces=replaces)
         if other != number:
+            if look is not None:
+                look.item(struct, other)
             _insert(sums, index.name(other), struct, replaces=False)
     if len(fitting) < len(new):
         waits = True
@@ -181,6 +205,8 @@ def read_edit(
                 if each.number == UNKNOWN:
                     waits = True
                     continue
+                if look is not None:
+                    look.deletion(each)
                 place = index.name(each.number)
                 if place is not None:
                     counts = sums.setdefault((place, Act.DELETE), [0, 0, False])

@@ -1,5 +1,6 @@
 """Who may do what: the decision on each update, before it is stored or relayed."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -99,6 +100,7 @@ class Clearance:
     """What one principal's role lets it write, made ready to be asked for each update."""
 
     __slots__ = (
+        "_fences",
         "_own",
         "_rules",
         "everything",
@@ -111,8 +113,10 @@ class Clearance:
         "values",
     )
 
-    def __init__(self, principal: Principal) -> None:
+    def __init__(self, principal: Principal, fences: Callable[[str], bool] | None = None) -> None:
+        """Begin with nothing asked; ``fences`` tells roots of which every edit gets a look."""
         role = principal.role
+        self._fences = fences
         rules = EVERYTHING if role is None else role.write
         self.principal = principal
         self._own = principal.id
@@ -154,6 +158,8 @@ class Clearance:
 
     def reach_of(self, place: Place) -> Reach:
         """Return how far it may go in a place, whatever lies there."""
+        if self._fences is not None and self._fences(place.root):
+            return NO_REACH
         changing = adding = 0
         for rule in self._of(place.root):
             if not self._bars(rule, place.root, place.key):

@@ -11,19 +11,22 @@ about content, the index of the document's places. Invariants:
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, cast
 
+from crdtsync.batch import Editor
+from crdtsync.channels.book import Book, Draft
+from crdtsync.channels.judging import SEALED
 from crdtsync.connection import Connection
-from crdtsync.edit import index_update, read_edit
+from crdtsync.edit import read_edit
 from crdtsync.gate import READ_ONLY, Clearance, ContentGate, Decision, Deny, Gate, Principal
 from crdtsync.held import Verdict
-from crdtsync.indexing import INDEX_HERE_BYTES, Making
-from crdtsync.limits import trusting
-from crdtsync.places import Place, PlaceIndex, Run
+from crdtsync.indexing import INDEX_HERE_BYTES, Keeper, Making, Reading
+from crdtsync.places import Place, PlaceIndex
 from crdtsync.session import UpdateReceived
 from crdtsync.shortcuts import plain_places, stays
-from crdtsync.structs import Scan
+from crdtsync.slicing import write_deletes
+from crdtsync.structs import Range, Scan
 from crdtsync.update import scan
 
 if TYPE_CHECKING:
@@ -43,13 +46,12 @@ class Judge:
     """Decides on the updates of one room."""
 
     __slots__ = (
-        "_broken",
+        "_amends",
         "_by_default",
         "_check",
         "_content",
-        "_index",
+        "_keeper",
         "_late",
-        "_making",
         "_noted",
         "_placed",
         "_read",
@@ -65,18 +67,36 @@ class Judge:
         else:
             self._check = gate
         self._by_default = gate is None
-        self._index: PlaceIndex | None = None
-        self._read: tuple[bytes, Iterable[Run]] | None = None
+        self._keeper = Keeper(room)
+        self._read: Reading | None = None
         self._placed: bytes | None = None  # an update that is in the index before it is let in
-        self._making: Making | None = None
-        self._broken = False
+        self._amends: list[Range] = []
         self._noted = False
         self._late: list[tuple[Connection, Deny, bytes, Scan]] = []
 
     @property
     def index(self) -> PlaceIndex | None:
         """The places of the room's items, while they are needed."""
-        return self._index
+        return self._keeper.index
+
+    @property
+    def book(self) -> Book | None:
+        """What the document's channels hold, while that is kept: ask anew each time."""
+        return self._keeper.book
+
+    def keep_book(self, then: Callable[[], None]) -> None:
+        """Call something when there is a book, or none can be had."""
+        keeper = self._keeper
+        if keeper.book is not None or keeper.broken or keeper.channels is None:
+            then()
+            return
+        making = keeper.make(values=False)
+        making.then.append(then)
+        if making.gathered_bytes <= INDEX_HERE_BYTES and not making.begun:
+            keeper.make_here(making)
+        elif not making.begun:
+            making.begun = True
+            self._room.engine.index_apart(self, making)
 
     # Who needs a look
 
@@ -99,9 +119,8 @@ class Judge:
             return  # what is held may be theirs
         if not any(self._by_content(each.principal) for each in room.connections):
             room.document.judge = None
-            self._index = self._read = self._placed = None
-            self._broken = False
-            self._stop_making()
+            self._read = self._placed = None
+            self._keeper.drop()
             self.regard_all()
 
     def regard_all(self) -> None:
@@ -118,6 +137,7 @@ class Judge:
             or room.fill.full
             or self._check is not None
             or self._content is not None
+            or self._keeper.channels is not None
             or room.document.judge is not None
             or principal.read_only
             or not (principal.role is None or principal.role.writes_all)
@@ -128,7 +148,9 @@ class Judge:
         role = principal.role
         if role is not None and role.reads_only:
             return False
-        return self._content is not None or not (role is None or role.writes_all)
+        if self._content is not None or self._keeper.channels is not None:
+            return True
+        return not (role is None or role.writes_all)
 
     # Decisions
 
@@ -143,7 +165,7 @@ class Judge:
         clearance = connection.clearance
         root = document.root
         if clearance is None:
-            clearance = connection.clearance = Clearance(connection.principal)
+            clearance = connection.clearance = self._clear(connection.principal)
         if root is None:
             if document.structure is None or document.waiting:
                 return False
@@ -156,6 +178,7 @@ class Judge:
             return False
         ranges = found.ranges
         judge = document.judge
+        keeper = self._keeper
         if found.follows:
             if (
                 len(update) > clearance.reach[1]
@@ -166,7 +189,7 @@ class Judge:
             return False
         if judge is not None and document.waiting:
             return False  # it may have come for this
-        index = self._index
+        index = keeper.index
         placed = None
         if ranges and index is not None and not index.single:
             placed = index.place_item(update, found)
@@ -174,15 +197,20 @@ class Judge:
                 return False
         if room.fill.limit:
             room.fill.check(update, found, document.knows)
-        if ranges and judge is not None:
-            if index is not None and not (
-                index.extend(*ranges[0]) if placed is None else index.put(placed)
-            ):
-                self._misfits()
-            if self._making is not None:
-                self._making.add(update)
+        if judge is not None:
+            if ranges:
+                if index is not None and not (
+                    index.extend(*ranges[0]) if placed is None else index.put(placed)
+                ):
+                    keeper.misfits()
+                if keeper.making is not None:
+                    keeper.making.add(update)
             self._placed = update
         return True
+
+    def _clear(self, principal: Principal) -> Clearance:
+        channels = self._keeper.channels
+        return Clearance(principal, None if channels is None else channels.fences)
 
     def _reaches(self, clearance: Clearance, root: str) -> bool:
         """Find out how far somebody may go in a document that is one root."""
@@ -196,7 +224,7 @@ class Judge:
         """Return whether an update does not enter now; see to what follows then."""
         denial = self.denial(connection, update, found)
         if denial is WAIT:
-            making = self._making
+            making = self._keeper.making
             assert making is not None
             connection.wait(UpdateReceived(update, found, step_2))
             making.waiting.append(connection)
@@ -215,7 +243,7 @@ class Judge:
         room, principal = self._room, connection.principal
         clearance = connection.clearance
         if clearance is None or clearance.principal is not principal:
-            clearance = connection.clearance = Clearance(principal)
+            clearance = connection.clearance = self._clear(principal)
         elif self._room.document.waiting and self._is_plain(clearance, update, found):
             return None
         if room.damage:
@@ -226,23 +254,30 @@ class Judge:
             decision = self._ask(self._check.check, principal, room.name, update, found)
             if isinstance(decision, Deny):
                 return decision
-        if (clearance.everything and self._content is None) or room.document.knows(found):
+        channels = self._keeper.channels
+        if clearance.everything and self._content is None and channels is None:
             return None
-        return self._by_place(clearance, update, found)
+        if room.document.knows(found):
+            return None
+        if channels is not None and channels.sealed:
+            return SEALED
+        return self._by_place(connection, clearance, update, found)
 
-    def _by_place(self, clearance: Clearance, update: bytes, found: Scan) -> Deny | None:
-        room, content = self._room, self._content
+    def _by_place(
+        self, connection: Connection, clearance: Clearance, update: bytes, found: Scan
+    ) -> Deny | None:
+        room, content, keeper = self._room, self._content, self._keeper
         document = room.document
-        index = self._index
+        index = keeper.index
         values = clearance.values or content is not None
         if index is None or (values and not index.values):
-            if self._broken:
+            if keeper.broken:
                 return _FAILED
-            making = self._make(values=values)
+            making = keeper.make(values=values)
             if making.gathered_bytes > INDEX_HERE_BYTES:
                 return WAIT
-            self._make_here(making)
-            index = self._index
+            keeper.make_here(making)
+            index = keeper.index
             if index is None:
                 return _FAILED
         if self._by_default:
@@ -250,16 +285,26 @@ class Judge:
         if found.structs is None:
             found = scan(update, room.limits, structs=True)
         mark = index.mark()
-        edit, placements = read_edit(update, found, index, document.deleted)
+        channels, book = keeper.channels, keeper.book
+        looked = None if channels is None or book is None else channels.look(update, index, book)
+        edit, placements = read_edit(update, found, index, document.deleted, looked)
         decision = clearance.check(edit)
         if content is not None and not isinstance(decision, Deny):
             decision = self._ask(content.check_edit, clearance.principal, room.name, edit)
+        draft: Draft | None = None
+        if looked and channels is not None and book is not None and not isinstance(decision, Deny):
+            address = connection.caller.address
+            asked = channels.judge(looked, clearance.principal, book, address=address)
+            if isinstance(asked, Deny):
+                decision = asked
+            else:
+                draft = asked
         if edit.waits and not isinstance(decision, Deny) and not document.lacks(update, found):
             decision = _FAILED
         if isinstance(decision, Deny):
             index.forget(mark)
             return decision
-        self._read = (update, placements)
+        self._read = (update, placements, draft)
         return None
 
     def _ask(self, decide: Callable[..., Decision], *question: object) -> Decision:
@@ -272,14 +317,13 @@ class Judge:
             return _FAILED
 
     def _is_plain(self, clearance: Clearance, update: bytes, found: Scan) -> bool:
-        index = self._index
+        index = self._keeper.index
         if index is None or clearance.index is not index:
             return False
         placements = plain_places(clearance, index, update, found)
         if placements is None:
             return False
-        if placements:
-            self._read = (update, placements)
+        self._read = (update, placements, None)
         return True
 
     # What had to wait
@@ -290,8 +334,9 @@ class Judge:
             return True  # of the library's own
         denial = self.denial(source, piece, found)
         if denial is WAIT:  # nothing of it may wait here
-            assert self._making is not None
-            self._make_here(self._make(values=self._making.index.values))
+            keeper = self._keeper
+            assert keeper.making is not None
+            keeper.make_here(keeper.make(values=keeper.making.index.values))
             denial = self.denial(source, piece, found)
         if denial is not None:
             self._late.append((source, denial, piece, found))
@@ -311,77 +356,38 @@ class Judge:
             late, self._late = self._late, []
             for author, denial, piece, refused in late:
                 room.deny(author, denial, piece, refused)
+        if self._amends:
+            self._amend()
         return verdict
 
     # The index
 
     def note(self, update: bytes, found: Scan) -> None:
-        """Put the items of an update that is let in into the index."""
+        """Put the items of an update that is let in into the index, and into the book."""
         self._noted = True
-        if not found.ranges or update is self._placed:
-            return
-        if self._making is not None:
-            self._making.add(update)
-        index = self._index
-        if index is None:
+        if update is self._placed:
             return
         read, self._read = self._read, None
-        if read is not None and read[0] is update:
-            fits = all(map(index.put, read[1]))
-        else:
-            placement = index.place_item(update, found)
-            if placement is not None:
-                fits = index.put(placement)
-            else:
-                if found.structs is None:
-                    found = scan(update, trusting(self._room.limits), structs=True)
-                fits = index_update(found, index)
-        if not fits:
-            self._misfits()
-
-    def _misfits(self) -> None:
-        """Let go of an index that is wrong; it is made anew for the next who asks."""
-        log.error("the places of document %r don't follow one another", self._room.name)
-        self._index = None
-
-    def _make(self, *, values: bool) -> Making:
-        """Begin to make the index of all that is here; nothing gets past it from now on."""
-        making = self._making
-        if making is not None and not making.over and (making.index.values or not values):
-            return making
-        room = self._room
-        self._stop_making()
-        parts = [*room.document.parts(), *room.uncommitted_updates()]
-        values = values or (self._index is not None and self._index.values)
-        self._making = making = Making(trusting(room.limits), parts, values=values)
-        room.document.judge = self
-        for each in room.connections:
-            each.free = False
-        return making
-
-    def _make_here(self, making: Making) -> None:
-        making.put(making.take())
-        self.made(making)
+        if read is not None and read[0] is not update:
+            read = None
+        keeper = self._keeper
+        if found.ranges or keeper.channels is not None:
+            keeper.note(update, found, read)
+        if read is not None and read[2] is not None and keeper.channels is not None:
+            keeper.channels.said(read[2])
+            self._amends += read[2].amends
 
     def made(self, making: Making) -> None:
         """Take over an index that was made apart, but for the newest updates."""
-        if making is not self._making:
-            return
-        making.put(making.take())
-        self._making = self._read = None
-        room = self._room
-        if any(making.index.end(each) != clock for each, clock in room.document.clocks.items()):
-            self.failed(making)
-        else:
-            self._index = making.index
+        self._read = None
+        self._keeper.made(making)
 
     def failed(self, making: Making) -> None:
         """Take note that there can be no index: nothing enters that needs it."""
-        log.error("the places of document %r can't be told", self._room.name)
-        self._making = None
-        self._broken = True
+        self._keeper.failed(making)
 
-    def _stop_making(self) -> None:
-        if self._making is not None:
-            self._making.over = True
-            self._making = None
+    def _amend(self) -> None:
+        """Delete what came back after it was deleted, in the server's own name."""
+        ranges, self._amends = self._amends, []
+        update = b"\x00" + write_deletes(ranges)
+        self._room.submit(update, scan(update, self._room.limits), Editor(Principal()))

@@ -42,7 +42,11 @@ LAYERS = {
     ],
     "core": [
         "channels.attendance",
+        "channels.book",
+        "channels.changes",
         "channels.entries",
+        "channels.judging",
+        "channels.rates",
         "channels.rules",
         "channels.saying",
         "channels.shelf",

@@ -9,14 +9,19 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import anyio
+
 from crdtsync.channels.archiving import Archiving, archive_names
 from crdtsync.channels.asking import RoomPresence
+from crdtsync.channels.book import Book
 from crdtsync.channels.chat import Chat
+from crdtsync.channels.judging import ChannelJudge
 from crdtsync.channels.names import archive_of
 from crdtsync.channels.presence import PresenceKeeping, Sighting
 from crdtsync.channels.rules import ChannelRules
 from crdtsync.channels.shelf import Shelf
 from crdtsync.channels.writing import MapWriter
+from crdtsync.errors import Unavailable
 
 if TYPE_CHECKING:
     from crdtsync.connection import Connection
@@ -82,6 +87,26 @@ class Channels:
     def people(self, ids: Sequence[str]) -> dict[str, Sighting]:
         """Return what presence knows of people, over all open documents; by id."""
         return self.keeping.people(ids)
+
+    def judge(self, room: "Room") -> ChannelJudge | None:
+        """Return who decides on what is said in a room; ``None`` where it has no channels."""
+        if not self.active or not self.rules.concerns(room.name):
+            return None
+        return ChannelJudge(self.rules, room.name, room.limits, room.clock)
+
+    async def book(self, room: "Room") -> Book:
+        """Return what a room's channels hold, what is not committed yet included.
+
+        Ask anew after each wait: a book is kept up only for as long as it is needed. Raises
+        ``Unavailable`` where the room has none.
+        """
+        done = anyio.Event()
+        room.judge.keep_book(done.set)
+        await done.wait()
+        found = room.judge.book
+        if found is None:
+            raise Unavailable("the document's chat can't be read now")
+        return found
 
     # What the hub tells
 

@@ -126,6 +126,8 @@ class Server:
         gate: Gate | ContentGate | None = None,
         limits: Limits = LIMITS,
         apart: bool = False,
+        channels: ChannelRules | None = None,
+        name: str = "doc",
     ) -> None:
         self.apart = apart
         self.making: list[tuple[Judge, Making]] = []
@@ -134,10 +136,10 @@ class Server:
         self.clock = ManualClock()
         self.refusals = Patient(limits, self.clock, self.stats, NO_QUARANTINE)
         self.audit = NO_AUDIT
-        self.channels = Channels(ChannelRules())
+        self.channels = Channels(channels or ChannelRules())
         self.peers = 0
         self.room = Room(
-            "doc", engine=self, gate=gate, limits=limits, stats=self.stats, clock=self.clock
+            name, engine=self, gate=gate, limits=limits, stats=self.stats, clock=self.clock
         )
         self.room.opened(Document(limits, state=state), 0)
 

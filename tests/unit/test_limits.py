@@ -25,6 +25,12 @@ ELSEWHERE = {
     "history_timeout_s": "history",
     "presence_grace_s": "channels",
     "presence_interval_s": "channels",
+    "max_chat_text_bytes": "channels",
+    "chat_messages_per_minute": "channels",
+    "chat_burst": "channels",
+    "chat_edit_window_s": "channels",
+    "chat_future_s": "channels",
+    "chat_past_s": "channels",
 }
 """Limits that are reached in another suite, by the name of its folder."""
 

@@ -1,0 +1,290 @@
+"""Who may say what in one document's chat and presence: the rules of docs/chat.md.
+
+Owns the decision on what an update does in the roots that are channels, beyond what roles say.
+Everybody speaks for himself alone; a message's author, time, type and what it answers stay; what
+was deleted stays so. Two things are put right instead of refused, because honest people do them
+without knowing: an edit of a message that was deleted meanwhile, and a deletion of one that was
+edited meanwhile. Either way the message is deleted in the same commit.
+"""
+
+from typing import Final
+
+from crdtsync.channels.book import Book, Draft, Slot
+from crdtsync.channels.changes import GONE, Change, Changes, Drop, Gone, Reacted, Wrong
+from crdtsync.channels.model import Message
+from crdtsync.channels.names import Channel, Root, archive_of, is_guest, is_message_id, read_root
+from crdtsync.channels.rates import Rates
+from crdtsync.channels.rules import ChannelRules
+from crdtsync.clock import Clock
+from crdtsync.gate import Deny, Principal
+from crdtsync.limits import Limits
+from crdtsync.places import PlaceIndex
+
+__all__ = ["SEALED", "ChannelJudge"]
+
+SEALED: Final = Deny("this is an archive: nobody writes to it")
+OWN_MESSAGES: Final = Deny("you may only write, edit and delete messages of your own")
+OWN_KEY: Final = Deny("you may only write your own key here")
+MAX_ROOTS: Final = 1_000
+"""Names of roots that are remembered."""
+
+
+class ChannelJudge:
+    """Decides on what happens in the channels of one document."""
+
+    __slots__ = ("_clock", "_kept", "_limits", "_roots", "rates", "sealed")
+
+    def __init__(self, rules: ChannelRules, document: str, limits: Limits, clock: Clock) -> None:
+        chats = rules.chats(document)
+        self._kept: set[Channel] = {
+            each for each in Channel if chats and each is not Channel.PRESENCE
+        }
+        if rules.present(document):
+            self._kept.add(Channel.PRESENCE)
+        self._limits = limits
+        self._clock = clock
+        self._roots: dict[str, Root | None] = {}
+        self.sealed = chats and archive_of(document) is not None
+        """Whether nobody but the server writes anything to this document."""
+        self.rates = Rates(per_minute=limits.chat_messages_per_minute, burst=limits.chat_burst)
+
+    def channel(self, root: str) -> Root | None:
+        """Return which channel a root of this document is."""
+        if root in self._roots:
+            return self._roots[root]
+        found = read_root(root)
+        if found is not None and found.channel not in self._kept:
+            found = None
+        if len(self._roots) < MAX_ROOTS:
+            self._roots[root] = found
+        return found
+
+    def fences(self, root: str) -> bool:
+        """Return whether an edit of a root takes a closer look, whoever it comes from."""
+        return self.sealed or self.channel(root) is not None
+
+    def look(self, update: bytes, index: PlaceIndex, book: Book) -> Changes:
+        """Return what is to be shown an update's items."""
+        return Changes(update, index, self.channel, book.strange)
+
+    def judge(
+        self, changes: Changes, principal: Principal, book: Book, *, address: str = ""
+    ) -> Draft | Deny:
+        """Decide on what somebody's update does; return what the book takes when it is let in."""
+        draft = book.draft()
+        draft.strange = changes.strange
+        draft.who = principal.id or f"guest at {address}"
+        asked = _Case(principal, draft, self._limits, self._clock.time_ms())
+        # Messages first: reactions and threads may be about them. The server's own come last.
+        sets = sorted(changes.sets, key=_rank)
+        for change in sets:
+            denial = asked.put(change)
+            if denial is not None:
+                return denial
+        for drop in changes.drops:
+            denial = asked.drop(drop)
+            if denial is not None:
+                return denial
+        if not self.rates.allows(draft.who, draft.count, self._clock.monotonic_s()):
+            return Deny("you say more than this chat takes: wait a moment")
+        return draft
+
+    def said(self, draft: Draft) -> None:
+        """Take note that what was decided on is let in."""
+        self.rates.take(draft.who, draft.count, self._clock.monotonic_s())
+
+
+def _rank(change: Change) -> tuple[bool, bool]:
+    return change.root.channel is not Channel.CHAT, bool(change.root.thread)
+
+
+class _Case:
+    """One update of one principal, at one moment."""
+
+    def __init__(self, principal: Principal, draft: Draft, limits: Limits, now_ms: int) -> None:
+        self._principal = principal
+        self._draft = draft
+        self._limits = limits
+        self._now_ms = now_ms
+        role = principal.role
+        self._moderates = role is not None and role.moderate
+
+    def put(self, change: Change) -> Deny | None:
+        """Decide on a key's new item, and take it."""
+        root, key, said = change.root, change.key, change.said
+        if isinstance(said, Wrong) or key is None:
+            return Deny(said.reason if isinstance(said, Wrong) else "only keys are written here")
+        if root.thread and not self._draft.was_said(root.thread, ""):
+            return Deny("a thread begins with a message of this chat")
+        match root.channel:
+            case Channel.CHAT:
+                return self._message(change, key)
+            case Channel.REACTIONS:
+                denial = self._reaction(root, key, said)
+            case Channel.RECEIPTS | Channel.PRESENCE:
+                denial = None if self._is(key) else OWN_KEY
+            case Channel.ARCHIVES:
+                denial = Deny("only the server writes here")
+        if denial is None:
+            self._draft.put(change)
+        return denial
+
+    def drop(self, drop: Drop) -> Deny | None:
+        """Decide on a deletion, and take it. What a key shows no more anybody may delete."""
+        before = self._draft.drop(drop)
+        key = drop.key
+        if before is None or key is None or isinstance(before.said, Wrong):
+            return None
+        match drop.root.channel:
+            case Channel.CHAT:
+                return self._may_delete(before)
+            case Channel.REACTIONS:
+                return None if self._is(key.rpartition(" ")[2]) else OWN_KEY
+            case Channel.RECEIPTS | Channel.PRESENCE:
+                return None if self._is(key) else OWN_KEY
+            case Channel.ARCHIVES:
+                return Deny("only the server writes here")
+
+    def _is(self, id: str) -> bool:
+        """Return whether somebody's id is the principal's; a guest is any guest."""
+        own = self._principal.id
+        return id == own if own else is_guest(id)
+
+    # Messages
+
+    def _message(self, change: Change, key: str) -> Deny | None:
+        draft, said = self._draft, change.said
+        before = draft.slot(change.name, key)
+        if before is None and draft.is_gone(key, change.root.thread):
+            if said is not GONE:
+                draft.count += 1
+                draft.amends.append((change.client, change.start, change.end))
+            return None  # it is deleted again
+        if isinstance(said, Gone):
+            return self._deleted(change, key, before)
+        assert isinstance(said, Message)
+        there = None if before is None else before.said
+        if isinstance(there, Message):
+            denial = self._changed(
+                there, said, knew=before is not None and before.last == change.origin
+            )
+        elif before is not None and before.owner not in (None, self._principal.id):
+            denial = OWN_MESSAGES
+        else:
+            denial = self._new(said)
+        if denial is not None:
+            return denial
+        draft.count += not said.deleted_ms
+        wins = draft.put(change)
+        if isinstance(there, Message) and there.deleted_ms and not said.deleted_ms:
+            if wins:
+                self._amend(change, key)
+        elif said.deleted_ms and not wins:
+            self._amend(change, key)
+        return None
+
+    def _amend(self, change: Change, key: str) -> None:
+        """See to it that what a key shows is deleted: somebody has deleted the message."""
+        slot = self._draft.slot(change.name, key)
+        assert slot is not None
+        client, clock = slot.last
+        self._draft.drop(Drop(change.root, change.name, key, client, clock, clock + 1))
+        self._draft.amends.append((client, clock, clock + 1))
+
+    def _deleted(self, change: Change, key: str, before: Slot | None) -> Deny | None:
+        """Decide on an item that comes deleted: what it was is not to be known."""
+        if not is_message_id(key):
+            return Deny("a message's key is a UUID of version 7 in small letters")
+        if before is not None and before.said is not GONE:
+            denial = self._may_delete(before)
+            if denial is not None:
+                return denial
+        first = before is None or before.said is GONE  # the item that counts is yet to come
+        self._draft.put(change, self._principal.id if first else None)
+        return None
+
+    def _may_delete(self, before: Slot) -> Deny | None:
+        there = before.said
+        if not isinstance(there, Message) or self._moderates:
+            return None
+        return None if self._is(there.author) and there.type != "system" else OWN_MESSAGES
+
+    def _new(self, said: Message) -> Deny | None:
+        if not self._is(said.author):
+            return OWN_MESSAGES
+        if said.deleted_by:
+            return Deny("deletedBy is for who deletes the message of somebody else")
+        denial = self._sound(said) or self._on_time(said.time_ms, "a message's time")
+        for later, what in ((said.edited_ms, "edited"), (said.deleted_ms, "deleted")):
+            denial = denial or (self._on_time(later, what) if later else None)
+        return denial
+
+    def _changed(self, there: Message, said: Message, *, knew: bool) -> Deny | None:
+        if said == there:
+            return None
+        if (said.author, said.type) != (there.author, there.type):
+            return Deny("a message keeps its author, its time and its type")
+        own = self._is(there.author) and there.type != "system"
+        if said.deleted_ms:
+            return self._tombstone(there, said, own=own, knew=knew)
+        if not own:
+            return OWN_MESSAGES
+        if there.deleted_ms and knew:
+            return Deny("a deleted message stays deleted")
+        if said.reply_to != there.reply_to:
+            return Deny("a message goes on answering the same one")
+        if not said.edited_ms:
+            return Deny("an edited message says when, as edited")
+        return self._sound(said, named=there.name) or self._on_time(said.edited_ms, "edited")
+
+    def _tombstone(self, there: Message, said: Message, *, own: bool, knew: bool) -> Deny | None:
+        if not own and not self._moderates:
+            return OWN_MESSAGES
+        if knew and there.deleted_ms and said.deleted_by != there.deleted_by:
+            return Deny("a deleted message keeps saying who deleted it")
+        by = said.deleted_by
+        same = there.deleted_ms and by == there.deleted_by
+        if not same and not (self._is(by) if by else own):
+            return Deny("who deletes the message of somebody else says so, as deletedBy")
+        return self._sound(said, named=there.name) or self._on_time(said.deleted_ms, "deleted")
+
+    def _sound(self, said: Message, *, named: str = "") -> Deny | None:
+        """Check what holds for a new message as for a changed one."""
+        limits, name = self._limits, self._principal.name
+        if said.type == "system" and not said.deleted_ms:
+            return Deny("only the server writes messages of type system")
+        if len(said.text.encode()) > limits.max_chat_text_bytes:
+            return Deny(f"a message may have {limits.max_chat_text_bytes} bytes")
+        if said.name and said.name != named and name and said.name != name:
+            return Deny("name is another one than yours")
+        if said.edited_ms and not 0 <= said.edited_ms - said.time_ms <= self._window_ms:
+            minutes = round(limits.chat_edit_window_s / 60)
+            return Deny(f"a message may be edited for {minutes} minutes")
+        if said.deleted_ms and said.deleted_ms < said.time_ms:
+            return Deny("a message is deleted after it was written")
+        return None
+
+    @property
+    def _window_ms(self) -> int:
+        return round(self._limits.chat_edit_window_s * 1000)
+
+    def _on_time(self, time_ms: int, what: str) -> Deny | None:
+        limits = self._limits
+        if time_ms > self._now_ms + limits.chat_future_s * 1000:
+            return Deny(f"{what} lies in the future: is your clock right?")
+        if time_ms < self._now_ms - limits.chat_past_s * 1000:
+            return Deny(f"{what} lies too far in the past")
+        return None
+
+    # The rest
+
+    def _reaction(self, root: Root, key: str, said: object) -> Deny | None:
+        if isinstance(said, Gone):
+            return None if self._is(key.rpartition(" ")[2]) else OWN_KEY
+        assert isinstance(said, Reacted)
+        if not self._is(said.reaction.user):
+            return Deny("you may only react for yourself")
+        if not self._draft.was_said(said.reaction.message, root.thread):
+            return Deny("there is no such message to react to")
+        self._draft.count += 1
+        return self._on_time(said.time_ms, "a reaction's time")
