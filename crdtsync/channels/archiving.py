@@ -85,6 +85,11 @@ class Archiving:
             hub.spawn(lambda: self._roll_in_turn(name))
 
     @property
+    def busy(self) -> bool:
+        """Whether anything is on its way to an archive."""
+        return bool(self._rolling)
+
+    @property
     def _threshold(self) -> int:
         assert self._channels.hub is not None
         return int(self._channels.hub.limits.chat_live_messages * SLACK)
@@ -135,6 +140,7 @@ class Archiving:
                     live = 0
                 elif len(shelf.ids(thread)) <= self._threshold:
                     continue
+                moved += await self._return(room, shelf, thread)
                 while taken := await self._roll_some(room, shelf, thread, live):
                     moved += taken
             if moved:
@@ -195,6 +201,50 @@ class Archiving:
             submit(archive, there.writer.update((), gone))
         await hub.committed(archive)
 
+    async def _return(self, room: "Room", shelf: Shelf, thread: str) -> int:
+        """Take what was written to messages that were archived by then to where they are.
+
+        Return how many there were. A message that is deleted in either place stays so.
+        """
+        hub = self._channels.hub
+        assert hub is not None
+        root, moved = chat_root(thread), 0
+        for filed in shelf.archives(thread):
+            ids = [id for id in shelf.ids(thread) if filed.first <= id <= filed.last]
+            if not ids:
+                continue
+            async with hub.open(filed.archive.name) as archive:
+                there = self._channels.shelf(archive)
+                if there is None or archive.damage:
+                    continue
+                begun = there.moving if len(there.ids(thread)) != filed.count else frozenset()
+                back = {
+                    id: shelf.value(thread, id)
+                    for id in ids
+                    if id not in begun and there.value(thread, id) is not None
+                }
+                if not back:
+                    continue
+                sets = [
+                    (root, id, value)
+                    for id, value in back.items()
+                    if not _is_deleted(there.value(thread, id))
+                ]
+                gone = [
+                    (reactions_root(thread), key)
+                    for _, id, value in sets
+                    if _is_deleted(value)
+                    for key in there.reactions(thread, id)
+                ]
+                submit(archive, there.writer.update(sets, gone))
+                await hub.committed(archive)
+            if hub.rooms.get(room.name) is room:
+                same = [id for id, value in back.items() if shelf.value(thread, id) == value]
+                submit(room, shelf.writer.update((), [(root, id) for id in same]))
+                await hub.committed(room)
+                moved += len(same)
+        return moved
+
     async def _move_reactions(self, room: "Room", shelf: Shelf) -> None:
         """Move what came as a reaction to a message that was archived by then."""
         hub = self._channels.hub
@@ -253,13 +303,16 @@ def _plan(shelf: Shelf, thread: str, live: int, space: int, *, only: _Plan | Non
         value = shelf.value(thread, id)
         if value is None:
             continue
-        gone = isinstance(value, dict) and bool(value.get("deleted"))
-        if not gone:
+        if not _is_deleted(value):
             if len(kept) == space:
                 break
             kept[id] = value, shelf.reactions(thread, id)
         taken.append(id)
     return _Plan(thread, tuple(taken), kept)
+
+
+def _is_deleted(value: Value) -> bool:
+    return isinstance(value, dict) and bool(value.get("deleted"))
 
 
 def _taking(shelf: Shelf, there: Shelf, last: Filed, plan: _Plan) -> bytes:
