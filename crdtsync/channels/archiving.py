@@ -14,7 +14,7 @@ deleted goes nowhere: where its chat loses it, it is gone.
 """
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -140,15 +140,21 @@ class Archiving:
                     live = 0
                 elif len(shelf.ids(thread)) <= self._threshold:
                     continue
-                moved += await self._return(room, shelf, thread)
-                while taken := await self._roll_some(room, shelf, thread, live):
-                    moved += taken
+                new: set[str] = set()
+                moved += await self._return(room, shelf, thread, new)
+                while taken := await self._roll_some(room, shelf, thread, live, new):
+                    moved += taken + await self._return(room, shelf, thread, new)
             if moved:
                 await self._move_reactions(room, shelf)
         return moved
 
-    async def _roll_some(self, room: "Room", shelf: Shelf, thread: str, live: int) -> int:
-        """Move as many of a thread's messages as its newest archive takes."""
+    async def _roll_some(
+        self, room: "Room", shelf: Shelf, thread: str, live: int, new: set[str]
+    ) -> int:
+        """Move as many of a thread's messages as its newest archive takes.
+
+        What an earlier archive may hold goes only where it is known to be ``new``.
+        """
         hub = self._channels.hub
         assert hub is not None
         limits = hub.limits
@@ -158,6 +164,7 @@ class Archiving:
             number = 1 if last is None else last.archive.number + 1
             last = Filed(Archive(room.name, number, thread), "", "", 0)
         space = limits.chat_archive_messages - last.count
+        others = [each for each in filed if each.archive != last.archive]
         async with hub.open(last.archive.name) as archive:
             there = self._channels.shelf(archive)
             if there is None or archive.damage:
@@ -165,14 +172,16 @@ class Archiving:
             for _ in range(MAX_TRIES):
                 if hub.rooms.get(room.name) is not room:
                     return 0  # deleted, for example
-                plan = _plan(shelf, thread, live, space)
+                goes = _Goes(thread, there, _begun(there, last), others, new)
+                plan = _plan(shelf, thread, live, space, goes)
                 if not plan.ids:
                     return 0
                 await self._fill(archive, there, last, plan)
                 # From here to the submission nothing else happens.
-                if _plan(shelf, thread, live, space, only=plan) == plan:
+                if _planned(shelf, thread, plan.ids, space) == plan:
                     submit(room, _taking(shelf, there, last, plan))
                     await hub.committed(room)
+                    new.difference_update(plan.ids)
                     return len(plan.ids)
         return 0
 
@@ -181,8 +190,7 @@ class Archiving:
         hub = self._channels.hub
         assert hub is not None
         root, reactions = chat_root(plan.thread), reactions_root(plan.thread)
-        before = there.ids(plan.thread)
-        orphans = there.moving - set(plan.kept) if len(before) != last.count else frozenset()
+        orphans = _begun(there, last) - set(plan.kept)
         gone = [(root, id) for id in orphans]
         gone += [(reactions, key) for id in orphans for key in there.reactions(plan.thread, id)]
         sets: list[Put] = []
@@ -201,28 +209,34 @@ class Archiving:
             submit(archive, there.writer.update((), gone))
         await hub.committed(archive)
 
-    async def _return(self, room: "Room", shelf: Shelf, thread: str) -> int:
+    async def _return(self, room: "Room", shelf: Shelf, thread: str, new: set[str]) -> int:
         """Take what was written to messages that were archived by then to where they are.
 
-        Return how many there were. A message that is deleted in either place stays so.
+        Return how many there were. A message that is deleted in either place stays so. Which
+        ones no archive holds although they are as old is added to ``new``.
         """
         hub = self._channels.hub
         assert hub is not None
         root, moved = chat_root(thread), 0
+        old: set[str] = set()
+        looked: set[str] = set()
         for filed in shelf.archives(thread):
             ids = [id for id in shelf.ids(thread) if filed.first <= id <= filed.last]
-            if not ids:
+            looked.update(id for id in ids if id not in new)
+            if looked.isdisjoint(ids):
                 continue
             async with hub.open(filed.archive.name) as archive:
                 there = self._channels.shelf(archive)
                 if there is None or archive.damage:
+                    old.update(ids)
                     continue
-                begun = there.moving if len(there.ids(thread)) != filed.count else frozenset()
+                begun = _begun(there, filed)
                 back = {
                     id: shelf.value(thread, id)
                     for id in ids
                     if id not in begun and there.value(thread, id) is not None
                 }
+                old.update(back)
                 if not back:
                     continue
                 sets = [
@@ -243,6 +257,7 @@ class Archiving:
                 submit(room, shelf.writer.update((), [(root, id) for id in same]))
                 await hub.committed(room)
                 moved += len(same)
+        new |= looked - old
         return moved
 
     async def _move_reactions(self, room: "Room", shelf: Shelf) -> None:
@@ -287,16 +302,41 @@ async def archive_names(store: Store, document: str) -> list[str]:
     return found
 
 
-def _plan(shelf: Shelf, thread: str, live: int, space: int, *, only: _Plan | None = None) -> _Plan:
-    """Return what is to go: the earliest messages, as many as are too much and find space.
+def _begun(there: Shelf, filed: Filed) -> frozenset[str]:
+    """Return what an archive holds already and its chat has not counted to it yet."""
+    same = len(there.ids(filed.archive.thread)) == filed.count
+    return frozenset() if same else there.moving
 
-    With ``only``, the same messages as they are by now.
-    """
-    if only is None:
-        ids = shelf.ids(thread)
-        chosen = ids[: max(0, len(ids) - live)]
-    else:
-        chosen = list(only.ids)
+
+class _Goes:
+    """Says whether a message may go to the newest archive: not where it came back from one."""
+
+    def __init__(
+        self,
+        thread: str,
+        there: Shelf,
+        begun: frozenset[str],
+        others: Sequence[Filed],
+        new: set[str],
+    ) -> None:
+        self._thread, self._there, self._begun = thread, there, begun
+        self._others, self._new = others, new
+
+    def __call__(self, id: str) -> bool:
+        if id not in self._begun and self._there.value(self._thread, id) is not None:
+            return False
+        return id in self._new or not any(e.first <= id <= e.last for e in self._others)
+
+
+def _plan(shelf: Shelf, thread: str, live: int, space: int, goes: _Goes) -> _Plan:
+    """Return what is to go: the earliest messages, as many as are too much and find space."""
+    ids = shelf.ids(thread)
+    chosen = [id for id in ids[: max(0, len(ids) - live)] if goes(id)]
+    return _planned(shelf, thread, chosen, space)
+
+
+def _planned(shelf: Shelf, thread: str, chosen: Iterable[str], space: int) -> _Plan:
+    """Return what is to go of some messages, as they are now."""
     taken: list[str] = []
     kept: dict[str, tuple[Value, dict[str, Value]]] = {}
     for id in chosen:
