@@ -18,7 +18,7 @@ from crdtsync.history.past import Past
 __all__ = ["REMEMBERED_BYTES", "Memory", "open_past", "remember"]
 
 REMEMBERED_BYTES: Final = 4 * 1024 * 1024
-"""Into a past that is kept no more was ever inserted; in memory that is some 20 times as much."""
+"""Into a past that is kept no more was ever inserted; in memory that is some ten times as much."""
 
 
 @dataclass(frozen=True, slots=True)
