@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crdtsync.channels.model import message_id
 from crdtsync.channels.names import (
     Archive,
     Channel,
@@ -16,7 +15,7 @@ from crdtsync.channels.names import (
     read_root,
 )
 
-THREAD = message_id(1_800_000_000_000)
+THREAD = "01a3185c-5000-7e7a-be75-d7e886071f82"
 
 
 @pytest.mark.parametrize("channel", list(Channel))

@@ -241,7 +241,7 @@ LIES: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("lie", LIES, ids=repr)
+@pytest.mark.parametrize("lie", LIES, ids=range(len(LIES)))
 async def test_lies_are_corrected(lie: Any) -> None:
     """What isn't true of somebody who is there, by whoever's hand, is put right with a tick."""
     clock = ManualClock()
