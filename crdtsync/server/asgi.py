@@ -25,7 +25,13 @@ from crdtsync.channels.members import MembersAuthenticator, guard_members
 from crdtsync.hub import Hub
 from crdtsync.metrics import Metrics, package_version
 from crdtsync.roles import BUILT_IN, Role
-from crdtsync.server import openapi_access, openapi_history, openapi_quarantine, openapi_tokens
+from crdtsync.server import (
+    openapi_access,
+    openapi_history,
+    openapi_presence,
+    openapi_quarantine,
+    openapi_tokens,
+)
 from crdtsync.server.doors import Doors, HttpDoor
 from crdtsync.server.health import MAX_LOOP_LAG_S, Health
 from crdtsync.server.history_page import history_page_routes
@@ -37,6 +43,7 @@ from crdtsync.server.problems import exception_handlers
 from crdtsync.server.rest import DOCUMENTS, QUARANTINED, Rest
 from crdtsync.server.rest_access import access_routes
 from crdtsync.server.rest_history import RestHistory
+from crdtsync.server.rest_presence import presence_routes
 from crdtsync.server.rest_quarantine import RestQuarantine
 from crdtsync.server.rest_retention import RestRetention
 from crdtsync.server.rest_tokens import token_routes
@@ -141,6 +148,7 @@ def create_app(
         more=[
             openapi_quarantine.PARTS,
             openapi_history.PARTS,
+            openapi_presence.PARTS,
             *([openapi_access.PARTS] if access is not None else []),
             *([openapi_tokens.EXPLAINING] if tokens is not None else []),
             *([openapi_tokens.ISSUING] if tokens is not None and tokens.issues else []),
@@ -164,6 +172,7 @@ def create_app(
         routes += RestVersions(hub, permits).routes
         routes += RestHistory(hub, permits).routes
         routes += RestRetention(hub, permits).routes
+        routes += presence_routes(hub, permits)
         if access is not None:
             routes.extend(access_routes(hub, access, permits))
         if tokens is not None:

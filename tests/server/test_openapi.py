@@ -14,6 +14,8 @@ from starlette.routing import Route
 import crdtsync.server
 from crdtsync.access.service import Access
 from crdtsync.auth import ConnectRequest, OpenAuthenticator
+from crdtsync.channels.rules import ChannelRules
+from crdtsync.channels.service import Channels
 from crdtsync.errors import CrdtsyncError, Unauthenticated
 from crdtsync.gate import Principal
 from crdtsync.guard import MAX_DEATHS, Work
@@ -25,7 +27,13 @@ from crdtsync.identity.desk import TokenDesk
 from crdtsync.refused.base import RefusedUpdate, Run
 from crdtsync.refused.keeping import RefusedUpdates
 from crdtsync.roles import ADMIN
-from crdtsync.server import openapi_access, openapi_history, openapi_quarantine, openapi_tokens
+from crdtsync.server import (
+    openapi_access,
+    openapi_history,
+    openapi_presence,
+    openapi_quarantine,
+    openapi_tokens,
+)
 from crdtsync.server.asgi import create_app
 from crdtsync.server.openapi import describe
 from crdtsync.store.memory import MemoryStore
@@ -51,6 +59,8 @@ PATHS = {
     "/api/v1/quarantine/apply": [],
     "/api/v1/quarantine/{id}": ["", "?format=update", "?format=x"],
     "/api/v1/quarantine/{id}/apply": [],
+    "/api/v1/presence": ["?document=a", "?document=b", "?document=none", "?document=bad", ""],
+    "/api/v1/presence/people": ["?id=a&id=b", ""],
     "/api/v1/shares": ["", "?limit=1", "?limit=0", "?document=a", "?document="],
     "/api/v1/shares/{id}": [""],
     "/api/v1/revocations": [""],
@@ -135,7 +145,11 @@ async def hub(tmp_path: Path) -> AsyncIterator[Hub]:
     guard = DocumentGuard(tmp_path / "guard")
     store = MemoryStore()
     history = Histories(store, HistoryDatabase(None))
-    async with Hub(store, guard=guard, quarantine=RefusedUpdates(None), history=history) as hub:
+    channels = Channels(ChannelRules(presence=("a", "bad", "none")))
+    refused = RefusedUpdates(None)
+    async with Hub(
+        store, guard=guard, quarantine=refused, history=history, channels=channels
+    ) as hub:
         yield hub
 
 
@@ -309,6 +323,7 @@ def test_every_problem_is_described() -> None:
     more = [
         openapi_quarantine.PARTS,
         openapi_history.PARTS,
+        openapi_presence.PARTS,
         openapi_access.PARTS,
         openapi_tokens.EXPLAINING,
         openapi_tokens.ISSUING,

@@ -23,6 +23,8 @@ from starlette.types import Receive, Scope, Send
 
 from crdtsync.access.service import Access
 from crdtsync.auth import Authenticator, ConnectRequest, OpenAuthenticator
+from crdtsync.channels.rules import ChannelRules
+from crdtsync.channels.service import Channels
 from crdtsync.errors import Unauthenticated
 from crdtsync.gate import Principal
 from crdtsync.guard import Work
@@ -33,7 +35,13 @@ from crdtsync.hub import Hub
 from crdtsync.refused.base import Filter, RefusedUpdate, Run
 from crdtsync.refused.keeping import RefusedUpdates
 from crdtsync.roles import ADMIN, Grants
-from crdtsync.server import openapi_access, openapi_history, openapi_quarantine, openapi_tokens
+from crdtsync.server import (
+    openapi_access,
+    openapi_history,
+    openapi_presence,
+    openapi_quarantine,
+    openapi_tokens,
+)
 from crdtsync.server.asgi import create_app
 from crdtsync.server.openapi import describe
 from crdtsync.server.representations import FORMATS
@@ -87,7 +95,10 @@ class Application:
             guard, quarantine = DocumentGuard(Path(folder)), RefusedUpdates(None)
             store = MemoryStore()
             history = Histories(store, HistoryDatabase(None))
-            async with Hub(store, guard=guard, quarantine=quarantine, history=history) as hub:
+            channels = Channels(ChannelRules(presence=("a*", "bad")))
+            async with Hub(
+                store, guard=guard, quarantine=quarantine, history=history, channels=channels
+            ) as hub:
                 self._hub = hub
                 async with Access(hub) as self._access:
                     self._app = create_app(
@@ -179,6 +190,7 @@ def described(authenticator: Authenticator, *, expected: list[str], **config: An
             more=[
                 openapi_quarantine.PARTS,
                 openapi_history.PARTS,
+                openapi_presence.PARTS,
                 openapi_access.PARTS,
                 openapi_tokens.EXPLAINING,
                 openapi_tokens.ISSUING,
