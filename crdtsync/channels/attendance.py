@@ -116,11 +116,11 @@ class Attendance:
             elif now_ms - record.last_seen_ms > GUESTS_KEPT_MS and _passing(id):
                 self._forgotten.add(id)
 
-    def arrive(self, id: str, name: str, value: Any, now_ms: int) -> None:
+    def arrive(self, id: str, name: str, value: Any, now_s: float, now_ms: int) -> None:
         """Take note of a connection of somebody; ``value`` is what the map says of them."""
         self._forgotten.discard(id)
         there = self._there.get(id)
-        if there is None or there.over:
+        if there is None or self._is_over(there, now_s):
             record = read_record(id, value) or Person(id=id)
             there = self._there[id] = _There(record, now_ms)
         there.known_as = name or there.known_as
@@ -159,8 +159,11 @@ class Attendance:
     def expire(self, now_s: float) -> None:
         """Let go of those whose grace is over."""
         for each in self._there.values():
-            if each.gone_s is not None and now_s - each.gone_s >= self._grace_s:
-                each.over = True
+            each.over = self._is_over(each, now_s)
+
+    def _is_over(self, there: _There, now_s: float) -> bool:
+        gone_s = there.gone_s
+        return there.over or (gone_s is not None and now_s - gone_s >= self._grace_s)
 
     def end(self, now_ms: int) -> None:
         """Take note that nobody is there any more."""

@@ -107,8 +107,8 @@ class KeptRoom:
             self._arrive(id, principal.name)
 
     def _arrive(self, id: str, name: str) -> None:
-        now_ms = self.room.clock.time_ms()
-        self.attendance.arrive(id, name, self.writer.value(PRESENCE, id), now_ms)
+        clock, value = self.room.clock, self.writer.value(PRESENCE, id)
+        self.attendance.arrive(id, name, value, clock.monotonic_s(), clock.time_ms())
         self.learnt(id)
         self.stirred()
 
