@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from crdtsync.access.service import Access
     from crdtsync.auth import Authenticator, ConnectRequest, OpenAuthenticator
+    from crdtsync.channels.rules import ChannelRules
+    from crdtsync.channels.service import Channels
     from crdtsync.clock import Clock, ManualClock, SystemClock
     from crdtsync.config import Config
     from crdtsync.connection import Connection, Link
@@ -89,6 +91,8 @@ __all__ = [
     "Authenticator",
     "CallableAuthenticator",
     "Change",
+    "ChannelRules",
+    "Channels",
     "Checkpoint",
     "Clock",
     "CloseCode",
@@ -179,6 +183,8 @@ __all__ = [
 _MODULES: Final[dict[str, tuple[str, ...]]] = {
     "access.service": ("Access",),
     "auth": ("Authenticator", "ConnectRequest", "OpenAuthenticator"),
+    "channels.rules": ("ChannelRules",),
+    "channels.service": ("Channels",),
     "clock": ("Clock", "ManualClock", "SystemClock"),
     "config": ("Config",),
     "connection": ("Connection", "Link"),

@@ -1,0 +1,13 @@
+"""Chat and presence under load: ``python -m benchmarks.channels CASE``."""
+
+import importlib
+import sys
+from typing import Final
+
+CASES: Final = {"presence": "benchmarks.presence"}
+"""By name, the module that has the case: its ``main`` runs it."""
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2 or sys.argv[1] not in CASES:
+        sys.exit(f"usage: python -m benchmarks.channels {'|'.join(CASES)}")
+    importlib.import_module(CASES[sys.argv[1]]).main()
