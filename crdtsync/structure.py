@@ -140,7 +140,9 @@ class StructureIndex:
 
     def _is_keyed(self, struct: Struct) -> bool:
         origin = struct.origin
-        return struct.keyed or (origin is not None and self._has_key(origin))
+        if origin is not None:  # then libraries go by that, whatever the bytes say beside it
+            return self._has_key(origin)
+        return struct.keyed and struct.right is None
 
     def _has_key(self, item: tuple[int, int]) -> bool:
         return self._keyed.has(*item) or self._new_keyed.has(*item)

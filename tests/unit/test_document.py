@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from random import Random
+from typing import Any
 
 import pycrdt
 import pytest
@@ -475,6 +476,17 @@ def test_items_under_keys_are_as_yjs_makes_them(bad: bytes) -> None:
         admit(document, bad)
     assert caught.value.kind == "update-bad-key"
     assert document.clocks == {1: 2}
+
+
+def test_what_stands_beside_something_is_no_key_of_anything() -> None:
+    """An item that says it has a key, but stands in a text, lies there: others write before it."""
+    document = opened()
+    put(document, one(1, 0, "x", parent="t"), one(2, 0, "y", origin=(1, 0), key="k"))
+    put(document, one(3, 0, "z", origin=(1, 0), right=(2, 0)), one(3, 1, "w", right=(1, 0)))
+    assert document.clocks == {1: 1, 2: 1, 3: 2}
+    replica: pycrdt.Doc[Any] = pycrdt.Doc()
+    replica.apply_update(document.state())
+    assert str(replica.get("t", type=pycrdt.Text)) == "wxzy"
 
 
 def test_what_yjs_writes_under_keys_is_let_in() -> None:
