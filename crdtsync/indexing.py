@@ -13,6 +13,7 @@ from crdtsync.channels.book import Book, Draft
 from crdtsync.channels.judging import ChannelJudge
 from crdtsync.connection import Connection
 from crdtsync.edit import index_update
+from crdtsync.implied import Implied
 from crdtsync.limits import Limits, trusting
 from crdtsync.places import PlaceIndex, Run
 from crdtsync.structs import Scan
@@ -116,12 +117,13 @@ Reading = tuple[bytes, Iterable[Run], Draft | None]
 class Keeper:
     """The index of one room's places, and the book of its channels, while they are needed."""
 
-    __slots__ = ("_room", "book", "broken", "channels", "index", "making")
+    __slots__ = ("_room", "book", "broken", "channels", "implied", "index", "making")
 
     def __init__(self, room: "Room") -> None:
         self._room = room
         self.channels = room.engine.channels.judge(room)
         """Who decides on chat and presence; ``None`` where the document has neither."""
+        self.implied = Implied(room)
         self.index: PlaceIndex | None = None
         self.book: Book | None = None
         self.making: Making | None = None

@@ -18,7 +18,7 @@ from crdtsync.batch import Editor
 from crdtsync.channels.book import Book, Draft
 from crdtsync.channels.judging import SEALED
 from crdtsync.connection import Connection
-from crdtsync.edit import read_edit
+from crdtsync.edit import Act, read_edit
 from crdtsync.gate import READ_ONLY, Clearance, ContentGate, Decision, Deny, Gate, Principal
 from crdtsync.held import Verdict
 from crdtsync.indexing import INDEX_HERE_BYTES, Keeper, Making, Reading
@@ -303,6 +303,8 @@ class Judge:
             decision = _FAILED
         if isinstance(decision, Deny):
             index.forget(mark)
+            if any(each.act is Act.DELETE for each in edit.touches) and keeper.implied.learn():
+                return self._by_place(connection, clearance, update, found)
             return decision
         self._read = (update, placements, draft)
         return None

@@ -162,6 +162,7 @@ LAYERS = {
         "history.working",
         "housekeeping",
         "hub",
+        "implied",
         "indexing",
         "judge",
         "link",
