@@ -155,7 +155,7 @@ class Book:
 
     def was_said(self, id: str, thread: str = "") -> bool:
         """Return whether there is such a message, or was, here or in an archive."""
-        if self.message(id, thread) is not None or self.is_gone(id, thread):
+        if self.slot(_chat(thread), id) is not None or self.is_gone(id, thread):
             return True
         prefix = f"{thread}/" if thread else ""
         for key, archive in self.archives().items():
@@ -271,10 +271,7 @@ class Draft:
 
     def was_said(self, id: str, thread: str) -> bool:
         """Return whether there is, or was, such a message."""
-        slot = self.slots.get((_chat(thread), id))
-        if slot is not None and isinstance(slot.said, Message):
-            return True
-        return self._book.was_said(id, thread)
+        return (_chat(thread), id) in self.slots or self._book.was_said(id, thread)
 
     def is_gone(self, id: str, thread: str) -> bool:
         """Return whether there was a message before that isn't there any more."""

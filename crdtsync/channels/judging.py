@@ -108,6 +108,8 @@ class _Case:
         self._now_ms = now_ms
         role = principal.role
         self._moderates = role is not None and role.moderate
+        self._under: dict[tuple[str, str], Message] = {}
+        """Messages under items of this update that come deleted: another may follow on those."""
 
     def put(self, change: Change) -> Deny | None:
         """Decide on a key's new item, and take it."""
@@ -164,10 +166,11 @@ class _Case:
             return self._deleted(change, key, before)
         assert isinstance(said, Message)
         there = None if before is None else before.said
+        knew = before is not None and there is not GONE and before.last == change.origin
+        if there is GONE:
+            there = self._under.get((change.name, key))
         if isinstance(there, Message):
-            denial = self._changed(
-                there, said, knew=before is not None and before.last == change.origin
-            )
+            denial = self._changed(there, said, knew=knew)
         elif before is not None and before.owner not in (None, self._principal.id):
             denial = OWN_MESSAGES
         else:
@@ -199,6 +202,8 @@ class _Case:
             denial = self._may_delete(before)
             if denial is not None:
                 return denial
+            if isinstance(before.said, Message):
+                self._under[change.name, key] = before.said
         first = before is None or before.said is GONE  # the item that counts is yet to come
         self._draft.put(change, self._principal.id if first else None)
         return None

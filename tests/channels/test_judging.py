@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from struct import pack
 from typing import Any
 
 import pytest
@@ -14,10 +15,10 @@ from crdtsync.limits import Limits
 from crdtsync.roles import ADMIN, COMMENT, READ, WRITE, Role
 from tests.channels.kit import ANN, BOB, GUEST, MOD, NOW_MS, Talk, message, person, says, setting
 from tests.permissions.kit import merged
-from tests.unit.wire import any_, binary, embed, one, string, type_, update
+from tests.unit.wire import any_, binary, block, deleted, embed, item, one, string, type_, update
 
 MINUTE_MS = 60_000
-ID = message_id(NOW_MS)
+ID = "018bcfe5-6800-7000-8000-000000000001"  # of that time
 OWN_MESSAGES = "you may only write, edit and delete messages of your own"
 OWN_KEY = "you may only write your own key here"
 
@@ -326,6 +327,56 @@ def test_what_was_taken_out_does_not_come_back() -> None:
     assert (talk.root(), talk.book.count()) == ({}, 0)
     assert ann.read().doc.get("chat", type=Map).to_py() == {}
     assert talk.room.sequence == talk.room.committed_sequence
+
+
+@pytest.mark.parametrize("who", [ANN, MOD])
+def test_nothing_hides_behind_a_deleted_item(who: Principal) -> None:
+    """What follows on an item that comes deleted changes no author, and brings nothing back.
+
+    So come an offline time's edits, of which the last one counts.
+    """
+    talk = Talk()
+    ann = talk.join(ANN)
+    ann.edits(setting("chat", {ID: value()}))
+    tail = _any(value(who.id, text="", deleted=NOW_MS) if who is MOD else value(text="x"))
+    structs = [
+        item(deleted(1), origin=(ann.doc.client_id, 0), key="k"),
+        item(tail, origin=(7, 0), key="k"),
+    ]
+    peer = talk.join(who)
+    peer.says(update(block(7, 0, *structs)))
+    assert len(peer.denials) == 1
+    assert talk.root() == {ID: value()}
+    last = _any(value(text="x", edited=NOW_MS))
+    structs[1] = item(last, origin=(7, 0), key="k")
+    peer = talk.join(ANN)
+    peer.says(update(block(7, 0, *structs)))
+    assert (peer.denials, talk.root()[ID]["text"]) == ([], "x")
+
+
+def test_a_deletion_nobody_saw_outlives_several_edits() -> None:
+    """Edits made offline, of which all but the last come deleted, don't bring a message back."""
+    talk = Talk()
+    ann, mod = talk.join(ANN).sync(), talk.join(MOD)
+    ann.edits(setting("chat", {ID: value()}))
+    mod.sync().edits(setting("chat", {ID: value(text="", deleted=NOW_MS, deletedBy="mod")}))
+    origin = (ann.doc.client_id, 0)
+    for client in (5, 999_999):  # behind the moderator's, and before
+        last = item(_any(value(text="x", edited=NOW_MS)), origin=(client, 0), key="k")
+        ann.says(update(block(client, 0, item(deleted(1), origin=origin, key="k"), last)))
+        assert ann.denials == []
+        assert not any(each["text"] for each in talk.root().values())
+
+
+def _any(value: dict[str, Any]) -> Any:
+    def text(each: str) -> bytes:
+        return bytes((len(each),)) + each.encode()
+
+    out = bytes((118, len(value)))
+    for key, each in value.items():
+        out += text(key)
+        out += b"w" + text(each) if isinstance(each, str) else b"\x7b" + pack(">d", each)
+    return any_(out)
 
 
 def test_what_the_server_wrote() -> None:

@@ -19,8 +19,8 @@ from crdtsync.channels.model import (
 )
 
 TIME = 1_800_000_000_123
-ID = "01a3185c-507b-7124-a65a-2ca8856e8d02"
-OTHER = "01a3185c-5076-725c-bb9f-e1e76cd4c3de"
+ID = "01a3185c-507b-7000-8000-000000000001"  # of that time
+OTHER = "01a3185c-5076-7000-8000-000000000002"
 PLAIN: dict[str, Any] = {"author": "ada", "text": "hi", "time": TIME, "type": "text"}
 
 
@@ -104,7 +104,9 @@ def test_a_message_is_an_object(value: Any) -> None:
         read_message(ID, value)
 
 
-@pytest.mark.parametrize("key", ["1", "x" * 36, ID.upper(), "4c2c1d6e-94cd-4a2b-8a3e-0b6f6a3a9d11", ID + " "])
+@pytest.mark.parametrize(
+    "key", ["1", "x" * 36, ID.upper(), "4b0c05bf-a40f-4d09-a200-552887b7d9aa", ID + " "]
+)
 def test_a_messages_key(key: str) -> None:
     """A key that is no time-ordered id is refused."""
     with pytest.raises(ValueError, match="UUID of version 7"):
