@@ -12,6 +12,7 @@ from crdtsync.history.activity import activity
 from crdtsync.history.blame import blame
 from crdtsync.history.compare import compare
 from crdtsync.history.content import read
+from crdtsync.history.erasing import renamed
 from crdtsync.history.forward import restore_update, undo_update
 from crdtsync.history.log import LogCheckpoint, Records, plain_records
 from crdtsync.history.model import Stored
@@ -100,6 +101,33 @@ def assert_nowhere(stored: Stored) -> None:
     assert b"guest-1" not in past.structs
     assert b"presence" not in past.structs
     assert set(past.timeline.authors) <= {"ada", "ben", "", NOBODY}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_thinned_histories_leave_presence_out(seed: int) -> None:
+    """Moments that went take nothing else along, and presence does not come back with the next."""
+    made = twins(seed)
+    if len(made.mixed) < 4:
+        return
+    last = len(made.mixed)
+    half = last // 2
+    before = Past.open(folded(made.mixed, half))
+    timeline = before.timeline.thinned(lambda sequence, _: sequence % 3 == 1)
+    whole = folded(made.mixed, last, stored=Past(timeline, before.structs).stored())
+    assert_nowhere(whole)
+    for sequence in (1, half, last):
+        mixed = (whole, None, sifted([]), sequence)
+        plain = (None, None, tuple(made.plain), made.same[sequence])
+        assert roots(read(*mixed, "delta", None)) == roots(read(*plain, "delta", None))
+    counts: list[dict[str, list[int]]] = []
+    for past in (Past.open(whole), Past.open(None, None, made.plain)):
+        sums: dict[str, list[int]] = {}
+        for amount in past.timeline.amounts():
+            own = sums.setdefault(amount.author, [0, 0])
+            own[0] += amount.inserted
+            own[1] += amount.deleted
+        counts.append(sums)
+    assert counts[0] == counts[1]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -237,3 +265,12 @@ def test_what_tells_more_than_it_left_out_is_not_proven(monkeypatch: pytest.Monk
         )
         with pytest.raises(Unproven):
             folded(made.mixed, last)
+
+
+def test_nobody_is_called_so() -> None:
+    """Who bears the name of what is left out is anonymous, and can't be erased or undone."""
+    (one,) = logged([twins(3).plain[0].update], [NOBODY])
+    past = Past.open(None, None, [one])
+    assert [change.author for change in past.timeline.changes()] == [""]
+    whole = folded(twins(3).mixed, len(twins(3).mixed))
+    assert renamed(whole, NOBODY, "") is None
