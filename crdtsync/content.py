@@ -27,7 +27,7 @@ from crdtsync.structs import (
 )
 from crdtsync.update import scan
 
-__all__ = ["KIND_OF_CONTENT", "RootExport", "RootKind", "export", "root_kinds"]
+__all__ = ["KIND_OF_CONTENT", "RootExport", "RootKind", "export", "root_kinds", "tell_roots"]
 
 RootKind = Literal["array", "map", "text", "xml"]
 
@@ -76,10 +76,20 @@ def root_kinds(state: bytes) -> dict[str, RootKind]:
     Raises ``IntegrationError`` where characters lie in what is no text: pycrdt reads an array
     with characters beyond ASCII for ever.
     """
+    return tell_roots(state)[0]
+
+
+def tell_roots(state: bytes) -> tuple[dict[str, RootKind], set[str]]:
+    """Return each root's kind, by name, and the names of those that may be another one.
+
+    In those there is nothing any more, or shared types alone: a text or an array may be so.
+    Raises ``IntegrationError`` as ``root_kinds``.
+    """
     found = scan(state, _UNLIMITED, structs=True)
     places = _Places()
     kinds: dict[str, RootKind] = {}
     emptied: dict[str, RootKind] = {}
+    told: set[str] = set()
     types: dict[Place, int] = {}
     lettered: set[Place | None] = set()
     for struct in causal_order(found.structs or (), {}):
@@ -93,14 +103,18 @@ def root_kinds(state: bytes) -> dict[str, RootKind]:
         kind = "map" if keyed else _kind(struct)
         if kind is None:
             emptied.setdefault(place, "text")
-        elif kind == "text" and kinds.get(place) == "array":
+            continue
+        if kind != "array" or struct.kind != TYPE:
+            told.add(place)
+        if kind == "text" and kinds.get(place) == "array":
             kinds[place] = "text"  # a text may hold shared types; an array has no characters
         else:
             kinds.setdefault(place, kind)
     for place in lettered:
         if kinds.get(str(place)) != "text" and types.get(place or "", -1) not in _TEXT_TYPES:
             raise IntegrationError("the document has characters where no text is")
-    return dict(sorted((emptied | kinds).items()))
+    roots = dict(sorted((emptied | kinds).items()))
+    return roots, roots.keys() - told
 
 
 def _kind(struct: Struct) -> RootKind | None:

@@ -20,7 +20,7 @@ from crdtsync.guard import NO_WATCH, Watch, Work
 from crdtsync.recursion import deep_recursion
 from crdtsync.structs import EMPTY_UPDATE
 
-__all__ = ["VERSION", "IntegrationError", "Replica", "read_roots", "read_shown"]
+__all__ = ["VERSION", "IntegrationError", "Pen", "Replica", "read_roots", "read_shown", "write"]
 
 VERSION: str = pycrdt.__version__
 
@@ -217,3 +217,133 @@ def _plain(value: Any) -> Any:
             return None
         return int(value) if value.is_integer() and abs(value) < 1 << 53 else value
     return value if value is None or isinstance(value, str | int | bool) else None
+
+
+def write(
+    updates: Iterable[bytes],
+    client: int,
+    work: Callable[["Pen", bytes], CrdtsyncError | None],
+    watch: Watch = NO_WATCH,
+) -> bytes:
+    """Return what ``work`` does to a document, as one update of exactly this change.
+
+    The document is made of updates that follow one another; ``work`` is handed its state, too,
+    and returns what it finds wrong, which is raised then. ``client`` is the new items' id. Raises
+    ``IntegrationError``.
+    """
+
+    def call() -> bytes | CrdtsyncError:
+        doc = pycrdt.Doc[Any](client_id=client, skip_gc=True)
+        with doc.transaction():
+            for update in updates:
+                doc.apply_update(update)
+        state = doc.get_update()
+        changes: list[bytes] = []
+        subscription = doc.observe(lambda event: changes.append(event.update))
+        with doc.transaction():
+            wrong = work(Pen(doc), state)
+        doc.unobserve(subscription)
+        if wrong is not None:
+            return wrong
+        return changes[0] if changes else EMPTY_UPDATE
+
+    with deep_recursion():
+        found = _contained(call, watch, Work.INTEGRATING)
+    if isinstance(found, CrdtsyncError):
+        raise found
+    return found
+
+
+class Pen:
+    """Writes in the document that ``write`` has open, within its ``work`` alone.
+
+    Shared types are opaque to who uses it. Positions in text are bytes of UTF-8, where an embed
+    counts one: that is how the library counts.
+    """
+
+    __slots__ = ("_doc",)
+
+    def __init__(self, doc: "pycrdt.Doc[Any]") -> None:
+        self._doc = doc
+
+    def root(self, name: str, kind: str) -> Any:
+        """Return a root of one of the four kinds."""
+        return self._doc.get(name, type=_ROOT_TYPES[kind])
+
+    def kind(self, shared: Any) -> str:
+        """Return what a shared type is; nothing for what is none."""
+        return next((kind for kind, each in _KINDS.items() if isinstance(shared, each)), "")
+
+    def value(self, shared: Any, key: str) -> Any:
+        """Return what a map has under a key. Raises ``KeyError``."""
+        return shared[key]
+
+    def element(self, shared: Any, index: int) -> Any:
+        """Return a value of an array, or a node in XML."""
+        return (shared if isinstance(shared, pycrdt.Array) else shared.children)[index]
+
+    def length(self, shared: Any) -> int:
+        """Return how many values or nodes there are."""
+        return len(shared if isinstance(shared, pycrdt.Array) else shared.children)
+
+    def runs(self, shared: Any) -> list[tuple[Any, dict[str, Any]]]:
+        """Return a text's characters, and what else stands there, with their formats."""
+        return [(run, attributes or {}) for run, attributes in shared.diff()]
+
+    def text_bytes(self, shared: Any) -> int:
+        """Return how long a text is as positions in it are counted."""
+        return len(shared)
+
+    def insert(self, shared: Any, index: int, value: Any) -> None:
+        """Insert one value into an array, or one node into XML."""
+        if isinstance(shared, pycrdt.Array):
+            shared.insert(index, value)
+        else:
+            shared.children.insert(index, value)
+
+    def delete(self, shared: Any, index: int, length: int) -> None:
+        """Delete values, nodes, or bytes of a text."""
+        listed = isinstance(shared, pycrdt.Array | pycrdt.Text | pycrdt.XmlText)
+        del (shared if listed else shared.children)[index : index + length]
+
+    def insert_text(self, shared: Any, index: int, text: str, attributes: dict[str, Any]) -> None:
+        """Insert characters with exactly these formats."""
+        shared.insert(index, text, attributes)
+
+    def insert_embed(self, shared: Any, index: int, value: Any, attributes: dict[str, Any]) -> None:
+        """Insert an embed, or a shared type, with exactly these formats."""
+        shared.insert_embed(index, value, attributes)
+
+    def format(self, shared: Any, index: int, length: int, attributes: dict[str, Any]) -> None:
+        """Set formats of bytes of a text; ``None`` takes one away."""
+        shared.format(index, index + length, attributes)
+
+    def set(self, shared: Any, key: str, value: Any) -> None:
+        """Set a key of a map, or an attribute."""
+        (shared if isinstance(shared, pycrdt.Map) else shared.attributes)[key] = value
+
+    def remove(self, shared: Any, key: str) -> bool:
+        """Remove a key of a map, or an attribute; return whether there was one."""
+        if isinstance(shared, pycrdt.Map):
+            keyed: Any = shared
+            there = key in shared.keys()  # noqa: SIM118 - the library's own iteration differs
+        else:
+            keyed = shared.attributes
+            there = any(name == key for name, _ in keyed)
+        if there:
+            del keyed[key]
+        return there
+
+    def new(self, kind: str, name: str = "") -> Any:
+        """Return a shared type that is nowhere yet; put it somewhere, then fill it."""
+        return pycrdt.XmlElement(name) if kind == "element" else _KINDS[kind]()
+
+
+_KINDS: dict[str, type[Any]] = {
+    "text": pycrdt.Text,
+    "map": pycrdt.Map,
+    "array": pycrdt.Array,
+    "element": pycrdt.XmlElement,
+    "xml-text": pycrdt.XmlText,
+    "xml": pycrdt.XmlFragment,
+}

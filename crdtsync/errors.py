@@ -134,7 +134,7 @@ class EditRefused(RemoteError):
     """
 
     close_code = CloseCode.EDIT_REFUSED
-    http_status = 409
+    http_status = 403
     advice = "start from a fresh document: "
     kind = "edit-refused"
 

@@ -22,6 +22,7 @@ import anyio.abc
 from crdtsync.access.sessions import Sessions
 from crdtsync.apart import make_index, read_frame
 from crdtsync.audit import NO_AUDIT, NOBODY, Audit, Caller, What
+from crdtsync.authoring.service import Documents
 from crdtsync.batch import Editor
 from crdtsync.channels.rules import ChannelRules
 from crdtsync.channels.service import Channels
@@ -29,6 +30,7 @@ from crdtsync.clock import Clock, SystemClock
 from crdtsync.committer import Committer
 from crdtsync.connection import Connection, Link
 from crdtsync.counted import CountedConnection
+from crdtsync.deletion import delete_document
 from crdtsync.engine import Change, Pressure
 from crdtsync.errands import Errand, Errands
 from crdtsync.errors import (
@@ -49,7 +51,7 @@ from crdtsync.judge import Judge
 from crdtsync.limits import Limits
 from crdtsync.loading import load_room
 from crdtsync.protocol import check_document_name
-from crdtsync.recording import event_of, record
+from crdtsync.recording import record
 from crdtsync.refused.base import NO_QUARANTINE, Quarantine
 from crdtsync.refusing import Refusals
 from crdtsync.room import Room
@@ -113,9 +115,10 @@ class Hub:
         self._gate = gate
         self._stack = AsyncExitStack()
         self._tasks: anyio.abc.TaskGroup | None = None
-        self._committer = Committer(self, on_change)
+        self.committer = Committer(self, on_change)
         self.housekeeping = Housekeeping(self)
         self.sessions = Sessions(self)
+        self.documents = Documents(self)
         self._errands = Errands()
         self._one_large: anyio.CapacityLimiter
         self._one_index: anyio.CapacityLimiter
@@ -131,11 +134,12 @@ class Hub:
             await stack.enter_async_context(self.quarantine)
             if self.history is not None:
                 await stack.enter_async_context(self.history)
+            await stack.enter_async_context(self.documents)
             self._tasks = await stack.enter_async_context(anyio.create_task_group())
             self._one_large = anyio.CapacityLimiter(1)
             self._one_index = anyio.CapacityLimiter(1)
             self._tasks.start_soon(self._errands.run)
-            self._tasks.start_soon(self._committer.run)
+            self._tasks.start_soon(self.committer.run)
             self._tasks.start_soon(self.housekeeping.run)
             self._tasks.start_soon(self.housekeeping.run_awareness)
             self._tasks.start_soon(self.sessions.run)
@@ -166,7 +170,7 @@ class Hub:
 
     def schedule_commit(self, room: Room) -> None:
         """Commit a room's pending updates with the next batch."""
-        self._committer.schedule(room)
+        self.committer.schedule(room)
 
     def schedule_awareness(self, room: Room) -> None:
         """Flush a room's awareness within a tick."""
@@ -174,7 +178,7 @@ class Hub:
 
     def throttle(self, connection: Connection) -> None:
         """Stop reading from a connection until less is pending."""
-        self._committer.throttle(connection)
+        self.committer.throttle(connection)
 
     def later(self, delay_s: float, call: Callable[[], None]) -> None:
         """Call something after a while, or at once where the hub is closing."""
@@ -353,27 +357,7 @@ class Hub:
         self, document: str, *, principal: Principal | None = None, caller: Caller = NOBODY
     ) -> bool:
         """Delete a document: its clients are sent away for good, the store forgets it."""
-        async with self.channels.ending(document) as archives:
-            for archive in archives:
-                await self._delete(archive, principal, caller)
-            return await self._delete(document, principal, caller)
-
-    async def _delete(self, document: str, principal: Principal | None, caller: Caller) -> bool:
-        self.channels.deleted(document)
-        room = self.rooms.get(document)
-        if room is not None:
-            room.close_connections(CloseCode.FORBIDDEN, "the document was deleted")
-            async with self.open(document) as room:
-                await self._committer.flush()
-                self.rooms.pop(document, None)
-        deleted = await (self.history or self.store).delete(document)
-        late = self.rooms.get(document)
-        if late is not None:  # opened meanwhile, on what is gone now
-            self.abandon(late, "the document was deleted")
-        if deleted:
-            author = principal or Principal()
-            self.audit.record(event_of(author, What.DELETED, caller, document=document))
-        return deleted
+        return await delete_document(self, document, principal or Principal(), caller)
 
     # The end
 
@@ -385,11 +369,11 @@ class Hub:
         self.guard.ending()
         with anyio.move_on_after(self.limits.drain_timeout_s) as scope:
             await self.channels.finish()
-            await self._committer.flush()
+            await self.committer.flush()
             for room in list(self.rooms.values()):
                 await self.housekeeping.checkpoint(room)
-            await self._committer.flush()
-            await self._committer.announce()
+            await self.committer.flush()
+            await self.committer.announce()
             if self.history is not None:
                 await self.history.automatic.finish()
         if scope.cancelled_caught:

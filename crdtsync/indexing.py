@@ -174,6 +174,30 @@ class Keeper:
             each.free = False
         return making
 
+    def keep_book(self, then: Callable[[], None]) -> None:
+        """Call something when there is a book, or none can be had."""
+        if self.book is not None or self.broken or self.channels is None:
+            then()
+            return
+        making = self.make(values=False)
+        making.then.append(then)
+        if making.gathered_bytes <= INDEX_HERE_BYTES and not making.begun:
+            self.make_here(making)
+        else:
+            self.begin(making)
+
+    def when_made(self, call: Callable[[], None]) -> None:
+        """Call something when what is being made is made, or can't be."""
+        assert self.making is not None
+        self.making.then.append(call)
+        self.begin(self.making)
+
+    def begin(self, making: Making) -> None:
+        """Have a thread make it, unless one is on it."""
+        if not making.begun:
+            making.begun = True
+            self._room.engine.index_apart(self._room.judge, making)
+
     def make_here(self, making: Making) -> None:
         """Make it now."""
         making.put(making.take())

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, cast
 
 from crdtsync.batch import Editor
-from crdtsync.channels.book import Book, Draft
+from crdtsync.channels.book import Draft
 from crdtsync.channels.judging import SEALED
 from crdtsync.connection import Connection
 from crdtsync.edit import Act, read_edit
@@ -50,12 +50,12 @@ class Judge:
         "_by_default",
         "_check",
         "_content",
-        "_keeper",
         "_late",
         "_noted",
         "_placed",
         "_read",
         "_room",
+        "keeper",
     )
 
     def __init__(self, room: "Room", gate: Gate | ContentGate | None) -> None:
@@ -67,7 +67,8 @@ class Judge:
         else:
             self._check = gate
         self._by_default = gate is None
-        self._keeper = Keeper(room)
+        self.keeper = Keeper(room)
+        """What deciding takes: the index, and the channels' book."""
         self._read: Reading | None = None
         self._placed: bytes | None = None  # an update that is in the index before it is let in
         self._amends: list[Range] = []
@@ -77,26 +78,12 @@ class Judge:
     @property
     def index(self) -> PlaceIndex | None:
         """The places of the room's items, while they are needed."""
-        return self._keeper.index
+        return self.keeper.index
 
-    @property
-    def book(self) -> Book | None:
-        """What the document's channels hold, while that is kept: ask anew each time."""
-        return self._keeper.book
-
-    def keep_book(self, then: Callable[[], None]) -> None:
-        """Call something when there is a book, or none can be had."""
-        keeper = self._keeper
-        if keeper.book is not None or keeper.broken or keeper.channels is None:
-            then()
-            return
-        making = keeper.make(values=False)
-        making.then.append(then)
-        if making.gathered_bytes <= INDEX_HERE_BYTES and not making.begun:
-            keeper.make_here(making)
-        elif not making.begun:
-            making.begun = True
-            self._room.engine.index_apart(self, making)
+    def clear(self, principal: Principal) -> Clearance:
+        """Return what somebody may write here, ready to be asked."""
+        channels = self.keeper.channels
+        return Clearance(principal, None if channels is None else channels.fences)
 
     # Who needs a look
 
@@ -120,7 +107,7 @@ class Judge:
         if not any(self._by_content(each.principal) for each in room.connections):
             room.document.judge = None
             self._read = self._placed = None
-            self._keeper.drop()
+            self.keeper.drop()
             self.regard_all()
 
     def regard_all(self) -> None:
@@ -137,7 +124,7 @@ class Judge:
             or room.fill.full
             or self._check is not None
             or self._content is not None
-            or self._keeper.channels is not None
+            or self.keeper.channels is not None
             or room.document.judge is not None
             or principal.read_only
             or not (principal.role is None or principal.role.writes_all)
@@ -148,7 +135,7 @@ class Judge:
         role = principal.role
         if role is not None and role.reads_only:
             return False
-        if self._content is not None or self._keeper.channels is not None:
+        if self._content is not None or self.keeper.channels is not None:
             return True
         return not (role is None or role.writes_all)
 
@@ -165,7 +152,7 @@ class Judge:
         clearance = connection.clearance
         root = document.root
         if clearance is None:
-            clearance = connection.clearance = self._clear(connection.principal)
+            clearance = connection.clearance = self.clear(connection.principal)
         if root is None:
             if document.structure is None or document.waiting:
                 return False
@@ -178,7 +165,7 @@ class Judge:
             return False
         ranges = found.ranges
         judge = document.judge
-        keeper = self._keeper
+        keeper = self.keeper
         if found.follows:
             if (
                 len(update) > clearance.reach[1]
@@ -208,10 +195,6 @@ class Judge:
             self._placed = update
         return True
 
-    def _clear(self, principal: Principal) -> Clearance:
-        channels = self._keeper.channels
-        return Clearance(principal, None if channels is None else channels.fences)
-
     def _reaches(self, clearance: Clearance, root: str) -> bool:
         """Find out how far somebody may go in a document that is one root."""
         if not self._by_default or self._room.damage or clearance.principal.read_only:
@@ -224,13 +207,12 @@ class Judge:
         """Return whether an update does not enter now; see to what follows then."""
         denial = self.denial(connection, update, found)
         if denial is WAIT:
-            making = self._keeper.making
+            keeper = self.keeper
+            making = keeper.making
             assert making is not None
             connection.wait(UpdateReceived(update, found, step_2))
             making.waiting.append(connection)
-            if not making.begun:
-                making.begun = True
-                self._room.engine.index_apart(self, making)
+            keeper.begin(making)
         elif denial is not None:
             self._room.deny(connection, denial, update, found, step_2=step_2)
         return denial is not None
@@ -240,12 +222,18 @@ class Judge:
 
         ``WAIT`` where that can't be told before the index is made.
         """
-        room, principal = self._room, connection.principal
         clearance = connection.clearance
-        if clearance is None or clearance.principal is not principal:
-            clearance = connection.clearance = self._clear(principal)
+        if clearance is None or clearance.principal is not connection.principal:
+            clearance = connection.clearance = self.clear(connection.principal)
         elif self._room.document.waiting and self._is_plain(clearance, update, found):
             return None
+        return self.ruling(clearance, update, found, address=connection.caller.address)
+
+    def ruling(
+        self, clearance: Clearance, update: bytes, found: Scan, *, address: str = ""
+    ) -> Deny | None:
+        """Return the same for whoever has a clearance, connected or not."""
+        room, principal = self._room, clearance.principal
         if room.damage:
             return Deny(room.damage)
         if clearance.nothing or (principal.read_only and self._by_default):
@@ -254,19 +242,19 @@ class Judge:
             decision = self._ask(self._check.check, principal, room.name, update, found)
             if isinstance(decision, Deny):
                 return decision
-        channels = self._keeper.channels
+        channels = self.keeper.channels
         if clearance.everything and self._content is None and channels is None:
             return None
         if room.document.knows(found):
             return None
         if channels is not None and channels.sealed:
             return SEALED
-        return self._by_place(connection, clearance, update, found)
+        return self._by_place(clearance, update, found, address)
 
     def _by_place(
-        self, connection: Connection, clearance: Clearance, update: bytes, found: Scan
+        self, clearance: Clearance, update: bytes, found: Scan, address: str
     ) -> Deny | None:
-        room, content, keeper = self._room, self._content, self._keeper
+        room, content, keeper = self._room, self._content, self.keeper
         document = room.document
         index = keeper.index
         values = clearance.values or content is not None
@@ -293,7 +281,6 @@ class Judge:
             decision = self._ask(content.check_edit, clearance.principal, room.name, edit)
         draft: Draft | None = None
         if looked and channels is not None and book is not None and not isinstance(decision, Deny):
-            address = connection.caller.address
             asked = channels.judge(looked, clearance.principal, book, address=address)
             if isinstance(asked, Deny):
                 decision = asked
@@ -304,7 +291,7 @@ class Judge:
         if isinstance(decision, Deny):
             index.forget(mark)
             if any(each.act is Act.DELETE for each in edit.touches) and keeper.implied.learn():
-                return self._by_place(connection, clearance, update, found)
+                return self._by_place(clearance, update, found, address)
             return decision
         self._read = (update, placements, draft)
         return None
@@ -319,7 +306,7 @@ class Judge:
             return _FAILED
 
     def _is_plain(self, clearance: Clearance, update: bytes, found: Scan) -> bool:
-        index = self._keeper.index
+        index = self.keeper.index
         if index is None or clearance.index is not index:
             return False
         placements = plain_places(clearance, index, update, found)
@@ -336,7 +323,7 @@ class Judge:
             return True  # of the library's own
         denial = self.denial(source, piece, found)
         if denial is WAIT:  # nothing of it may wait here
-            keeper = self._keeper
+            keeper = self.keeper
             assert keeper.making is not None
             keeper.make_here(keeper.make(values=keeper.making.index.values))
             denial = self.denial(source, piece, found)
@@ -372,7 +359,7 @@ class Judge:
         read, self._read = self._read, None
         if read is not None and read[0] is not update:
             read = None
-        keeper = self._keeper
+        keeper = self.keeper
         if found.ranges or keeper.channels is not None:
             keeper.note(update, found, read)
         if read is not None and read[2] is not None and keeper.channels is not None:
@@ -382,11 +369,11 @@ class Judge:
     def made(self, making: Making) -> None:
         """Take over an index that was made apart, but for the newest updates."""
         self._read = None
-        self._keeper.made(making)
+        self.keeper.made(making)
 
     def failed(self, making: Making) -> None:
         """Take note that there can be no index: nothing enters that needs it."""
-        self._keeper.failed(making)
+        self.keeper.failed(making)
 
     def _amend(self) -> None:
         """Delete what came back after it was deleted, in the server's own name."""

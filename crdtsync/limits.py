@@ -153,6 +153,14 @@ class Limits:
     """What presence changes in one document in this time is one update."""
     presence_grace_s: float = 5.0
     """Who comes back so soon was never gone: a page that is loaded anew."""
+    max_edit_bytes: int = 8 * 1024 * 1024
+    """The JSON of one request that writes a document: operations, or new content."""
+    max_edit_parts: int = 10_000
+    """Operations of one request, and the values, nodes and pieces of text in them."""
+    idempotency_keep_s: float = 86_400.0
+    """For how long a request with an idempotency key that comes again gets the first answer."""
+    max_idempotency_keys: int = 100_000
+    """Such keys; above, the oldest are forgotten."""
     drain_timeout_s: float = 10.0
     """How long a shutdown waits for commits and checkpoints."""
 

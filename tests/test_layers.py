@@ -41,6 +41,13 @@ LAYERS = {
         "values",
     ],
     "core": [
+        "authoring",
+        "authoring.applying",
+        "authoring.content",
+        "authoring.model",
+        "authoring.parsing",
+        "authoring.reading",
+        "authoring.units",
         "channels.attendance",
         "channels.book",
         "channels.changes",
@@ -110,6 +117,8 @@ LAYERS = {
         "access.throttle",
         "audit_log",
         "auth",
+        "authoring.answers",
+        "authoring.keeping",
         "channels.members",
         "config",
         "config.*",
@@ -131,6 +140,9 @@ LAYERS = {
     "engine": [
         "access.sessions",
         "apart",
+        "authoring.entering",
+        "authoring.running",
+        "authoring.service",
         "batch",
         "brake",
         "channels.archiving",
@@ -142,6 +154,7 @@ LAYERS = {
         "channels.service",
         "committer",
         "connection",
+        "deletion",
         "counted",
         "documents",
         "documents.*",
@@ -207,17 +220,18 @@ THIRD_PARTY = {
 }
 """What is imported beside the standard library; the edges may use everything."""
 
+
 USE_PYCRDT = {
-    "crdt",
     "client.connecting",
     "client.core",
     "client.document",
     "client.replica",
     "client.sync",
+    "crdt",
 }
 """What touches pycrdt: in the client ``replica`` gives it bytes, the others name its types."""
 
-NO_ADAPTERS = {"history.base", "refused.base", "store.base", "waiting"}
+NO_ADAPTERS = {"authoring.answers", "history.base", "refused.base", "store.base", "waiting"}
 """What the engine may use of the adapters' layer: protocols, and ways to wait."""
 
 TIMELESS = {"anyio", "asyncio", "time", "trio"}

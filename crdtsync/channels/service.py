@@ -101,9 +101,9 @@ class Channels:
         ``Unavailable`` where the room has none.
         """
         done = anyio.Event()
-        room.judge.keep_book(done.set)
+        room.judge.keeper.keep_book(done.set)
         await done.wait()
-        found = room.judge.book
+        found = room.judge.keeper.book
         if found is None:
             raise Unavailable("the document's chat can't be read now")
         return found

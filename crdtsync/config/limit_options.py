@@ -274,6 +274,22 @@ LIMIT_OPTIONS: Final = (
         "Who comes back so soon was never gone.",
     ),
     _limit(
+        "max_edit_bytes",
+        Size(_KIB, _MAX_MESSAGE),
+        "The JSON of one request that writes a document.",
+    ),
+    _limit(
+        "max_edit_parts",
+        Integer(1, 1_000_000),
+        "Operations of one request, and the values, nodes and pieces of text in them.",
+    ),
+    _limit(
+        "idempotency_keep_s",
+        Duration(1, 31_536_000),
+        "How long a request that comes again with its idempotency key gets the first answer.",
+    ),
+    _limit("max_idempotency_keys", _COUNT, "Such keys; above, the oldest are forgotten."),
+    _limit(
         "drain_timeout_s",
         Duration(0, 3600),
         "How long a shutdown waits for commits and checkpoints.",

@@ -12,7 +12,7 @@ from crdtsync.history.forms import Forms
 from crdtsync.history.model import LoggedCheckpoint, LoggedRecord, Stored, UnknownRoot, WrongKind
 from crdtsync.history.reading import Reading, answer, chosen
 
-__all__ = ["Format", "read"]
+__all__ = ["Format", "one_root", "read"]
 
 Format = Literal["update", "snapshot", "json", "rich", "text", "delta", "xml"]
 
@@ -45,7 +45,7 @@ def _read(reading: Reading, sequence: int, format: Format, root: str | None) -> 
     kinds = view.roots()
     roots = view.weave.roots
     if format == "text" or format == "xml":
-        name = _one(kinds, format, root)
+        name = one_root(kinds, format, root)
         return forms.text(roots[name]) if format == "text" else forms.xml(roots[name])
     names = chosen(kinds, root)
     found: dict[str, Any] = {}
@@ -62,7 +62,7 @@ def _read(reading: Reading, sequence: int, format: Format, root: str | None) -> 
     return {"moment": reading.moment(sequence), "roots": found}
 
 
-def _one(kinds: dict[str, RootKind], kind: Literal["text", "xml"], root: str | None) -> str:
+def one_root(kinds: dict[str, RootKind], kind: Literal["text", "xml"], root: str | None) -> str:
     """Return the root that is asked for, or the only one of a kind."""
     if root is not None:
         (name,) = chosen(kinds, root)

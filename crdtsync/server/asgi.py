@@ -164,7 +164,8 @@ def create_app(
         documents = Rest(hub, permits)
         routes.append(Route(DOCUMENTS, documents.documents))
         one = f"{DOCUMENTS}/{{name:document}}"
-        routes.append(Route(one, documents.document, methods=["GET", "DELETE"]))
+        methods = ["GET", "PUT", "PATCH", "DELETE"]
+        routes.append(Route(one, documents.document, methods=methods))
         routes.append(Route(QUARANTINED, documents.quarantined))
         one = f"{QUARANTINED}/{{name:document}}"
         routes.append(Route(one, documents.one_quarantined, methods=["GET", "DELETE"]))

@@ -16,6 +16,7 @@ from crdtsync.access.service import Access
 from crdtsync.audit import NO_AUDIT
 from crdtsync.audit_log import AuditLog
 from crdtsync.auth import Authenticator
+from crdtsync.authoring.keeping import StoredAnswers
 from crdtsync.channels.members import guard_members
 from crdtsync.channels.rules import ChannelRules
 from crdtsync.channels.service import Channels
@@ -99,6 +100,7 @@ def assemble(
         history=_histories(config, store, folder),
         channels=Channels(ChannelRules(chat=config.chat, presence=config.presence)),
     )
+    hub.documents.remember_in(StoredAnswers(folder, config.limits))
     access = Access(hub, roles=config.roles)
     return Assembly(
         hub=hub,

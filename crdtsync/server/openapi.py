@@ -127,8 +127,14 @@ _SCHEMAS: Final[Json] = {
             "detail": STRING,
             "code": {"type": "string", "description": "A stable word for programs."},
             "checks": _CHECKS,
+            "operation": {
+                "type": ["integer", "null"],
+                "description": "Of an edit: which operation is wrong, counted from 0.",
+            },
+            "sequence": COUNT | {"description": "The document's, where a condition fails."},
+            "state_vector": STRING | {"description": "The document's, where a condition fails."},
         },
-        optional=("checks",),
+        optional=("checks", "operation", "sequence", "state_vector"),
     ),
 }
 

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from crdtsync.server.openapi_authoring import AUTHORING_SCHEMAS, CREATE, EDIT
 from crdtsync.server.openapi_parts import (
     COUNT,
     NAME,
@@ -36,6 +37,7 @@ _ENTRY: Final[Json] = {
 }
 
 DOCUMENT_SCHEMAS: Final[Json] = {
+    **AUTHORING_SCHEMAS,
     "Document": object_(_ENTRY),
     "Metadata": object_(
         _ENTRY
@@ -130,7 +132,7 @@ _READ: Final[Json] = {
     "parameters": [
         NAME,
         _FORMAT,
-        query("root", "One root of the document: with `json` or `text` only.", STRING),
+        query("root", "One root of the document: not with `metadata` or `update`.", STRING),
         {
             "name": "If-None-Match",
             "in": "header",
@@ -147,8 +149,11 @@ _READ: Final[Json] = {
             "content": {
                 "application/json": {
                     "schema": {
-                        "description": "The metadata; with `format=json`, the content.",
-                        "anyOf": [ref("Metadata"), {"type": "object"}],
+                        "description": (
+                            "The metadata; with `format=json`, the content by root; with `rich`"
+                            " or `delta` the content and the state that it is of."
+                        ),
+                        "anyOf": [ref("Metadata"), ref("Content"), {"type": "object"}],
                     }
                 },
                 "text/plain": {"schema": STRING},
@@ -166,6 +171,7 @@ _READ: Final[Json] = {
             "There is no such document, or no such root in it.", "unknown-document", "unknown-root"
         ),
         "406": problem("It can't be had in that form.", "not-acceptable"),
+        "422": problem("That root is of another kind.", "wrong-kind"),
         "423": problem("It is quarantined; the metadata can be had.", "quarantined"),
         **_DAMAGED,
         **_WHO,
@@ -238,7 +244,7 @@ _RELEASE: Final[Json] = {
 
 DOCUMENT_PATHS: Final[Json] = {
     DOCUMENTS: {"get": _LIST},
-    f"{DOCUMENTS}/{{name}}": {"get": _READ, "delete": _DELETE},
+    f"{DOCUMENTS}/{{name}}": {"get": _READ, "put": CREATE, "patch": EDIT, "delete": _DELETE},
     QUARANTINED: {"get": _QUARANTINED},
     f"{QUARANTINED}/{{name}}": {"get": _QUARANTINED_ONE, "delete": _RELEASE},
 }

@@ -13,20 +13,36 @@ from starlette.requests import Request
 from crdtsync.content import RootExport
 from crdtsync.server.problems import Problem
 
-__all__ = ["FORMATS", "MEDIA_TYPES", "Format", "as_json", "as_text", "etag", "format_of", "matches"]
+__all__ = [
+    "FORMATS",
+    "MEDIA_TYPES",
+    "Format",
+    "as_json",
+    "as_text",
+    "etag",
+    "format_of",
+    "marks_of",
+    "matches",
+]
 
-Format = Literal["metadata", "json", "text", "update"]
+Format = Literal["metadata", "json", "text", "update", "rich", "delta", "xml"]
 FORMATS: Final[dict[str, Format]] = {
     "metadata": "metadata",
     "json": "json",
     "text": "text",
     "update": "update",
+    "rich": "rich",
+    "delta": "delta",
+    "xml": "xml",
 }
 MEDIA_TYPES: Final[dict[Format, str]] = {
     "metadata": "application/json",
     "json": "application/json",
     "text": "text/plain",
     "update": "application/octet-stream",
+    "rich": "application/json",
+    "delta": "application/json",
+    "xml": "text/plain",
 }
 
 
@@ -66,11 +82,19 @@ def _accepted(header: str) -> list[tuple[str, float]]:
     return ranges
 
 
-def etag(sequence: int, vector: bytes, shape: Format, root: str | None, connections: int) -> str:
-    """Name a representation: the sequence covers deletions, which no state vector shows."""
-    shown = connections if shape == "metadata" else 0
-    what = json.dumps([sequence, shape, root, shown]).encode()
-    return f'"{hashlib.sha256(what + vector).hexdigest()[:32]}"'
+def etag(mark: str, shape: Format, root: str | None, *more: object) -> str:
+    """Name a representation: the document's state, and behind a dot what is shown of it.
+
+    The state's mark covers deletions, which no state vector shows. ``more`` is what else is shown.
+    """
+    what = json.dumps([shape, root, *map(str, more)]).encode()
+    return f'"{mark}.{hashlib.sha256(what).hexdigest()[:16]}"'
+
+
+def marks_of(if_match: str) -> list[str]:
+    """Return the states that an ``If-Match`` header names; a weak tag names none."""
+    tags = (each.strip() for each in if_match.split(","))
+    return [tag.strip('"').partition(".")[0] for tag in tags if not tag.startswith("W/")]
 
 
 def matches(if_none_match: str, tag: str) -> bool:

@@ -17,6 +17,7 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from crdtsync.authoring.running import mark_of
 from crdtsync.channels.members import admits_only_members
 from crdtsync.documents import join_stored
 from crdtsync.errors import DocumentQuarantined
@@ -39,6 +40,7 @@ from crdtsync.server.representations import (
     matches,
 )
 from crdtsync.server.request import encoded_path, strip_prefix
+from crdtsync.server.rest_authoring import RestAuthoring
 from crdtsync.store.base import DocumentInfo
 
 __all__ = ["DOCUMENTS", "QUARANTINED", "Rest"]
@@ -55,6 +57,7 @@ class Rest:
         self._hub = hub
         self._permits = permits
         self._cursors = Cursors()
+        self._writing = RestAuthoring(hub, permits, DOCUMENTS)
 
     async def documents(self, request: Request) -> Response:
         """List the documents that one may see by name, a page at a time."""
@@ -107,16 +110,16 @@ class Rest:
         if request.method == "DELETE":
             principal = await self._permits.admin(request, name)
             caller = caller_of(request)
-            if not await self._hub.delete(name, principal=principal, caller=caller):
+            if not await self._hub.documents.delete(name, principal, caller=caller):
                 raise _unknown_document()
             return Response(status_code=204)
+        if request.method in ("PUT", "PATCH"):
+            return await self._writing.answer(request, name)
         await self._permits.principal(request, name)
         shape = format_of(request)
         root = request.query_params.get("root")
-        if root is not None and shape not in ("json", "text"):
-            raise Problem(
-                400, "root goes with format=json or format=text only.", code="invalid-parameter"
-            )
+        if root is not None and shape in ("metadata", "update"):
+            raise Problem(400, f"root doesn't go with {shape}.", code="invalid-parameter")
         info = await self._hub.store.info(name)
         if info is None:
             raise _unknown_document()
@@ -125,16 +128,19 @@ class Rest:
             entry = self._entry(info, request.scope.get("root_path", ""))
             entry |= {"state_vector": None, "damage": None}
             return JSONResponse(entry, headers=_PRIVATE | {"Cache-Control": "private, no-cache"})
+        if shape in ("rich", "delta", "xml"):
+            return await self._writing.read(request, name, shape, root)
         async with self._hub.open(name) as room:
             return self._represent(request, room, info, shape, root)
 
     def _represent(
         self, request: Request, room: Room, info: DocumentInfo, shape: Format, root: str | None
     ) -> Response:
-        connections = self._connections(info.name)
         vector = room.state_vector()
+        metadata = shape == "metadata"
+        shown = [self._connections(info.name), room.sequence, vector.hex()] if metadata else []
         headers = {
-            "ETag": etag(room.sequence, vector, shape, root, connections),
+            "ETag": etag(mark_of(info.created_ms, room.committed_sequence), shape, root, *shown),
             "Vary": "Accept, Authorization",
             "X-Content-Type-Options": "nosniff",
             "Cache-Control": "private, no-cache",
@@ -159,6 +165,7 @@ class Rest:
             case "update":
                 headers["Content-Disposition"] = "attachment"
                 return Response(room.state(), media_type=media_type, headers=headers)
+        raise AssertionError(shape)
 
     # Quarantined documents
 

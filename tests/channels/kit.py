@@ -61,8 +61,8 @@ class Talk(Server):
     @property
     def book(self) -> Book:
         """The book, which is made where there is none."""
-        self.room.judge.keep_book(lambda: None)
-        found = self.room.judge.book
+        self.room.judge.keeper.keep_book(lambda: None)
+        found = self.room.judge.keeper.book
         assert found is not None
         return found
 

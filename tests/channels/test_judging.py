@@ -507,7 +507,7 @@ def test_other_documents_and_roots_are_free() -> None:
     assert peer.connection.free
     peer.edits(setting("chat", {"anything": ["goes"]}))
     assert peer.denials == []
-    assert talk.room.judge.book is talk.room.document.judge is None
+    assert talk.room.judge.keeper.book is talk.room.document.judge is None
     chatless = Talk(channels=ChannelRules(presence=("*",)))
     assert told(chatless, ANN, "chat", {"anything": "goes"}) == []
     assert told(chatless, ANN, "presence", {"bob": {"status": "busy"}}) == [OWN_KEY]

@@ -83,6 +83,15 @@ PATHS = {
 """All paths, with query strings to read them with."""
 CHANGES: list[tuple[str, str, str, Any]] = [
     ("DELETE", "/api/v1/documents/{name}", "", None),
+    ("PUT", "/api/v1/documents/{name}", "", {"roots": {"t": {"kind": "text", "value": "x"}}}),
+    ("PUT", "/api/v1/documents/{name}", "", {"roots": {}}),
+    ("PUT", "/api/v1/documents/{name}", "?root=x", {"roots": {}}),
+    ("PATCH", "/api/v1/documents/{name}", "", {"operations": []}),
+    ("PATCH", "/api/v1/documents/{name}", "", {"operations": [{"op": "none"}]}),
+    ("PATCH", "/api/v1/documents/{name}", "", {"operations": [], "more": 1}),
+    ("PATCH", "/api/v1/documents/{name}", "?if_state_vector=AA==", {"operations": []}),
+    ("PATCH", "/api/v1/documents/{name}", "?if_state_vector=x", {"operations": []}),
+    ("PATCH", "/api/v1/documents/{name}", "", []),
     ("DELETE", "/api/v1/quarantined/{name}", "", None),
     ("DELETE", "/api/v1/quarantine", "", None),
     ("DELETE", "/api/v1/quarantine", "?document=a", None),
@@ -282,8 +291,14 @@ async def test_every_way_to_show_a_token_is_described(hub: Hub, access: Access) 
             for path, item in description["paths"].items():
                 for method, operation in item.items():
                     asks = "security" in operation
-                    body = {"document": "a", "role": "read", "principal": "a", "label": "x"}
+                    body: dict[str, Any] = {
+                        "document": "a",
+                        "role": "read",
+                        "principal": "a",
+                        "label": "x",
+                    }
                     body |= {"at": "now", "author": "a", "since": "now"}
+                    body |= {"roots": {}, "operations": []}
                     sent = {name: body[name] for name in _required(operation, description)}
                     answer = await client.request(
                         method, path.replace("{name}", "a"), json=sent or None

@@ -159,7 +159,7 @@ def nothing_is_left(world: "World") -> None:
         world.fail(f"{hub.connections} connections are left")
     if hub.rooms:
         world.fail(f"rooms are left: {sorted(hub.rooms)}")
-    if hub.pressure.pending_bytes or hub._committer._throttled or hub._committer._stalled:
+    if hub.pressure.pending_bytes or hub.committer._throttled or hub.committer._stalled:
         world.fail("edits are still counted as waiting")
     tasks = len(asyncio.all_tasks(loop))
     if tasks != world.server.base_tasks:

@@ -11,7 +11,7 @@ import pytest
 from crdtsync.limits import Limits
 
 TESTS = Path(__file__).parent.parent
-SUITES = ["unit", "native", "server", "access", "history", "channels"]
+SUITES = ["unit", "native", "server", "access", "history", "channels", "authoring"]
 
 ELSEWHERE = {
     "max_message_bytes": "native",  # whole messages are the transports' to measure
@@ -31,6 +31,10 @@ ELSEWHERE = {
     "chat_edit_window_s": "channels",
     "chat_future_s": "channels",
     "chat_past_s": "channels",
+    "max_edit_bytes": "server",
+    "max_edit_parts": "authoring",
+    "idempotency_keep_s": "authoring",
+    "max_idempotency_keys": "authoring",
 }
 """Limits that are reached in another suite, by the name of its folder."""
 

@@ -485,7 +485,7 @@ async def test_delete_waits_for_what_is_on_its_way() -> None:
 
 
 async def test_who_comes_while_a_document_is_deleted() -> None:
-    """Who still finds what is being deleted is sent back, to the document that there is then."""
+    """Who still finds what is being deleted is sent away for good: it would bring it back."""
 
     class Slow(TestStore):
         async def delete(self, document: str) -> bool:
@@ -504,7 +504,7 @@ async def test_who_comes_while_a_document_is_deleted() -> None:
         assert str(early.text) == "old"
         store.go_on.set()
         code, reason = await early.gone()
-        assert (code, reason) == (CloseCode.TRY_AGAIN_LATER, "the document was deleted")
+        assert (code, reason) == (CloseCode.FORBIDDEN, "the document was deleted")
         later = await join(hub)
         assert str(later.text) == ""
         assert await hub.edit("doc", one(1, 0, "new")) == 1

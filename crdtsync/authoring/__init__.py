@@ -1,0 +1,1 @@
+"""Writing documents from programs that hold no Y.Doc: operations, content, what is sent back."""

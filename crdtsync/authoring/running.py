@@ -1,0 +1,286 @@
+"""The order of a program's edit: kept where it may come twice, judged, admitted, committed.
+
+One at a time is worked on of each document: the next one is worked out on what this one made.
+Edits of one document have one client id for as long as no other hand is seen in it: each new one
+would stay in the document's state vector for ever.
+"""
+
+import json
+import secrets
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+from crdtsync.audit import Caller
+from crdtsync.authoring.answers import Answers, MemoryAnswers, Scope
+from crdtsync.authoring.entering import enter
+from crdtsync.authoring.model import (
+    AuthoringError,
+    ConditionFailed,
+    Edited,
+    KeyBusy,
+    KeyReused,
+    NothingToCreate,
+)
+from crdtsync.documents.model import DocumentExists, DocumentNotFound
+from crdtsync.errors import RemoteError, TooManyRequests, Unavailable
+from crdtsync.gate import Principal
+from crdtsync.limits import trusting
+from crdtsync.room import Room
+from crdtsync.structs import EMPTY_UPDATE
+from crdtsync.update import scan
+
+if TYPE_CHECKING:
+    from crdtsync.hub import Hub
+
+__all__ = ["MAX_WAITING", "Request", "Runner", "mark_of", "not_found"]
+
+MAX_WAITING: Final = 256
+"""Edits of one document that wait for one another."""
+MAX_CLIENTS: Final = 10_000
+"""Documents whose client id is remembered."""
+MAX_TRIES: Final = 5
+"""So often an edit with a condition is worked out anew."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """An edit that is asked for."""
+
+    document: str
+    principal: Principal
+    caller: Caller
+    creates: bool
+    work: Callable[[Room], Awaitable[bytes]]
+    """Returns the update."""
+    if_state_vector: Mapping[int, int] | None = None
+    if_match: Sequence[str] | None = None
+    scope: Scope | None = None
+    digest: bytes = b""
+
+    @property
+    def conditional(self) -> bool:
+        """Whether the document has to be one that the caller saw."""
+        return self.if_state_vector is not None or self.if_match is not None
+
+
+_FINAL: Final = (RemoteError, AuthoringError, DocumentExists, DocumentNotFound)
+"""What will be so again: nothing needs to be remembered of the request."""
+
+
+class _Moved(Exception):
+    """The document is as the caller saw it, but not as the edit was worked out on."""
+
+
+class Runner:
+    """Runs the edits of one hub."""
+
+    def __init__(self, hub: "Hub") -> None:
+        self._hub = hub
+        self.answers: Answers = MemoryAnswers(hub.limits, hub.clock)
+        self._running: set[Scope] = set()
+        self._alone: dict[str, tuple[anyio.Lock, list[None]]] = {}
+        self._clients: OrderedDict[str, tuple[int, int]] = OrderedDict()
+
+    async def run(self, request: Request) -> Edited:
+        """Return what became of an edit; it is committed."""
+        scope = request.scope
+        if scope in self._running:
+            raise KeyBusy("a request with this idempotency key is being worked on")
+        if scope is not None:
+            self._running.add(scope)
+        try:
+            async with self._one(request.document), self._hub.open(request.document) as room:
+                kept = None if scope is None else await self._kept(request, scope, room)
+                return kept or await self._attempt(request, room)
+        finally:
+            if scope is not None:
+                self._running.discard(scope)
+
+    @asynccontextmanager
+    async def _one(self, document: str) -> AsyncIterator[None]:
+        """Have a document to oneself, among those who write by this."""
+        lock, waiting = self._alone.setdefault(document, (anyio.Lock(), []))
+        if len(waiting) >= MAX_WAITING:
+            raise TooManyRequests("too many edits of this document wait")
+        waiting.append(None)
+        try:
+            async with lock:
+                yield
+        finally:
+            waiting.pop()
+            if not waiting:
+                self._alone.pop(document, None)
+
+    async def _kept(self, request: Request, scope: Scope, room: Room) -> Edited | None:
+        """Return the answer to a request that was done before."""
+        kept = await self.answers.find(scope)
+        if kept is None:
+            return None
+        if kept.request != request.digest:
+            raise KeyReused("this idempotency key came with another request before")
+        if kept.answer is not None:
+            told = json.loads(kept.answer)
+            vector = bytes.fromhex(told.pop("state_vector"))
+            return Edited(**told, state_vector=vector, replayed=True)
+        assert kept.update is not None
+        if not room.document.knows(scan(kept.update, trusting(self._hub.limits))):
+            return None  # it was never committed
+        await self._hub.committed(room)
+        edited = await self._edited(request, room, None, changed=kept.update != EMPTY_UPDATE)
+        await self._answer(scope, edited)
+        return replace(edited, replayed=True)
+
+    async def _attempt(self, request: Request, room: Room) -> Edited:
+        for _ in range(MAX_TRIES):
+            created_ms = await self._check(request, room)
+            try:
+                return await self._write(request, room, created_ms)
+            except _Moved:
+                continue
+            except BaseException as error:
+                self._clients.pop(request.document, None)
+                if request.scope is not None and isinstance(error, _FINAL):
+                    await self.answers.drop(request.scope)
+                raise
+        raise ConditionFailed("the document changes all the time", *_now(room))
+
+    async def _check(self, request: Request, room: Room) -> int:
+        """Look whether an edit makes sense at all; return when the document began."""
+        info = await self._hub.store.info(request.document)
+        if request.creates:
+            if info is not None or not _empty(room):
+                raise _exists(request.document)
+            return 0
+        if info is None:
+            raise not_found(request.document)
+        if request.conditional:
+            self._insist(request, room, info.created_ms)
+            if room.uncommitted:  # deletions, which no state vector shows
+                await self._hub.committed(room)
+        return info.created_ms
+
+    def _insist(self, request: Request, room: Room, created_ms: int) -> None:
+        """Raise where the document is not, or no more, what the caller wants it to be."""
+        if self._hub.rooms.get(request.document) is not room:
+            raise Unavailable("the document was closed meanwhile")
+        if request.creates and not _empty(room):
+            raise _exists(request.document)
+        vector = request.if_state_vector
+        if vector is not None and vector != room.document.clocks:
+            raise ConditionFailed("the document has another state vector", *_now(room))
+        marks = request.if_match
+        if marks is not None and "*" not in marks:
+            mark = mark_of(created_ms, room.committed_sequence)
+            if room.uncommitted or mark not in marks:
+                raise ConditionFailed("the document has changed", *_now(room))
+
+    async def _write(self, request: Request, room: Room, created_ms: int) -> Edited:
+        worked_on = room.committed_sequence
+        update = await request.work(room)
+        if request.creates and update == EMPTY_UPDATE:
+            raise NothingToCreate("there is nothing in it, and a document is what is in it")
+        if request.scope is not None:
+            await self.answers.keep(request.scope, request.digest, update)
+        clean = False
+
+        def insist() -> None:
+            nonlocal clean
+            self._insist(request, room, created_ms)
+            clean = not room.uncommitted and room.committed_sequence == worked_on
+            if request.conditional and not clean:
+                raise _Moved
+
+        hub = self._hub
+        changed = await enter(
+            hub, room, update, request.principal, caller=request.caller, insist=insist
+        )
+        if changed:
+            await hub.committed(room)
+            self._remember_client(room)
+        clean = clean and room.committed_sequence == worked_on + 1 and not room.uncommitted
+        edited = await self._edited(
+            request, room, worked_on + 1 if clean else None, changed=changed
+        )
+        if request.scope is not None:
+            await self._answer(request.scope, edited)
+        return edited
+
+    async def _edited(
+        self, request: Request, room: Room, alone: int | None, *, changed: bool
+    ) -> Edited:
+        """Return what became of it; ``alone``: the sequence, where nobody else wrote meanwhile."""
+        sequence, vector = _now(room)
+        mark = ""
+        if alone == sequence:
+            info = await self._hub.store.info(request.document)
+            mark = "" if info is None else mark_of(info.created_ms, sequence)
+        return Edited(
+            sequence=sequence,
+            state_vector=vector,
+            mark=mark,
+            changed=changed,
+            created=request.creates,
+        )
+
+    async def _answer(self, scope: Scope, edited: Edited) -> None:
+        told = {
+            "sequence": edited.sequence,
+            "state_vector": edited.state_vector.hex(),
+            "mark": edited.mark,
+            "changed": edited.changed,
+            "created": edited.created,
+        }
+        await self.answers.done(scope, json.dumps(told).encode())
+
+    def forget(self, document: str) -> None:
+        """Take note that a document is gone."""
+        self._clients.pop(document, None)
+
+    # Client ids
+
+    def client(self, room: Room) -> int:
+        """Return the client id to write with: the one of before, if it is still nobody else's."""
+        clocks = room.document.clocks
+        client, clock = self._clients.get(room.name, (0, 0))
+        if not clock or clocks.get(client) != clock:
+            client = 0
+            while not client or client in clocks:
+                client = secrets.randbits(32)
+        self._clients[room.name] = client, 0
+        self._clients.move_to_end(room.name)
+        while len(self._clients) > MAX_CLIENTS:
+            self._clients.popitem(last=False)
+        return client
+
+    def _remember_client(self, room: Room) -> None:
+        """Take note how far a committed edit has come; only behind it the next one follows."""
+        client, _ = self._clients.get(room.name, (0, 0))
+        if client:
+            self._clients[room.name] = client, room.document.clocks.get(client, 0)
+
+
+def mark_of(created_ms: int, sequence: int) -> str:
+    """Return the name of a state of a document: when it began, and how far it has come."""
+    return f"{created_ms:x}-{sequence:x}"
+
+
+def _now(room: Room) -> tuple[int, bytes]:
+    return room.committed_sequence, room.state_vector()
+
+
+def _empty(room: Room) -> bool:
+    return not (room.sequence or room.uncommitted or room.document.clocks)
+
+
+def _exists(document: str) -> DocumentExists:
+    return DocumentExists(f"document {document!r} exists", hint="Edit it, or delete it first")
+
+
+def not_found(document: str) -> DocumentNotFound:
+    """Return the error."""
+    return DocumentNotFound(f"there is no document {document!r}", hint="Create it first")

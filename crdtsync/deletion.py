@@ -1,0 +1,45 @@
+"""The end of a document on a server: its clients, its room, its log and history, its archives.
+
+Owns the order. Clients are sent away for good, what was on its way is committed, then it goes;
+who came meanwhile came to what is gone, and is sent away as well. A chat's archives go first.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from crdtsync.audit import Caller, What
+from crdtsync.errors import CloseCode
+from crdtsync.gate import Principal
+from crdtsync.recording import event_of
+
+if TYPE_CHECKING:
+    from crdtsync.hub import Hub
+
+__all__ = ["delete_document"]
+
+_DELETED: Final = "the document was deleted"
+
+
+async def delete_document(hub: "Hub", document: str, principal: Principal, caller: Caller) -> bool:
+    """Delete a document with its archives; return whether there was one."""
+    async with hub.channels.ending(document) as archives:
+        for archive in archives:
+            await _delete(hub, archive, principal, caller)
+        return await _delete(hub, document, principal, caller)
+
+
+async def _delete(hub: "Hub", document: str, principal: Principal, caller: Caller) -> bool:
+    hub.channels.deleted(document)
+    room = hub.rooms.get(document)
+    if room is not None:
+        room.close_connections(CloseCode.FORBIDDEN, _DELETED)
+        async with hub.open(document):
+            await hub.committer.flush()
+            hub.rooms.pop(document, None)
+    deleted = await (hub.history or hub.store).delete(document)
+    late = hub.rooms.get(document)
+    if late is not None:  # opened meanwhile, on what is gone now
+        late.close_connections(CloseCode.FORBIDDEN, _DELETED)
+        hub.abandon(late, _DELETED)
+    if deleted:
+        hub.audit.record(event_of(principal, What.DELETED, caller, document=document))
+    return deleted
