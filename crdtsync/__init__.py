@@ -9,12 +9,25 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from crdtsync.access.service import Access
     from crdtsync.auth import Authenticator, ConnectRequest, OpenAuthenticator
+    from crdtsync.authoring.keeping import StoredAnswers
+    from crdtsync.authoring.model import (
+        AuthoringError,
+        ConditionFailed,
+        Edited,
+        InvalidOperation,
+        KeyBusy,
+        KeyReused,
+        NotEditable,
+        NothingToCreate,
+    )
+    from crdtsync.authoring.service import Content, Documents
     from crdtsync.channels.rules import ChannelRules
     from crdtsync.channels.service import Channels
     from crdtsync.clock import Clock, ManualClock, SystemClock
     from crdtsync.config import Config
     from crdtsync.connection import Connection, Link
     from crdtsync.content import RootExport
+    from crdtsync.documents.model import DocumentExists, DocumentNotFound
     from crdtsync.edit import Act, Edit, Touch
     from crdtsync.engine import Change
     from crdtsync.errors import (
@@ -89,6 +102,7 @@ __all__ = [
     "Act",
     "Allow",
     "Authenticator",
+    "AuthoringError",
     "CallableAuthenticator",
     "Change",
     "ChannelRules",
@@ -96,21 +110,27 @@ __all__ = [
     "Checkpoint",
     "Clock",
     "CloseCode",
+    "ConditionFailed",
     "Config",
     "ConfigError",
     "ConnectRequest",
     "Connection",
+    "Content",
     "ContentGate",
     "CrdtsyncError",
     "Damage",
     "Decision",
     "Deny",
+    "DocumentExists",
     "DocumentGuard",
     "DocumentInfo",
+    "DocumentNotFound",
     "DocumentQuarantined",
+    "Documents",
     "Durability",
     "Edit",
     "EditRefused",
+    "Edited",
     "FileStore",
     "Finding",
     "Forbidden",
@@ -127,8 +147,11 @@ __all__ = [
     "HistoryUnavailable",
     "Hub",
     "InvalidDocumentName",
+    "InvalidOperation",
     "InvalidUpdate",
     "JWTAuthenticator",
+    "KeyBusy",
+    "KeyReused",
     "Limits",
     "Link",
     "Listening",
@@ -137,7 +160,9 @@ __all__ = [
     "ManualClock",
     "MemoryStore",
     "MessageTooLarge",
+    "NotEditable",
     "NotRestorable",
+    "NothingToCreate",
     "OpenAuthenticator",
     "OperatorError",
     "Principal",
@@ -160,6 +185,7 @@ __all__ = [
     "StoreError",
     "StoreFull",
     "StoreLocked",
+    "StoredAnswers",
     "Supervised",
     "SystemClock",
     "TooManyConnections",
@@ -185,10 +211,23 @@ _MODULES: Final[dict[str, tuple[str, ...]]] = {
     "auth": ("Authenticator", "ConnectRequest", "OpenAuthenticator"),
     "channels.rules": ("ChannelRules",),
     "channels.service": ("Channels",),
+    "authoring.keeping": ("StoredAnswers",),
+    "authoring.model": (
+        "AuthoringError",
+        "ConditionFailed",
+        "Edited",
+        "InvalidOperation",
+        "KeyBusy",
+        "KeyReused",
+        "NotEditable",
+        "NothingToCreate",
+    ),
+    "authoring.service": ("Content", "Documents"),
     "clock": ("Clock", "ManualClock", "SystemClock"),
     "config": ("Config",),
     "connection": ("Connection", "Link"),
     "content": ("RootExport",),
+    "documents.model": ("DocumentExists", "DocumentNotFound"),
     "edit": ("Act", "Edit", "Touch"),
     "gate": ("Allow", "ContentGate", "Decision", "Deny", "Gate", "Principal", "RoleGate"),
     "guard": ("Guard", "Quarantined"),

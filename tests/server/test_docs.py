@@ -35,16 +35,25 @@ def test_python(example: int, path: str) -> None:
         client.append("it runs")
 
 
+PLAIN = {"Content-Type": "text/plain"}
+
+
 @pytest.mark.anyio
 async def test_json(hub: Hub, http: httpx.AsyncClient) -> None:
     """The answers shown have the members that the server sends, in their order."""
-    listed, problem = (json.loads(block) for block in blocks("json"))
+    listed, edit, edited, problem = (json.loads(block) for block in blocks("json"))
     await hub.edit("notes/today", sample().get_update(), Principal())
     answer = (await http.get("/api/v1/documents")).json()
     assert list(answer) == list(listed)
     assert list(answer["documents"][0]) == list(listed["documents"][0])
     assert answer["documents"][0]["url"] == listed["documents"][0]["url"]
     assert (await http.get("/api/v1/documents/none")).json() == problem
+    del edit["if_state_vector"]
+    await http.put("/api/v1/documents/b?root=body", content="Hello", headers=PLAIN)
+    answer = (await http.patch("/api/v1/documents/b", json=edit)).json()
+    assert list(answer) == list(edited)
+    shown = (await http.get("/api/v1/documents/b?format=json")).json()
+    assert shown == {"body": "Hello, you", "meta": {"title": "Greeting"}}
 
 
 def test_every_problem_code_is_documented() -> None:
