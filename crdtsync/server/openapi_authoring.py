@@ -147,7 +147,7 @@ _KEY: Final[Json] = {
         "type": "string",
         "minLength": 1,
         "maxLength": MAX_KEY,
-        "pattern": "^[A-Za-z0-9._:/-]+$",
+        "pattern": "^[!-~]+$",
     },
 }
 _BINARY: Final[Json] = {"schema": {"description": "One Yjs v1 update."}}
@@ -208,7 +208,7 @@ CREATE: Final[Json] = {
                 "schema": ref("NewDocument"),
                 "example": {"roots": {"body": {"kind": "text", "value": "Hello"}}},
             },
-            "text/plain": {"schema": STRING, "example": "Hello"},
+            "text/plain": {"schema": {"description": "UTF-8."}, "example": "Hello"},
             "application/octet-stream": _BINARY,
         },
     },

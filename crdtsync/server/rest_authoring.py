@@ -7,6 +7,7 @@ mistake is answered with. What becomes of them is ``hub.documents``'.
 import base64
 import binascii
 import json
+import re
 from typing import Any, Final, Literal
 from urllib.parse import quote
 
@@ -39,6 +40,7 @@ DEFAULT_ROOT: Final = "text"
 """Of a document that is made of plain text."""
 REPLAYED: Final = "Idempotency-Replayed"
 """A header: this is the answer to the same request before."""
+_KEY: Final = re.compile(f"[!-~]{{1,{MAX_KEY}}}")
 _TOLD: Final = (
     AuthoringError,
     DocumentExists,
@@ -176,10 +178,10 @@ def _kind(request: Request, *, text: bool = True) -> str:
 
 def _key(request: Request) -> str | None:
     key = request.headers.get("idempotency-key")
-    if key is not None and not (0 < len(key) <= MAX_KEY and key.isascii() and key.isprintable()):
+    if key is not None and not _KEY.fullmatch(key):
         raise Problem(
             400,
-            f"An Idempotency-Key has 1 to {MAX_KEY} printable characters of ASCII.",
+            f"An Idempotency-Key has 1 to {MAX_KEY} printable characters of ASCII, no spaces.",
             code="invalid-parameter",
         )
     return key

@@ -167,3 +167,44 @@ def test_a_token_that_changes_lets_the_client_in(
     stranger.destroy()
     friend = clients.open(version, guarded.url, room, params={"token": "ann"})
     friend.wait(synced=True, text="")
+
+
+def deleted(server: Server, room: str) -> None:
+    """Delete a document over HTTP."""
+    url = f"{server.http}/api/v1/documents/{room}?token=root"
+    assert httpx.delete(url, trust_env=False).status_code == 204
+
+
+@every_version
+def test_who_is_in_a_deleted_document_is_told(
+    version: str, clients: Clients, guarded: Server, room: str
+) -> None:
+    """Each client that is there hears why, with 4403."""
+    client = clients.open(version, guarded.url, room, params={"token": "ann"}, text="old")
+    client.wait(synced=True)
+    deleted(guarded, room)
+    seen = client.wait(events={"connection-close": 1})
+    assert seen["close"] is None or seen["close"]["code"] == 4403
+
+
+@final_versions
+def test_a_deleted_document_stays_deleted(
+    version: str, clients: Clients, guarded: Server, room: str
+) -> None:
+    """A client that takes 44xx for final doesn't come back, whatever is typed into it."""
+    several = [
+        clients.open(version, guarded.url, room, params={"token": "ann"}, text="old")
+        for _ in range(3)
+    ]
+    for client in several:
+        client.wait(synced=True)
+    deleted(guarded, room)
+    for client in several:
+        seen = client.wait(events={"closed": 1})
+        assert seen["closed"] == {"code": 4403, "reason": "the document was deleted"}
+        client.insert("late")
+    time.sleep(0.5)  # a client that comes back does within 0.2 s
+    for client in several:
+        assert client.read()["events"]["connecting"] == 1
+    answer = httpx.get(f"{guarded.http}/api/v1/documents/{room}?token=root", trust_env=False)
+    assert answer.status_code == 404

@@ -182,7 +182,10 @@ def described(authenticator: Authenticator, *, expected: list[str], **config: An
             "body.at": {"dictionary": "moments", "probability": 0.8},
             "body.since": {"dictionary": "moments", "probability": 0.8},
         },
-        "checks": {"positive_data_acceptance": {"expected-statuses": expected}},
+        "checks": {
+            "positive_data_acceptance": {"expected-statuses": expected},
+            "negative_data_rejection": {"expected-statuses": REJECTED},
+        },
     }
     schema = schemathesis.openapi.from_dict(
         describe(
@@ -230,6 +233,8 @@ def call(case: Case) -> int:
 
 SOUND = ["2xx", "304", "404", "406", "409", "412", "410", "422", "423"]
 """What is asked for may not be there, nor be had or made in this way, or be quarantined."""
+REJECTED = ["400", "401", "403", "404", "405", "406", "409", "412", "413", "415", "422", "423"]
+"""What an unsound request may hear: of a quarantined document nothing else is looked at."""
 with_token = described(Keys(), expected=SOUND, auth={"openapi": {"bearer": {"bearer": TOKEN}}})
 without_token = described(Keys(), expected=["401"])
 open_to_all = described(OpenAuthenticator(), expected=[*SOUND, "403"])
