@@ -27,7 +27,7 @@ __all__ = ["Json", "describe"]
 
 _ABOUT: Final = (
     "Documents are edited over WebSocket: open one at `/NAME` below this server's root, with"
-    " any y-websocket client. These routes read and administer them, and tell how the server"
+    " any y-websocket client. These routes read, write and administer them, and tell how the server"
     " is. What answers GET answers HEAD as well. Every error is a problem document (RFC 9457)"
     " with a `code` for programs. Who has no role in a document gets 403, whether it exists or"
     " not."

@@ -29,6 +29,7 @@ from crdtsync.errors import (
     InvalidDocumentName,
     InvalidUpdate,
     MessageTooLarge,
+    StoreDamaged,
     TooManyRequests,
     Unavailable,
 )
@@ -44,6 +45,7 @@ from crdtsync.limits import Limits
 from crdtsync.protocol import update_frame
 from crdtsync.roles import COMMENT, READ, Role, Rule
 from crdtsync.state_vector import read_state_vector
+from crdtsync.store.base import Damage, Loaded, Record
 from crdtsync.store.memory import MemoryStore
 from crdtsync.update import scan
 from tests.unit.engine import Client, TestStore, join, until
@@ -533,6 +535,24 @@ async def test_a_full_document() -> None:
             await hub.documents.create("new", "x" * 5000, root="t")
         cut = {"op": "delete", "path": ["text"], "index": 0}
         assert (await hub.documents.edit("doc", [cut])).changed
+
+
+async def test_a_damaged_document() -> None:
+    """A document whose store is damaged is read-only for programs, too."""
+    store = TestStore()
+    good = Record("doc", 1, 1_700_000_000_000, "", one(1, 0, "kept"))
+    store.damaged = Loaded(None, (good,), Damage("doc", 2, "the checksum is wrong"))
+    async with Hub(store) as hub:
+        async with hub.open("doc"):
+            pass
+        await store.append([good])
+        for call in (
+            hub.documents.edit("doc", [typed("x")]),
+            hub.documents.apply("doc", one(2, 0, "x")),
+        ):
+            with pytest.raises(StoreDamaged):
+                await call
+        assert (await content(hub))["text"] == "kept"
 
 
 async def test_a_quarantined_document(hub: Hub, tmp_path: Any) -> None:
