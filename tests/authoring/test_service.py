@@ -219,6 +219,16 @@ async def test_one_client_id_for_many_edits(hub: Hub) -> None:
     assert len(before.ranges) == 1
 
 
+async def test_a_client_id_is_never_a_deleted_document_s(hub: Hub) -> None:
+    """Who deletes by another way, too, finds a new document with another client id in it."""
+    await hub.documents.create("doc", BODY)
+    (before,) = hub.rooms["doc"].document.clocks
+    await hub.delete("doc")
+    await hub.documents.create("doc", BODY)
+    (after,) = hub.rooms["doc"].document.clocks
+    assert before != after
+
+
 async def test_edits_at_once(hub: Hub) -> None:
     """Many edits at the same time are all done, one after the other."""
     await hub.documents.create("doc", BODY)
@@ -475,6 +485,10 @@ async def test_typing_and_deleting_at_once_by_rules(hub: Hub) -> None:
     cut = {"op": "delete", "path": ["comments"], "index": 1, "length": 2}
     await hub.documents.edit("doc", [typed("abc", 1, "comments"), cut], eve)
     assert (await content(hub))["comments"] == "cc"
+    shared = {"kind": "map", "value": {"a": {"kind": "text", "value": "within"}}}
+    put = {"op": "insert", "path": ["comments"], "index": 0, "embed": shared}
+    await hub.documents.edit("doc", [put, cut | {"index": 0}], eve)
+    assert (await content(hub))["comments"] == "c"
 
 
 async def test_an_index_that_is_made_apart(hub: Hub) -> None:
