@@ -15,6 +15,7 @@ from crdtsync.hub import Hub
 from crdtsync.limits import Limits
 from crdtsync.protocol import update_frame
 from crdtsync.roles import BUILT_IN
+from crdtsync.room import Room
 from crdtsync.store.base import Store
 from tests.unit.engine import Client, TestStore, quick, settle, until
 
@@ -39,6 +40,13 @@ def times(**changed: Any) -> Limits:
     return quick(**({"presence_interval_s": 0.001, "presence_grace_s": GRACE_S} | changed))
 
 
+class Ungated(Channels):
+    """Channels whose rules nobody enforces: whatever is written comes in."""
+
+    def judge(self, room: Room) -> None:
+        return None
+
+
 @asynccontextmanager
 async def presence_hub(
     store: Store | None = None,
@@ -46,10 +54,11 @@ async def presence_hub(
     clock: ManualClock | None = None,
     limits: Limits | None = None,
     rules: ChannelRules | None = None,
+    gated: bool = False,
     **options: Any,
 ) -> AsyncIterator[Hub]:
-    """Open a hub that keeps presence everywhere."""
-    channels = Channels(rules or ChannelRules(presence=("*",)))
+    """Open a hub that keeps presence everywhere; without ``gated`` it takes any lie."""
+    channels = (Channels if gated else Ungated)(rules or ChannelRules(presence=("*",)))
     async with Hub(
         store or TestStore(),
         limits=limits or times(),
