@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from crdtsync.channels.model import Message, Reaction, message_id, read_message, read_reaction
-from crdtsync.channels.names import CHAT, REACTIONS, RECEIPTS
+from crdtsync.channels.names import CHAT, REACTIONS, RECEIPTS, is_guest
 from crdtsync.client.core import Core
 from crdtsync.client.errors import ClientError
 
@@ -65,13 +65,14 @@ class Chat:
 
     def _new(self, text: str, reply_to: str, name: str) -> Message:
         time_ms = now_ms()
-        shown = name or str(self._core.user.get("name", ""))
+        if not name and is_guest(self.me):  # everybody else's is the server's to say
+            name = str(self._core.user.get("name", ""))
         return Message(
             id=message_id(time_ms),
             author=self.me,
             text=text,
             time_ms=time_ms,
-            name=shown,
+            name=name,
             reply_to=reply_to,
         )
 

@@ -22,6 +22,7 @@ from crdtsync.client.document import Document
 from crdtsync.client.errors import (
     ClientError,
     ConnectionLost,
+    EditsRefused,
     NotSaved,
     Refused,
     TokenRefused,
@@ -194,8 +195,8 @@ class Connecting:
                 ended = error.code == CloseCode.UNAUTHENTICATED and callable(self._token)
                 if not ended or (forgiven and not worked):
                     log.warning("%s", error)
-                    if core.keeper is not None:
-                        core.keeper.note(error)
+                    if core.keeper is not None and isinstance(error, EditsRefused):
+                        core.keeper.note(error)  # the next start would bring the same edits
                     core.fail(error)
                     continue
                 forgiven = quick = True  # the next token gets its chance

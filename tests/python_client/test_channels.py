@@ -3,7 +3,9 @@
 import anyio
 import pytest
 
-from crdtsync.client import ClientError, connect, connect_sync
+from crdtsync.auth import ConnectRequest
+from crdtsync.client import ClientError, EditsRefused, connect, connect_sync
+from crdtsync.gate import Principal
 from tests.native.kit import Server
 
 from .kit import OPTIONS, TIMEOUT_S, address, until
@@ -105,6 +107,51 @@ async def test_people_say_how_they_are(server: Server) -> None:
         assert somebody.presence.me.startswith("guest-")
         with pytest.raises(ClientError):
             ann.presence.set("online", color="red")
+
+
+class Named:
+    """The token is the name, which the server knows."""
+
+    async def authenticate(self, request: ConnectRequest) -> Principal:
+        return Principal(id=request.token or "", name="Somebody")
+
+
+async def test_the_rules_of_a_chat_let_the_helpers_through() -> None:
+    """Where the server holds to its rules, all that the helpers write is taken, guests' too."""
+    with Server(chat=("*",), presence=("*",)) as server:
+        async with connect(address(server), user={"name": "Guest"}, options=OPTIONS) as guest:
+            message = guest.chat.send("Hello")
+            assert message.name == "Guest"
+            guest.chat.react(message.id, "👍🏽")
+            guest.chat.edit(message.id, "Hello, all")
+            guest.chat.read(message.id)
+            guest.chat.thread(message.id).send("aside")
+            guest.presence.set("away")
+            with anyio.fail_after(TIMEOUT_S):
+                await guest.saved()
+                guest.chat.react(message.id, "👍🏽", on=False)
+                guest.chat.delete(message.id)
+                await guest.saved()
+
+
+async def test_the_rules_of_a_chat_hold_for_programs() -> None:
+    """Who is known writes as himself, and as nobody else."""
+    with Server(authenticator=Named(), chat=("*",), presence=("*",)) as server:
+        user = {"id": "ann", "name": "What I call myself"}
+        async with (
+            connect(address(server), token="ann", user=user, options=OPTIONS) as ann,
+            connect(address(server), token="eve", user=user, options=OPTIONS) as eve,
+        ):
+            with anyio.fail_after(TIMEOUT_S):
+                message = ann.chat.send("Hello")
+                assert message.name == ""
+                ann.presence.set("busy")
+                await ann.saved()
+                await eve.synced()
+                eve.chat.send("As Ann")
+                with pytest.raises(EditsRefused):
+                    await eve.saved()
+            assert [each.text for each in ann.chat.messages()] == ["Hello"]
 
 
 def test_scripts_talk_too(server: Server) -> None:

@@ -2,6 +2,8 @@
 
 import signal
 import sqlite3
+import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,13 +11,14 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from crdtsync.client import NotSaved, connect
-from crdtsync.errors import StoreDamaged, StoreLocked
-from crdtsync.store import SQLiteStore
+from crdtsync.client import Document, NotSaved, connect
+from crdtsync.errors import StoreDamaged, StoreFull, StoreLocked
+from crdtsync.store import MemoryStore, Record, SQLiteStore
 from tests.docs.kit import Process
 from tests.native.kit import Server
+from tests.processes import environment
 
-from .kit import OPTIONS, TIMEOUT_S, address, text_of, until_text
+from .kit import OPTIONS, TIMEOUT_S, address, text_of, until, until_text
 
 pytestmark = pytest.mark.anyio
 
@@ -162,3 +165,51 @@ async def test_a_damaged_store_is_said_to_be(tmp_path: Path) -> None:
         async with connect(NOWHERE, store=path, options=OPTIONS):
             pass
     assert "repair" in raised.value.hint
+
+
+async def test_the_command_line_reads_the_local_store(tmp_path: Path) -> None:
+    """``crdtsync check`` finds the document and the note beside it, and nothing wrong with them."""
+    path = tmp_path / "offline.db"
+    options = replace(OPTIONS, compact_records=5)
+    async with connect(NOWHERE, store=path, options=options) as document:
+        text = text_of(document)
+        for _ in range(20):
+            text += "abc"
+            await document.kept()
+    command = [sys.executable, "-m", "crdtsync", "check", "--store", f"sqlite:{path}"]
+    done = await anyio.run_process(command, check=False, env=environment())
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert b"2 documents sound, 0 errors" in done.stderr
+
+
+async def test_a_failing_store_is_told_and_tried_again(tmp_path: Path) -> None:
+    """While the disk is full ``kept()`` raises; with room again nothing is missing."""
+
+    class Full(MemoryStore):
+        full = False
+
+        async def append(self, batch: Sequence[Record]) -> None:
+            if self.full:
+                raise StoreFull("no room")
+            await super().append(batch)
+
+    async with Full() as store:
+        options = replace(OPTIONS, max_outbox_bytes=200)
+        async with connect(NOWHERE, store=store, options=options) as document:
+            store.full = True
+            text = text_of(document)
+            for number in range(50):  # more than is kept in memory for the store
+                text += f"{number} "
+            with anyio.fail_after(TIMEOUT_S):
+                with pytest.raises(StoreFull):
+                    await document.kept()
+                store.full = False
+                await until(lambda: not document.error and _kept(document))
+            wanted = str(text)
+        async with connect(NOWHERE, store=store, options=options) as document:
+            assert str(text_of(document)) == wanted
+
+
+def _kept(document: Document) -> bool:
+    keeper = document._core.keeper
+    return keeper is not None and keeper.kept(keeper.position)

@@ -29,10 +29,12 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 async def test_two_clients_share_a_document(other: str, anyio_backend: str) -> None:
     """Edits travel both ways and are known to be in its memory."""
     url = f"{other}/share-{anyio_backend}"
-    async with connect(url, options=OPTIONS) as ann, connect(url, options=OPTIONS) as bob:
+    # One behind the other: those who come to a new room at once, it may never answer.
+    async with (
+        connect(url, options=OPTIONS, wait=True) as ann,
+        connect(url, options=OPTIONS, wait=True) as bob,
+    ):
         with anyio.fail_after(TIMEOUT_S):
-            await ann.synced()
-            await bob.synced()
             text = text_of(ann)
             text += "Hello 👋"
             await ann.saved()

@@ -170,6 +170,20 @@ async def test_retry_tries_once_more(tmp_path: Path) -> None:
             assert document.error is None
 
 
+async def test_who_was_not_let_in_may_be_next_time(tmp_path: Path) -> None:
+    """A refusal that is not about edits isn't remembered: the next start has another token."""
+    store = tmp_path / "offline.db"
+    with guarded() as server, anyio.fail_after(TIMEOUT_S):
+        async with connect(address(server), store=store, options=OPTIONS) as document:
+            text = text_of(document)
+            text += "mine"
+            with pytest.raises(Refused):
+                await document.saved()
+        async with connect(address(server), token="ann", store=store, options=OPTIONS) as document:
+            await document.saved()
+            assert server.text() == "mine"
+
+
 @pytest.mark.parametrize("url", ["http://host/doc", "doc", "ws:///doc", "ws://u:p@host/doc"])
 async def test_urls_that_are_none(url: str) -> None:
     """What is no WebSocket URL, or has a password in it, is refused at once."""
