@@ -23,7 +23,7 @@ from tests.processes import environment
 from .harness import Output, Server
 from .line import Line
 from .notes import CHANNELS, EXAMPLE, Visitor, built, installed
-from .webdriver import ENTER, Browser
+from .webdriver import ENTER, TAB, Browser
 from .webdriver import Driver as ChromeDriver
 
 pytestmark = [pytest.mark.node, pytest.mark.browser]
@@ -123,6 +123,22 @@ def test_they_write(people: tuple[Visitor, Visitor], keeper: Server, room: str) 
     assert f"/documents/{room}/history" in address
 
 
+def test_by_keyboard(people: tuple[Visitor, Visitor]) -> None:
+    """The tab key leads into the editor, on from there, and to the chat; all fields have names."""
+    ann, _ = people
+    ann.browser.click(".ql-editor")
+    ann.browser.type(TAB)
+    assert ann.browser.run("document.activeElement.id") == "name"
+    ann.browser.type(TAB * 3)
+    ann.browser.type("By keyboard" + ENTER)
+    ann.hears("By keyboard")
+    unnamed = (
+        "[...document.querySelectorAll('main input:not([data-link]), main select:not([class])')]"
+        ".filter(each => !each.labels.length).length"
+    )
+    assert ann.browser.run(unnamed) == 0
+
+
 def test_they_talk(people: tuple[Visitor, Visitor]) -> None:
     """Who is typing is shown; messages are sent, answered with an emoji, changed and deleted."""
     ann, bob = people
@@ -134,7 +150,11 @@ def test_they_talk(people: tuple[Visitor, Visitor]) -> None:
     ann.browser.see("document.getElementById('typing').textContent === ''")
     ann.press("♥", "Lunch <b>now</b>?")
     bob.press("♥ 1", "Lunch <b>now</b>?")
-    ann.press("♥ 2", "Lunch <b>now</b>?")
+    ann.browser.see("document.querySelector('.tools').textContent.includes('♥ 2')")
+    ann.browser.run("document.querySelector('.tools [aria-pressed=true]').focus()")
+    ann.browser.type(ENTER)
+    ann.browser.see("document.querySelector('.tools').textContent.includes('♥ 1')")
+    assert ann.browser.run("document.activeElement.textContent") == "♥ 1"
     bob.press("Edit", "Lunch <b>now</b>?")
     bob.say("Lunch at one?" + ENTER)
     ann.hears("Lunch at one?")
@@ -228,14 +248,18 @@ def test_what_is_refused_can_be_discarded(
         ann.open(room)
         ann.write("Short.")
         ann.saved()
-        ann.write("far too much, " * 400)
+        at_once = "document.execCommand('insertText', false, 'far too much, '.repeat(400))"
+        ann.browser.run(at_once)
         ann.saved("refused")
         assert "Not taken: " in ann.browser.run("document.getElementById('saved').textContent")
         ann.browser.click("#discard")
         ann.saved()
         ann.reads("Short.")
-        shown = ann.browser.run("document.querySelector('.ql-editor').innerText")
-        assert len(shown) < 4000
+        ann.write("And on.")
+        ann.browser.call("POST", "/refresh")
+        ann.reads("Short.And on.")
+        ann.saved()
+        assert "too much" not in ann.browser.run("document.querySelector('.ql-editor').innerText")
         ann.browser.close_tab()
 
 

@@ -21,6 +21,7 @@ WAIT_TIMEOUT_S = 20.0
 
 ENTER = "\ue007"
 BACKSPACE = "\ue003"
+TAB = "\ue004"
 CONTROL = "\ue009"
 SHIFT = "\ue008"
 HOME = "\ue011"

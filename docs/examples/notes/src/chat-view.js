@@ -5,13 +5,12 @@ import { button, element, safeColor } from './elements.js'
 const EMOJIS = ['✔', '♥', '☺']
 const STILL_TYPING_MS = 3000
 
-export function showChat (chat, colorOf) {
-  const { me, messages, reactions, archives, awareness } = chat
-  const [list, typing, form, input, earlier] = ['messages', 'typing', 'write', 'text', 'earlier']
-    .map(id => document.getElementById(id))
+export function showChat (chat, archives, colorOf) {
+  const { me, messages, reactions, awareness } = chat
+  const [log, list, typing, form, input, earlier] =
+    ['log', 'messages', 'typing', 'write', 'text', 'earlier'].map(id => document.getElementById(id))
   const shown = new Map() // message id -> its element
   const old = {} // messages from archives
-  const loaded = new Set() // archives
   let editing = null // the id of the message that the input has
 
   function show (id) {
@@ -30,14 +29,20 @@ export function showChat (chat, colorOf) {
     item.append(element('p', {}, value.deleted ? 'deleted' : value.text))
     if (value.edited) item.append(element('small', {}, 'edited'))
     if (!value.deleted && messages.has(id)) item.append(tools(id, value))
-    if (shown.has(id)) return shown.get(id).replaceWith(put(id, item))
-    const atEnd = list.scrollTop + list.clientHeight > list.scrollHeight - 40
+    const atEnd = log.scrollTop + log.clientHeight > log.scrollHeight - 40
+    const before = shown.get(id)
     const next = [...shown.keys()].filter(each => each > id).sort()[0] // ids begin with their time
-    list.insertBefore(put(id, item), shown.get(next) ?? null)
-    if (atEnd) list.scrollTop = list.scrollHeight
+    shown.set(id, item)
+    if (before) replace(before, item)
+    else list.insertBefore(item, shown.get(next) ?? null)
+    if (atEnd) log.scrollTop = log.scrollHeight
   }
 
-  const put = (id, item) => { shown.set(id, item); return item }
+  function replace (before, item) { // the button that has the focus keeps it
+    const focused = [...before.querySelectorAll('button')].indexOf(document.activeElement)
+    before.replaceWith(item)
+    item.querySelectorAll('button')[focused]?.focus()
+  }
 
   function tools (id, { author, text }) {
     const bar = element('span', { class: 'tools' })
@@ -64,15 +69,12 @@ export function showChat (chat, colorOf) {
     for (const id of new Set([...event.keysChanged].map(key => key.split(' ')[0]))) show(id)
   })
 
-  const unloaded = () => [...archives.keys()]
-    .filter(key => /^\d+$/.test(key) && !loaded.has(key)).sort() // others are threads' archives
-  const offer = () => { earlier.hidden = unloaded().length === 0 }
+  const offer = () => { earlier.hidden = !archives.any() }
   archives.observe(offer)
   earlier.onclick = async () => {
-    const number = unloaded().at(-1)
-    loaded.add(number)
+    const taken = archives.take()
     offer()
-    Object.assign(old, await chat.earlier(number))
+    Object.assign(old, await taken)
     for (const id of Object.keys(old)) if (!shown.has(id)) show(id)
   }
 

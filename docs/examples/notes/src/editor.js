@@ -14,6 +14,8 @@ export function openEditor (text, awareness, selector) {
     modules: {
       cursors: { transformOnTextChange: true },
       history: { userOnly: true }, // undo takes back one's own edits
+      // Who works by keyboard gets out of the editor again.
+      keyboard: { bindings: { tab: { key: 'Tab', handler: () => true } } },
       toolbar: [[{ header: [1, 2, false] }], ['bold', 'italic', 'link'], [{ list: 'bullet' }]]
     }
   })

@@ -1,5 +1,6 @@
 // Puts the page together.
 
+import { openArchives } from './archives.js'
 import { openChat } from './chat.js'
 import { showChat } from './chat-view.js'
 import { historyAddress, openDocument } from './document.js'
@@ -21,5 +22,5 @@ document.getElementById('history').href = historyAddress(name)
 openEditor(doc.getText('content'), provider.awareness, '#editor')
 const presence = openPresence(doc, provider, me)
 showPeople(presence, me)
-showChat(openChat(name, doc, provider.awareness, me), presence.colorOf)
+showChat(openChat(doc, provider.awareness, me), openArchives(name, doc), presence.colorOf)
 watchSaved(doc, provider, saved => showSaved(saved, stored))
