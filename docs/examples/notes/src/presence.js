@@ -5,13 +5,13 @@ export function openPresence (doc, provider, me) {
   const map = doc.getMap('presence')
 
   const say = () => {
-    awareness.setLocalStateField('guest', me.id)
-    awareness.setLocalStateField('user', { name: me.name, color: me.color })
-    if (!provider.synced) return // what is written offline would arrive when it is long past
     const { status, name, color } = me
-    const now = map.get(me.id) ?? {}
-    if (now.status === status && now.name === name && now.color === color) return
-    map.set(me.id, { status, name, color, lastSeen: Date.now(), connections: 1 })
+    awareness.setLocalStateField('guest', me.id)
+    awareness.setLocalStateField('user', { name, color })
+    if (!provider.synced) return // what is written offline would arrive when it is long past
+    // By writing its key a connection tells the server which guest it is.
+    const first = { lastSeen: Date.now(), connections: 1 } // from then on the server's
+    map.set(me.id, { ...first, ...map.get(me.id), status, name, color })
   }
 
   say()

@@ -12,10 +12,11 @@ export function watchSaved (doc, provider, show) {
   const inserts = new Map() // client id -> clock: what comes before it may be unsaved
   const deletes = new Map() // client id -> [[from, to], ...]: deletions that may be unsaved
   const original = provider.messageHandlers.slice()
-  let reason = '', shown = '', timer = null, wait = 0
+  let reason = '', shown = '', timer = null, wait = 0, fromServer = false
 
+  const any = () => inserts.size + deletes.size > 0
   const look = () => {
-    const unsaved = inserts.size + deletes.size > 0
+    const unsaved = any()
     const saved = !unsaved && provider.synced
     if (saved) reason = ''
     const online = provider.wsconnected ? saved ? 'saved' : 'saving' : 'offline'
@@ -31,7 +32,8 @@ export function watchSaved (doc, provider, show) {
     for (const [client, ranges] of ds.clients) deletes.set(client, pairs(ranges))
     wait = 0
   }
-  const note = ({ beforeState, afterState, deleteSet }) => {
+  const note = ({ origin, beforeState, afterState, deleteSet }) => {
+    if (fromServer && origin === provider) return
     for (const [client, clock] of afterState) {
       if (clock > (beforeState.get(client) ?? 0)) inserts.set(client, clock)
     }
@@ -67,10 +69,11 @@ export function watchSaved (doc, provider, show) {
   }
   const status = ({ status }) => { if (status === 'connected') doubt(); look() }
 
-  provider.messageHandlers[SYNC] = (encoder, decoder, provider, fromServer, type) => {
+  provider.messageHandlers[SYNC] = (encoder, decoder, self, fromSocket, type) => {
     const message = decoding.clone(decoder)
-    original[SYNC](encoder, decoder, provider, fromServer, type)
-    if (fromServer && decoding.readVarUint(message) !== STEP_1) {
+    fromServer = fromSocket // and from another tab otherwise
+    original[SYNC](encoder, decoder, self, fromSocket, type)
+    if (fromSocket && any() && decoding.readVarUint(message) !== STEP_1) {
       confirm(decoding.readVarUint8Array(message))
     }
     look()
