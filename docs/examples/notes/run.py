@@ -4,6 +4,7 @@ Installs the npm packages (once), then runs `crdtsync serve` and Vite until Ctrl
 """
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -27,6 +28,7 @@ def listens(port: str) -> bool:
 
 def main() -> None:
     """Run both until one ends, or Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if not (HERE / "node_modules" / "vite").is_dir():
         subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=HERE, check=True)
     serve = [sys.executable, "-m", "crdtsync", "serve", "--port", SERVER_PORT, *CHANNELS]
