@@ -38,7 +38,7 @@ async def store_archive(path: Path) -> None:
     """Write a document whose oldest messages are in an archive, as a server leaves it."""
     chat, archive = pycrdt.Doc[Any](), pycrdt.Doc[Any]()
     old, new = (
-        Message(id=message_id(TIME_MS + each), author="ada", text=text, time_ms=TIME_MS + each)
+        Message(id=message_id(TIME_MS + each), author="guest-1", text=text, time_ms=TIME_MS + each)
         for each, text in enumerate(("In the beginning", "Nowadays"))
     )
     archive.get("chat", type=pycrdt.Map)[old.id] = old.value()
@@ -233,6 +233,24 @@ def test_earlier_messages(browsers: tuple[Browser, Browser], addresses: tuple[st
     texts = "[...document.querySelectorAll('#messages p')].map(each => each.textContent)"
     assert ann.browser.run(texts) == ["In the beginning", "Nowadays"]
     ann.browser.see("document.getElementById('earlier').hidden")
+    ann.browser.close_tab()
+
+
+def test_what_the_server_would_refuse_is_not_offered(
+    browsers: tuple[Browser, Browser], addresses: tuple[str, str]
+) -> None:
+    """A message of long ago can be deleted by its author, and no longer edited."""
+    ann = Visitor(browsers[0], addresses[0], "Ann")
+    ann.browser.go(f"{ann.address}/?document=another")
+    ann.browser.run("localStorage.setItem('notes-id', 'guest-1')")
+    ann.open("old")
+    ann.hears("Nowadays")
+    buttons = "document.querySelector('.own .tools').textContent"
+    assert ann.browser.run(buttons).endswith("☺Delete")
+    ann.press("Delete", "Nowadays")
+    ann.hears("deleted")
+    ann.saved()
+    ann.browser.run("localStorage.removeItem('notes-id')")
     ann.browser.close_tab()
 
 

@@ -4,6 +4,7 @@ import { button, element, safeColor } from './elements.js'
 
 const EMOJIS = ['✔', '♥', '☺']
 const STILL_TYPING_MS = 3000
+const EDITABLE_MS = 14 * 60_000 // the server lets nobody edit after chat_edit_window_s, 15 minutes
 
 export function showChat (chat, archives, colorOf) {
   const { me, messages, reactions, awareness } = chat
@@ -53,9 +54,15 @@ export function showChat (chat, archives, colorOf) {
       bar.append(button(label, () => chat.react(id, emoji), { 'aria-pressed': String(own) }))
     }
     if (author === me.id) {
-      bar.append(button('Edit', () => edit(id, text)), button('Delete', () => chat.delete(id)))
+      if (editable(id)) bar.append(button('Edit', () => edit(id, text)))
+      bar.append(button('Delete', () => chat.delete(id)))
     }
     return bar
+  }
+
+  function editable (id) {
+    const { time, deleted } = messages.get(id) ?? { deleted: true }
+    return !deleted && Date.now() - time < EDITABLE_MS
   }
 
   function edit (id, text) {
@@ -88,7 +95,7 @@ export function showChat (chat, archives, colorOf) {
   form.onsubmit = event => {
     event.preventDefault()
     const text = input.value.trim()
-    if (text) editing ? chat.edit(editing, text) : chat.send(text)
+    if (text) editable(editing) ? chat.edit(editing, text) : chat.send(text)
     edit(null, '')
     type(false)
   }
