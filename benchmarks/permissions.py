@@ -14,6 +14,7 @@ from typing import Any
 import pycrdt
 
 from crdtsync.audit import NO_AUDIT
+from crdtsync.channels.model import Message, message_id
 from crdtsync.channels.rules import ChannelRules
 from crdtsync.channels.service import Channels
 from crdtsync.clock import ManualClock
@@ -33,7 +34,9 @@ from crdtsync.session import Session
 from crdtsync.stats import Stats
 from crdtsync.update import scan
 
-LIMITS = Limits()
+LIMITS = Limits(chat_messages_per_minute=0)
+NONE = ChannelRules()
+CHANNELS = ChannelRules(chat=("*",), presence=("*",))
 UPDATES = 4_000
 ROUNDS = 9
 BATCH = 50
@@ -44,10 +47,10 @@ Change = Callable[["pycrdt.Doc[Any]", random.Random], None]
 class _Nobody:
     """Engine and link in one: nothing happens by itself, nothing is kept."""
 
-    def __init__(self) -> None:
+    def __init__(self, channels: ChannelRules) -> None:
         self.pressure = Pressure(LIMITS.max_pending_bytes)
         self.audit = NO_AUDIT
-        self.channels = Channels(ChannelRules())
+        self.channels = Channels(channels)
         self.refusals = Refusals(LIMITS, ManualClock(), Stats(), NO_QUARANTINE)
 
     def schedule_commit(self, room: Room) -> None:
@@ -123,13 +126,18 @@ class _Person:
         moves: float = 0.03,
         nested: bool = False,
         formats: bool = False,
+        root: str = "chat",
+        beside: bool = False,
     ) -> None:
+        self.root, self.beside = root, beside
         self.words, self.deletes, self.moves = words, deletes, moves
         self.nested, self.formats = nested, formats
         self.position = 0
 
     def __call__(self, doc: "pycrdt.Doc[Any]", dice: random.Random) -> None:
-        text: Any = doc.get("chat", type=pycrdt.Text)
+        text: Any = doc.get(self.root, type=pycrdt.Text)
+        if self.beside and not len(str(text)):
+            doc.get("comments", type=pycrdt.Map)["beside"] = 1
         if self.nested:
             top = doc.get("comments", type=pycrdt.Map)
             if "body" not in top:
@@ -198,14 +206,17 @@ ROLES = {
 class _Run:
     """Frames that go into a room, in rounds of which the best counts."""
 
-    def __init__(self, frames: list[bytes], principal: Principal) -> None:
+    def __init__(
+        self, frames: list[bytes], principal: Principal, *, channels: ChannelRules = NONE
+    ) -> None:
         self.frames = frames
         self.principal = principal
+        self.channels = channels
         self.best_s = float("inf")
         self.detailed: list[bool] = []
 
     def round(self) -> None:
-        engine = _Nobody()
+        engine = _Nobody(self.channels)
         room = Room(
             "doc", engine=engine, gate=None, limits=LIMITS, stats=Stats(), clock=ManualClock()
         )
@@ -275,7 +286,33 @@ def main() -> None:
             cost = each.best_s - free.best_s
             cells += [f"{cost * us:.2f}", f"{1 + cost / reading.best_s:.2f}"]
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
+    _channels()
     _index()
+
+
+def _channels() -> None:
+    """Print what a chat costs those who type beside it, and whoever says something."""
+    print("\n| Updates | Open room | Room with chat |")
+    print("|---|---|---|")
+    for name, recorded in (
+        ("typing in a document of one text", _recorded(_Person(root="body"))),
+        ("typing, another root beside it", _recorded(_Person(root="body", beside=True))),
+        ("setting keys of a map", _recorded(_set)),
+        ("messages", _recorded(_say)),
+    ):
+        frames = [update_frame(update) for update in recorded]
+        runs = [_Run(frames, Principal(id="ann"), channels=each) for each in (NONE, CHANNELS)]
+        for _ in range(ROUNDS):
+            for run in runs:
+                run.round()
+        cells = [f"{run.best_s * 1e6 / len(frames):.2f}" for run in runs]
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+
+def _say(doc: "pycrdt.Doc[Any]", dice: random.Random) -> None:
+    now = ManualClock().time_ms()
+    said = Message(id=message_id(now), author="ann", text=PASTE, time_ms=now)
+    doc.get("chat", type=pycrdt.Map)[said.id] = said.value()
 
 
 def _index() -> None:
