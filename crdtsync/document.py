@@ -388,6 +388,10 @@ class Document:
         """Take note of a snapshot's proof."""
         self._committed.proven(snapshot)
 
+    def shrink(self, snapshot: Snapshot, smaller: bytes) -> None:
+        """Go on from a state that stands for a snapshot's."""
+        self._committed.shrink(snapshot, smaller)
+
     def keep_verbatim(self, reason: str) -> None:
         """Never let pycrdt have this document, from now on."""
         self._committed.keep_verbatim(reason)

@@ -101,6 +101,8 @@ class Housekeeping:
             history = self._hub.history
             if history is not None and not history.recorder.ready(room.name):
                 return False
+            if self._hub.channels.rules.chat:
+                await self._hub.channels.shed(room)
             document = room.document
             verbatim = document.verbatim
             snapshot, mark = document.snapshot(), room.log_mark()

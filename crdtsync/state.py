@@ -264,6 +264,17 @@ class CommittedState:
         self.proven(snapshot)
         return snapshot.state
 
+    def shrink(self, snapshot: Snapshot, smaller: bytes) -> None:
+        """Take over a state that stands for a snapshot's, of which it was made."""
+        if self.verbatim:
+            return
+        self._recovery = smaller
+        del self._applied[: snapshot.applied]
+        self._base = None if self._applied else smaller
+        self._replica = None
+        self._pieces = None
+        self._diffs.clear()
+
     def snapshot(self) -> Snapshot:
         """Return the state with what its proof takes; hand it to ``proven`` then."""
         state = self.state()

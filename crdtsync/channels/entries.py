@@ -14,14 +14,15 @@ Knows nothing of what values mean, nor which items are deleted: the document doe
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from crdtsync.channels.names import read_root
 from crdtsync.history.values import read_any
+from crdtsync.idset import IdSet
 from crdtsync.limits import Limits, trusting
 from crdtsync.slicing import causal_order, content_offset, new_part
-from crdtsync.structs import ANY, GC, SKIP, Id, Scan, Struct
+from crdtsync.structs import ANY, GC, SKIP, Id, Range, Scan, Struct
 from crdtsync.update import scan
 
 __all__ = ["NO_VALUE", "Entries", "Entry", "Written"]
@@ -120,6 +121,9 @@ class _Line:
         return None if clock == _NO_CLOCK else (self.behind_clients[index], clock)
 
 
+_FORGOTTEN: Final = _Line(("", ""))
+
+
 class _Runs:
     """One client's items: where each run of one line starts, and which line it is."""
 
@@ -156,6 +160,10 @@ class Entries:
         self._clients: dict[int, _Runs] = {}
         self.listeners: list[Callable[[Written], None]] = []
         """Told of each value that is written, while that is noted: they may not write then."""
+        self.collected = IdSet()
+        """What is collected, as far as it was noted."""
+        self.lost: list[Range] = []
+        """What came behind that: who has the items that were collected takes it for a value."""
 
     def roots(self) -> Iterator[str]:
         """Iterate over the channels' roots in which anything was ever written."""
@@ -185,10 +193,32 @@ class Entries:
         if len(found.ranges) > 1:
             structs = causal_order(structs, clocks)
         for struct in structs:
-            if struct.kind not in (GC, SKIP):
+            if struct.kind == GC:
+                self.collected.insert(struct.client, struct.clock, struct.clock + struct.length)
+            elif struct.kind != SKIP and not self._is_lost(struct):
                 number = self._line(struct, clocks)
                 if number:
                     self._take(update, struct, number, clocks, source)
+
+    def _is_lost(self, struct: Struct) -> bool:
+        """Return whether a key's item stands behind one that is collected: then it is, too."""
+        origin = struct.origin
+        if origin is None or not struct.keyed or not self.collected.has(*origin):
+            return False
+        run = struct.client, struct.clock, struct.clock + struct.length
+        self.collected.insert(*run)
+        self.lost.append(run)
+        return True
+
+    def forget(self, collected: Iterable[Range]) -> None:
+        """Take note of what is collected from now on: its keys were never there."""
+        self.collected.add(collected)
+        for keys in self._numbers.values():
+            for key, number in list(keys.items()):
+                line = self._lines[number]
+                if all(map(self.collected.has, line.clients, line.clocks)):
+                    del keys[key]
+                    self._lines[number] = _FORGOTTEN
 
     def _line(self, struct: Struct, clocks: Mapping[int, int]) -> int:
         """Return the number of the line that an item lies in."""
@@ -202,7 +232,8 @@ class Entries:
         if beside is None:
             beside = struct.right
         runs = None if beside is None else self._clients.get(beside[0])
-        return _NOWHERE if runs is None or beside is None else runs.at(beside[1])
+        number = _NOWHERE if runs is None or beside is None else runs.at(beside[1])
+        return _NOWHERE if self._lines[number] is _FORGOTTEN else number
 
     def _number(self, root: str, key: str) -> int:
         keys = self._numbers.get(root)

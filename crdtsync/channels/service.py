@@ -20,6 +20,7 @@ from crdtsync.channels.names import archive_of
 from crdtsync.channels.presence import PresenceKeeping, Sighting
 from crdtsync.channels.rules import ChannelRules
 from crdtsync.channels.shelf import Shelf
+from crdtsync.channels.shrinking import Shrinking
 from crdtsync.channels.writing import MapWriter
 from crdtsync.errors import Unavailable
 
@@ -42,6 +43,7 @@ class Channels:
         """Whether there are channels anywhere."""
         self.hub: Hub | None = None
         self.archiving = Archiving(self)
+        self.shrinking = Shrinking()
         self._shelves: dict[str, tuple[Room, Shelf]] = {}
         self._dense = 0
         self.keeping = PresenceKeeping(rules.present)
@@ -66,6 +68,11 @@ class Channels:
             self._shelves = {n: v for n, v in self._shelves.items() if rooms.get(n) is v[0]}
             self._dense = len(self._shelves)
         return shelf
+
+    async def shed(self, room: "Room") -> None:
+        """Make a room's document smaller where that can be, ahead of its checkpoint."""
+        if room.loaded and self.rules.chats(room.name):
+            await self.shrinking.shrink(room)
 
     @asynccontextmanager
     async def ending(self, document: str) -> AsyncIterator[list[str]]:
@@ -137,7 +144,9 @@ class Channels:
         """Take note of rooms in which something was committed."""
         if self.rules.chat:
             for room in rooms:
-                self.archiving.look(room)
+                if self.rules.chats(room.name):
+                    self.shrinking.amend(room)
+                    self.archiving.look(room)
         self.keeping.committed(rooms)
 
     def deleted(self, document: str) -> None:
