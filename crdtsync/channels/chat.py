@@ -67,7 +67,8 @@ class Chat(Listing):
         is read-only, and ``Unavailable``.
         """
         who = speaker(principal, author, system=type == "system")
-        now_ms = self._now_ms()
+        check_thread(thread)
+        now_ms = self._channels.moment_ms(self._now_ms())
         message = Message(
             id=message_id(now_ms),
             author=who,
@@ -81,7 +82,6 @@ class Chat(Listing):
             media_type=media_type,
         )
         self._check(message)
-        check_thread(thread)
         async with self._open() as (room, shelf):
             if thread and await self.message(thread) is None:
                 raise UnknownMessage("a thread begins with a message of this chat")

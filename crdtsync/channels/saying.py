@@ -85,7 +85,7 @@ def speaker(principal: Principal, said: str, *, system: bool = False) -> str:
     """Return who speaks: the principal, or what somebody anonymous calls himself."""
     if principal.id:
         if said not in ("", principal.id):
-            raise Forbidden("you speak for yourself alone")
+            raise InvalidMessage("author is for who is anonymous: you speak for yourself")
         return principal.id
     if said and is_guest(said):
         return said

@@ -47,12 +47,21 @@ class Channels:
         self._shelves: dict[str, tuple[Room, Shelf]] = {}
         self._dense = 0
         self.keeping = PresenceKeeping(rules.present)
+        self._last_ms = 0
 
     # Chat
 
     def chat(self, document: str) -> Chat:
         """Return the chat of a document. Raises ``NoChat`` where it has none."""
         return Chat(self, document)
+
+    def moment_ms(self, now_ms: int) -> int:
+        """Return the time of a message of the server's own: no two have the same, or they would
+        stand in any order."""
+        self._last_ms = now_ms if now_ms > self._last_ms else self._last_ms + 1
+        if self._last_ms > now_ms + 1000:  # the clock was set back
+            self._last_ms = now_ms
+        return self._last_ms
 
     def shelf(self, room: "Room") -> Shelf | None:
         """Return the messages of a loaded room; ``None`` where there is no chat."""

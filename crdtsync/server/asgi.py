@@ -27,6 +27,7 @@ from crdtsync.metrics import Metrics, package_version
 from crdtsync.roles import BUILT_IN, Role
 from crdtsync.server import (
     openapi_access,
+    openapi_chat,
     openapi_history,
     openapi_presence,
     openapi_quarantine,
@@ -42,6 +43,7 @@ from crdtsync.server.permits import Permits
 from crdtsync.server.problems import exception_handlers
 from crdtsync.server.rest import DOCUMENTS, QUARANTINED, Rest
 from crdtsync.server.rest_access import access_routes
+from crdtsync.server.rest_chat import RestChat
 from crdtsync.server.rest_history import RestHistory
 from crdtsync.server.rest_presence import presence_routes
 from crdtsync.server.rest_quarantine import RestQuarantine
@@ -149,6 +151,7 @@ def create_app(
             openapi_quarantine.PARTS,
             openapi_history.PARTS,
             openapi_presence.PARTS,
+            openapi_chat.PARTS,
             *([openapi_access.PARTS] if access is not None else []),
             *([openapi_tokens.EXPLAINING] if tokens is not None else []),
             *([openapi_tokens.ISSUING] if tokens is not None and tokens.issues else []),
@@ -172,6 +175,7 @@ def create_app(
         routes += RestQuarantine(hub, permits).routes
         routes += RestVersions(hub, permits).routes
         routes += RestHistory(hub, permits).routes
+        routes += RestChat(hub, permits).routes
         routes += RestRetention(hub, permits).routes
         routes += presence_routes(hub, permits)
         if access is not None:

@@ -29,6 +29,7 @@ from crdtsync.refused.keeping import RefusedUpdates
 from crdtsync.roles import ADMIN
 from crdtsync.server import (
     openapi_access,
+    openapi_chat,
     openapi_history,
     openapi_presence,
     openapi_quarantine,
@@ -79,6 +80,9 @@ PATHS = {
     "/api/v1/history/undo": [],
     "/api/v1/history/prune": [],
     "/api/v1/history/erase": [],
+    "/api/v1/chat/messages": ["?document=a", "?document=", "?document=a&limit=0"],
+    "/api/v1/chat/messages/{id}": ["?document=a"],
+    "/api/v1/chat/reactions": [],
 }
 """All paths, with query strings to read them with."""
 CHANGES: list[tuple[str, str, str, Any]] = [
@@ -93,6 +97,11 @@ CHANGES: list[tuple[str, str, str, Any]] = [
     ("PATCH", "/api/v1/documents/{name}", "?if_state_vector=x", {"operations": []}),
     ("PATCH", "/api/v1/documents/{name}", "", []),
     ("DELETE", "/api/v1/quarantined/{name}", "", None),
+    ("POST", "/api/v1/chat/messages", "?document=a", {"text": "hello"}),
+    ("PATCH", "/api/v1/chat/messages/{id}", "?document=a", {"text": "hello"}),
+    ("DELETE", "/api/v1/chat/messages/{id}", "?document=a", None),
+    ("PUT", "/api/v1/chat/reactions", "?document=a&message=x&emoji=x", None),
+    ("DELETE", "/api/v1/chat/reactions", "?document=a&message=x&emoji=x", None),
     ("DELETE", "/api/v1/quarantine", "", None),
     ("DELETE", "/api/v1/quarantine", "?document=a", None),
     ("DELETE", "/api/v1/quarantine/{id}", "", None),
@@ -298,7 +307,7 @@ async def test_every_way_to_show_a_token_is_described(hub: Hub, access: Access) 
                         "label": "x",
                     }
                     body |= {"at": "now", "author": "a", "since": "now"}
-                    body |= {"roots": {}, "operations": []}
+                    body |= {"roots": {}, "operations": [], "text": "x"}
                     sent = {name: body[name] for name in _required(operation, description)}
                     answer = await client.request(
                         method, path.replace("{name}", "a"), json=sent or None
@@ -339,6 +348,7 @@ def test_every_problem_is_described() -> None:
         openapi_quarantine.PARTS,
         openapi_history.PARTS,
         openapi_presence.PARTS,
+        openapi_chat.PARTS,
         openapi_access.PARTS,
         openapi_tokens.EXPLAINING,
         openapi_tokens.ISSUING,

@@ -37,6 +37,7 @@ from crdtsync.refused.keeping import RefusedUpdates
 from crdtsync.roles import ADMIN, Grants
 from crdtsync.server import (
     openapi_access,
+    openapi_chat,
     openapi_history,
     openapi_presence,
     openapi_quarantine,
@@ -47,6 +48,7 @@ from crdtsync.server.openapi import describe
 from crdtsync.server.representations import FORMATS
 from crdtsync.server.rest import DOCUMENTS
 from crdtsync.server.rest_access import SHARES
+from crdtsync.server.rest_chat import MESSAGES, REACTIONS
 from crdtsync.server.rest_history import HISTORY
 from crdtsync.server.rest_quarantine import REFUSED
 from crdtsync.server.rest_versions import VERSIONS
@@ -96,7 +98,7 @@ class Application:
             guard, quarantine = DocumentGuard(Path(folder)), RefusedUpdates(None)
             store = MemoryStore()
             history = Histories(store, HistoryDatabase(None))
-            channels = Channels(ChannelRules(presence=("a*", "bad")))
+            channels = Channels(ChannelRules(chat=("*",), presence=("a*", "bad")))
             async with Hub(
                 store, guard=guard, quarantine=quarantine, history=history, channels=channels
             ) as hub:
@@ -123,6 +125,8 @@ class Application:
             path = path.replace(f"/{ENTRY}", f"/{await self._entry()}", 1)
         elif path.startswith(VERSIONS):
             path = path.replace(f"/{ENTRY}", f"/{await self._version()}", 1)
+        elif path.startswith(MESSAGES):
+            path = path.replace(f"/{ENTRY}", f"/{await self._said()}", 1)
         elif re.fullmatch(f"{SHARES}/[0-7][0-9a-f]+", path):
             path = f"{SHARES}/{await self._share()}"
         if path != scope["path"]:
@@ -142,6 +146,11 @@ class Application:
             await kept.wait()
             found = await quarantine.entries(Filter(document=NAMES[0]), limit=1)
         return found[0].id
+
+    async def _said(self) -> str:
+        """Return the id of a message of the first document's chat."""
+        said = await self._hub.channels.chat(NAMES[0]).send("hello", Principal(id=TOKEN))
+        return said.id
 
     async def _version(self) -> int:
         """Return the number of a version, of the first document."""
@@ -195,6 +204,7 @@ def described(authenticator: Authenticator, *, expected: list[str], **config: An
                 openapi_quarantine.PARTS,
                 openapi_history.PARTS,
                 openapi_presence.PARTS,
+                openapi_chat.PARTS,
                 openapi_access.PARTS,
                 openapi_tokens.EXPLAINING,
                 openapi_tokens.ISSUING,
@@ -274,7 +284,7 @@ def test_anyone(case: Case) -> None:
     """Every operation where nobody asks for a token: no administration."""
     status = call(case)
     reads = case.method in ("GET", "HEAD")
-    written = (VERSIONS, HISTORY, DOCUMENTS)
+    written = (VERSIONS, HISTORY, DOCUMENTS, MESSAGES, REACTIONS)
     writes = case.operation.path.startswith(written) and case.method != "DELETE"
     assert reads or writes or status >= 400
 
