@@ -18,10 +18,17 @@ from crdtsync.history.worker import Workers
 from crdtsync.history.working import NICENESS
 from crdtsync.limits import Limits
 from tests.history import work
+from tests.needs import require
 from tests.unit.engine import until
 
 pytestmark = pytest.mark.anyio
-linux = pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="no class for idle times here")
+linux = pytest.mark.usefixtures("idle_class")
+
+
+@pytest.fixture
+def idle_class() -> None:
+    """Need the system's class of processes for idle times."""
+    require(hasattr(os, "SCHED_IDLE"), "this system has no class of processes for idle times")
 
 
 @pytest.fixture(params=["asyncio", "trio"])
@@ -237,6 +244,7 @@ SERVER = """
 import anyio, sys
 from crdtsync.history.worker import Workers
 from tests.history import work
+from tests.needs import require
 from tests.unit.engine import until
 
 async def main():

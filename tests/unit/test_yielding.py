@@ -9,6 +9,7 @@ import pytest
 
 from crdtsync import yielding
 from crdtsync.yielding import Job, Yielding, cpu_s
+from tests.needs import require
 
 SAYS = """
 import os, sys, time
@@ -19,7 +20,13 @@ sys.stderr.write(f"{{waits}} {{len(data)}}")
 sys.exit(5)
 """
 
-linux = pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="no class for idle times here")
+linux = pytest.mark.usefixtures("idle_class")
+
+
+@pytest.fixture
+def idle_class() -> None:
+    """Need the system's class of processes for idle times."""
+    require(hasattr(os, "SCHED_IDLE"), "this system has no class of processes for idle times")
 
 
 def say(seconds: float) -> list[str]:
