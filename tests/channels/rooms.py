@@ -28,11 +28,12 @@ async def chat_hub(
     store: Store | None = None, *, clock: Clock | None = None, chat: str = "*", **limits: Any
 ) -> AsyncIterator[Hub]:
     """Open a hub whose documents have chats that are short."""
-    limits = {"chat_live_messages": 10, "chat_archive_messages": 25} | limits
+    short = {"chat_live_messages": 10, "chat_archive_messages": 25}
+    limits = short | {"chat_messages_per_minute": 0} | limits
     async with Hub(
         store or MemoryStore(),
         limits=quick(**limits),
-        clock=clock,
+        clock=clock or ManualClock(),
         channels=Channels(ChannelRules(chat=(chat,))),
     ) as hub:
         yield hub
@@ -73,6 +74,8 @@ class Speaker:
     def change(self, id: str, **members: Any) -> None:
         """Change members of a message."""
         value = dict(self.map("chat")[id])
+        if not members.get("deleted"):
+            members.setdefault("edited", int(value["time"]) + 1)
         self.put("chat", {id: value | members})
 
     def take_out(self, id: str) -> None:

@@ -172,3 +172,16 @@ async def test_where_there_is_no_chat(http: httpx.AsyncClient) -> None:
         400,
         "invalid-parameter",
     )
+
+
+async def test_chat_messages_per_minute() -> None:
+    """Who says too much at once is told to wait, over HTTP as in an editor."""
+    async with chat_hub(chat_messages_per_minute=60, chat_burst=3) as hub:
+        app = create_app(hub, authenticator=People(), lifespan=False)
+        async with asgi_client(app) as http:
+            http.params = httpx.QueryParams({"document": ROOM})
+            for _ in range(3):
+                assert (await say(http, "ann", "hi")).status_code == 201
+            is_problem(await say(http, "ann", "hi"), 429, "too-many-requests")
+            assert (await say(http, "bob", "hi")).status_code == 201
+            assert (await say(http, "root", "hi", type="system")).status_code == 201

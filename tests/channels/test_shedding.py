@@ -178,7 +178,7 @@ async def test_with_history() -> None:
     from tests.unit.engine import quick
 
     clock, store = ManualClock(), TestStore()
-    limits = quick(chat_live_messages=10, chat_archive_messages=1000)
+    limits = quick(chat_live_messages=10, chat_archive_messages=1000, chat_messages_per_minute=0)
     histories = Histories(store, HistoryDatabase(None), limits=limits)
     channels = Channels(ChannelRules(chat=("*",)))
     async with Hub(store, limits=limits, clock=clock, history=histories, channels=channels) as hub:
