@@ -35,6 +35,8 @@ ELSEWHERE = {
     "max_edit_parts": "authoring",
     "idempotency_keep_s": "authoring",
     "max_idempotency_keys": "authoring",
+    "chat_live_messages": "channels",
+    "chat_archive_messages": "channels",
 }
 """Limits that are reached in another suite, by the name of its folder."""
 
