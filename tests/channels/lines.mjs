@@ -1,0 +1,17 @@
+// Runs the lines of docs/chat.md on a document, and says what they leave there.
+import fs from "node:fs";
+import { createRequire } from "node:module";
+
+const require = createRequire(new URL("../interop/", import.meta.url));
+const Y = require("yjs");
+const { lines } = JSON.parse(fs.readFileSync(process.argv[2], "utf8"));
+const doc = new Y.Doc();
+const fields = {};
+const provider = { awareness: { setLocalStateField: (name, value) => (fields[name] = value) } };
+const said = new Function("doc", "provider", "me", `${lines}
+  send("first", 1700000000000); send("second", 1700000000001)
+  const [[one], [two]] = messages()
+  edit(one, "changed"); react(one, "👍"); read(two); remove(two); typing(true)
+  return messages()`)(doc, provider, "ann");
+const update = Buffer.from(Y.encodeStateAsUpdate(doc)).toString("base64");
+console.log(JSON.stringify({ said, fields, update }));
