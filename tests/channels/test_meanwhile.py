@@ -95,14 +95,14 @@ def test_a_large_documents_book_is_made_apart() -> None:
     says(bob, message("ann"))
     typist.says(one(9, 40_000, "y", origin=(9, 39_999)))
     called: list[int] = []
-    talk.room.judge.keep_book(lambda: called.append(1))
-    assert (talk.room.judge.book, called) == (None, [])
+    talk.room.judge.keeper.keep_book(lambda: called.append(1))
+    assert (talk.room.judge.keeper.book, called) == (None, [])
     says(talk.join(ANN), message("ann", "and another"))
     talk.edits(one(8, 0, "z", parent="m"))
     talk.indexed()
     assert called == [1]
     assert (ann.denials, len(bob.denials)) == ([], 1)
-    book = talk.room.judge.book
+    book = talk.room.judge.keeper.book
     assert book is not None
     assert list(book.ids()) == sorted(talk.root())
     assert book.count() == 2
@@ -115,7 +115,7 @@ def test_the_book_goes_with_the_last_and_comes_back() -> None:
     says(ann, message("ann"))
     before = talk.book.messages()
     talk.room.detach(ann.connection)
-    assert talk.room.judge.book is None
+    assert talk.room.judge.keeper.book is None
     assert talk.room.document.judge is None
     assert talk.book.messages() == before
     version = talk.book.version
