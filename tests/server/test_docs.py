@@ -8,10 +8,16 @@ import httpx
 import pytest
 from starlette.types import ASGIApp
 
+from crdtsync.channels.model import message_time
+from crdtsync.channels.rules import ChannelRules
+from crdtsync.channels.service import Channels
 from crdtsync.gate import Principal
 from crdtsync.hub import Hub
+from crdtsync.server import create_app
+from crdtsync.server.parameters import iso
+from crdtsync.store.memory import MemoryStore
 
-from .conftest import sample
+from .conftest import asgi_client, sample
 from .harness import Client, running
 
 DOCS = (Path(__file__).parents[2] / "docs" / "http.md").read_text("utf-8")
@@ -41,7 +47,7 @@ PLAIN = {"Content-Type": "text/plain"}
 @pytest.mark.anyio
 async def test_json(hub: Hub, http: httpx.AsyncClient) -> None:
     """The answers shown have the members that the server sends, in their order."""
-    listed, edit, edited, problem = (json.loads(block) for block in blocks("json"))
+    listed, edit, edited, _, problem = map(json.loads, blocks("json"))
     await hub.edit("notes/today", sample().get_update(), Principal())
     answer = (await http.get("/api/v1/documents")).json()
     assert list(answer) == list(listed)
@@ -54,6 +60,25 @@ async def test_json(hub: Hub, http: httpx.AsyncClient) -> None:
     assert list(answer) == list(edited)
     shown = (await http.get("/api/v1/documents/b?format=json")).json()
     assert shown == {"body": "Hello, you", "meta": {"title": "Greeting"}}
+
+
+@pytest.mark.anyio
+async def test_a_message() -> None:
+    """The message shown is one that was said over HTTP and answered by somebody."""
+    shown = json.loads(blocks("json")[3])
+    ann, ben = Principal(id="ann", name="Ann"), Principal(id="ben")
+    channels = Channels(ChannelRules(chat=("*",)))
+    async with Hub(MemoryStore(), channels=channels) as hub:
+        said = await hub.channels.chat("rooms/a").send("Lunch?", ann)
+        await hub.channels.chat("rooms/a").react(said.id, "👍", ben)
+        async with asgi_client(create_app(hub, lifespan=False)) as http:
+            where = {"document": "rooms/a"}
+            found = (await http.get(f"/api/v1/chat/messages/{said.id}", params=where)).json()
+            listed = (await http.get("/api/v1/chat/messages", params=where)).json()
+    assert listed == {"messages": [found], "next": None}
+    assert iso(message_time(shown["id"])) == shown["time"]
+    assert list(found) == list(shown)
+    assert found | {"id": shown["id"], "time": shown["time"]} == shown
 
 
 def test_every_problem_code_is_documented() -> None:
