@@ -21,7 +21,20 @@ if TYPE_CHECKING:
         NothingToCreate,
     )
     from crdtsync.authoring.service import Content, Documents
+    from crdtsync.channels.asking import RoomPresence
+    from crdtsync.channels.chat import Chat
+    from crdtsync.channels.keeping import PersonHere, RoomInfo
+    from crdtsync.channels.model import Message, Person
+    from crdtsync.channels.names import direct_name
+    from crdtsync.channels.presence import Sighting
     from crdtsync.channels.rules import ChannelRules
+    from crdtsync.channels.saying import (
+        InvalidMessage,
+        MessageArchived,
+        NoChat,
+        Said,
+        UnknownMessage,
+    )
     from crdtsync.channels.service import Channels
     from crdtsync.clock import Clock, ManualClock, SystemClock
     from crdtsync.config import Config
@@ -65,6 +78,7 @@ if TYPE_CHECKING:
         HistoryOff,
         HistoryUnavailable,
         NotRestorable,
+        UnknownDocument,
         UnknownMoment,
         UnknownRoot,
         Version,
@@ -107,6 +121,7 @@ __all__ = [
     "Change",
     "ChannelRules",
     "Channels",
+    "Chat",
     "Checkpoint",
     "Clock",
     "CloseCode",
@@ -147,6 +162,7 @@ __all__ = [
     "HistoryUnavailable",
     "Hub",
     "InvalidDocumentName",
+    "InvalidMessage",
     "InvalidOperation",
     "InvalidUpdate",
     "JWTAuthenticator",
@@ -159,12 +175,17 @@ __all__ = [
     "MalformedMessage",
     "ManualClock",
     "MemoryStore",
+    "Message",
+    "MessageArchived",
     "MessageTooLarge",
+    "NoChat",
     "NotEditable",
     "NotRestorable",
     "NothingToCreate",
     "OpenAuthenticator",
     "OperatorError",
+    "Person",
+    "PersonHere",
     "Principal",
     "Quarantine",
     "Quarantined",
@@ -176,10 +197,14 @@ __all__ = [
     "Role",
     "RoleGate",
     "Room",
+    "RoomInfo",
+    "RoomPresence",
     "RootExport",
     "Rule",
     "SQLiteStore",
+    "Said",
     "Scan",
+    "Sighting",
     "Store",
     "StoreDamaged",
     "StoreError",
@@ -193,6 +218,8 @@ __all__ = [
     "Touch",
     "Unauthenticated",
     "Unavailable",
+    "UnknownDocument",
+    "UnknownMessage",
     "UnknownMoment",
     "UnknownRoot",
     "UnsupportedData",
@@ -200,6 +227,7 @@ __all__ = [
     "WrongKind",
     "__version__",
     "create_app",
+    "direct_name",
     "open_store",
     "run",
     "serve",
@@ -209,8 +237,6 @@ __all__ = [
 _MODULES: Final[dict[str, tuple[str, ...]]] = {
     "access.service": ("Access",),
     "auth": ("Authenticator", "ConnectRequest", "OpenAuthenticator"),
-    "channels.rules": ("ChannelRules",),
-    "channels.service": ("Channels",),
     "authoring.keeping": ("StoredAnswers",),
     "authoring.model": (
         "AuthoringError",
@@ -223,6 +249,21 @@ _MODULES: Final[dict[str, tuple[str, ...]]] = {
         "NothingToCreate",
     ),
     "authoring.service": ("Content", "Documents"),
+    "channels.asking": ("RoomPresence",),
+    "channels.chat": ("Chat",),
+    "channels.keeping": ("PersonHere", "RoomInfo"),
+    "channels.model": ("Message", "Person"),
+    "channels.names": ("direct_name",),
+    "channels.presence": ("Sighting",),
+    "channels.rules": ("ChannelRules",),
+    "channels.saying": (
+        "InvalidMessage",
+        "MessageArchived",
+        "NoChat",
+        "Said",
+        "UnknownMessage",
+    ),
+    "channels.service": ("Channels",),
     "clock": ("Clock", "ManualClock", "SystemClock"),
     "config": ("Config",),
     "connection": ("Connection", "Link"),
@@ -239,6 +280,7 @@ _MODULES: Final[dict[str, tuple[str, ...]]] = {
         "HistoryOff",
         "HistoryUnavailable",
         "NotRestorable",
+        "UnknownDocument",
         "UnknownMoment",
         "UnknownRoot",
         "Version",

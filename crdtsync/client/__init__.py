@@ -4,6 +4,7 @@ Works with crdtsync and with every other y-websocket server, on asyncio and trio
 names, each from the module that owns it.
 """
 
+from crdtsync.channels.model import Message, Person
 from crdtsync.client.awareness import Awareness, AwarenessChange
 from crdtsync.client.chat import Chat
 from crdtsync.client.connecting import Connecting, connect
@@ -37,8 +38,10 @@ __all__ = [
     "Denied",
     "Document",
     "EditsRefused",
+    "Message",
     "NotSaved",
     "Options",
+    "Person",
     "Presence",
     "Refused",
     "Status",

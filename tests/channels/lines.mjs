@@ -14,4 +14,8 @@ const said = new Function("doc", "provider", "me", `${lines}
   edit(one, "changed"); react(one, "👍"); read(two); remove(two); typing(true)
   return messages()`)(doc, provider, "ann");
 const update = Buffer.from(Y.encodeStateAsUpdate(doc)).toString("base64");
-console.log(JSON.stringify({ said, fields, update }));
+const id = said[0][0];
+doc.getMap("chat").set(id, { ...said[0][1], author: "bob" });
+new Function("doc", "provider", "me", "id", `${lines}; remove(id)`)(doc, provider, "ann", id);
+const moderated = [id, doc.getMap("chat").get(id)];
+console.log(JSON.stringify({ said, fields, update, moderated }));

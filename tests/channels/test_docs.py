@@ -26,6 +26,7 @@ async def test_the_lines_in_javascript(tmp_path: Path) -> None:
     assert (first.author, first.text, first.edited_ms > 0) == ("ann", "changed", True)
     assert (second.text, second.deleted_ms > 0) == ("", True)
     assert found["fields"] == {"typing": True}
+    assert read_message(*found["moderated"]).deleted_by == "ann"
     clock = ManualClock(time_ms=second.deleted_ms)
     wide = 100 * 366 * 86400.0
     async with chat_hub(clock=clock, chat_past_s=wide, chat_edit_window_s=wide) as hub:

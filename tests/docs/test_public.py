@@ -41,6 +41,19 @@ def test_every_error_is_offered() -> None:
     assert ours <= set(crdtsync.__all__)
 
 
+@pytest.mark.parametrize("home", ["authoring.model", "channels.saying", "history.model"])
+def test_every_error_of_a_part_is_offered(home: str) -> None:
+    """So are those that stand beside what raises them."""
+    module = import_module(f"crdtsync.{home}")
+    ours = {
+        name
+        for name, each in vars(module).items()
+        if isclass(each) and issubclass(each, errors.CrdtsyncError)
+    }
+    assert ours
+    assert ours <= set(crdtsync.__all__)
+
+
 def test_importing_loads_nothing() -> None:
     """``import crdtsync`` loads no other module of ours, and nothing that is not Python's own."""
     script = "import crdtsync, sys; print(*sorted(name.partition('.')[0] for name in sys.modules))"
