@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
+import crdtsync
 from crdtsync import Hub, MemoryStore
 from crdtsync.config import Config
 from crdtsync.limits import Limits
 from crdtsync.metrics import HubCollector
 from tests.needs import program
 
-from .kit import blocks, page, table
+from .kit import blocks, code, page, table
 
 PAGE = page("docs/deployment.md")
 (UNIT,) = blocks(PAGE, "ini")
@@ -102,3 +103,11 @@ def test_alarms_are_about_metrics_that_exist() -> None:
         names = re.findall(r"crdtsync_\w+", row[0])
         assert names
         assert set(names) <= known
+
+
+def test_what_is_beside_the_store() -> None:
+    """The table of files has each database that a server keeps beside its store."""
+    folder = Path(crdtsync.__file__).parent
+    sources = "".join(path.read_text("utf-8") for path in folder.rglob("*.py"))
+    files = set(re.findall(r'^FILE: Final = "([a-z]+\.db)"$', sources, re.MULTILINE))
+    assert files == {code(row[0])[0] for row in table(PAGE, "File", "Holds")}
