@@ -71,11 +71,11 @@ def test_the_gate(tmp_path: Path) -> None:
     user = server.join()
     moderator = server.join(Principal(attributes={"moderator": True}))
     user.says(
-        one(1, 0, any_(b"\x7e"), parent="chat"),
+        one(1, 0, any_(b"\x7e"), parent="remarks"),
         update(deletes=[(1, 0, 1)]),
-        one(1, 1, string("x" * 5_001), parent="chat"),
+        one(1, 1, string("x" * 5_001), parent="remarks"),
         one(1, 1, string("x" * 5_001), parent="text"),
     )
-    assert user.denials == ["only moderators delete messages", "a message may have 5000 characters"]
+    assert user.denials == ["only moderators delete remarks", "a remark may have 5000 characters"]
     moderator.says(update(deletes=[(1, 0, 1)]))
     assert not moderator.denials

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import httpx
@@ -88,3 +89,24 @@ def test_every_problem_code_is_documented() -> None:
     sources = sources.replace('"http-error"', "")
     for code in set(re.findall(r'code(?:, detail)? ?= ?"([a-z-]+)"', sources)):
         assert f"`{code}`" in DOCS, code
+
+
+@pytest.mark.anyio
+async def test_the_requests(http: httpx.AsyncClient) -> None:
+    """The requests in the shell are answered, and what they wrote is read."""
+    (script,) = (block for block in blocks("sh") if "curl" in block)
+    (base, *lines) = script.splitlines()
+    api = base.removeprefix("api=http://localhost:1234")
+    answers: list[httpx.Response] = []
+    for line in lines:
+        _, *words = shlex.split(line.replace("$api", api), comments=True)
+        url = words.pop()
+        given = dict(zip(words[::2], words[1::2], strict=True))
+        headers = dict([given["-H"].split(": ")] if "-H" in given else [])
+        if "--json" in given:
+            headers["Content-Type"] = "application/json"
+        content = given.get("--data") or given.get("--json")
+        method = given.get("-X", "GET")
+        answers.append(await http.request(method, url, headers=headers, content=content))
+    assert [each.status_code for each in answers] == [201, 200, 200, 403]
+    assert answers[2].text == "Hello, you"
