@@ -37,6 +37,7 @@ class Making:
         "_channels",
         "_limits",
         "_parts",
+        "_taken",
         "begun",
         "book",
         "gathered_bytes",
@@ -57,6 +58,7 @@ class Making:
         """Begin with updates that follow one another; ``limits`` are those for stored bytes."""
         self._limits = limits
         self._parts = parts
+        self._taken: list[bytes] = []
         self.gathered_bytes = sum(map(len, parts))
         """How much waits to be put into the index."""
         self.index = PlaceIndex(values=values)
@@ -79,8 +81,14 @@ class Making:
     def take(self) -> list[bytes]:
         """Return what was gathered, for ``put``."""
         parts, self._parts = self._parts, []
+        self._taken += parts
         self.gathered_bytes = 0
         return parts
+
+    def anew(self) -> "Making":
+        """Return one of all that was ever gathered here, which no thread has anything of."""
+        parts = [*self._taken, *self._parts]
+        return Making(self._limits, parts, values=self.index.values, channels=self._channels)
 
     def put(self, parts: list[bytes]) -> None:
         """Put updates into the index. May be called on another thread."""
@@ -199,7 +207,11 @@ class Keeper:
             self._room.engine.index_apart(self._room.judge, making)
 
     def make_here(self, making: Making) -> None:
-        """Make it now."""
+        """Make it now, from the beginning where a thread is on it."""
+        if making.begun:
+            then = self.stop_making()
+            self.making = making = making.anew()
+            making.then = then
         making.put(making.take())
         self.made(making)
 

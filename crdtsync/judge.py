@@ -262,7 +262,7 @@ class Judge:
             if keeper.broken:
                 return _FAILED
             making = keeper.make(values=values)
-            if making.gathered_bytes > INDEX_HERE_BYTES:
+            if making.begun or making.gathered_bytes > INDEX_HERE_BYTES:
                 return WAIT
             keeper.make_here(making)
             index = keeper.index

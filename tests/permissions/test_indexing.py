@@ -77,6 +77,31 @@ def test_free_writers_go_on_and_are_in_the_index() -> None:
     assert server.room.document.clocks == {1: 5, 3: 2, 4: 1}
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_somebody_else_writes_while_a_thread_has_it_all(late: bool) -> None:
+    """What the thread has taken is not in hand: who comes then waits, or has it made anew."""
+    server = written()
+    guest, other = server.join(restricted(CHAT)), server.join(restricted(CHAT))
+    if late:
+        other.says(one(3, 1, "z", origin=(3, 0)))
+        server.indexed()
+        server.room.judge.keeper.drop()
+    guest.says(one(2, 0, "x", parent="chat"))
+    ((_, making),) = server.making
+    taken = making.take()
+    with patch("crdtsync.judge.INDEX_HERE_BYTES", 1 << 60):
+        if late:  # what fits only now can't wait
+            server.join().says(one(3, 0, "y", parent="chat"))
+        else:
+            other.says(one(3, 0, "y", parent="chat"))
+        assert server.room.document.clocks == ({1: 3, 3: 2} if late else {1: 3})
+        making.put(taken)
+        server.indexed()
+    assert not guest.denials
+    assert not other.denials
+    assert server.room.document.clocks == {1: 3, 2: 1, 3: 2 if late else 1}
+
+
 def test_who_waits_is_read_no_further_than_a_limit() -> None:
     """What comes behind is kept up to the backlog's limit; then its socket is left alone."""
     limits = Limits(refusal_delay_s=0.0, max_backlog_bytes=500)
