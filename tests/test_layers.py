@@ -153,6 +153,7 @@ LAYERS = {
         "channels.listing",
         "channels.presence",
         "channels.shrinking",
+        "channels.hand",
         "channels.service",
         "committer",
         "connection",

@@ -21,21 +21,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
-from crdtsync.batch import Editor
+from crdtsync.channels.hand import submit, take_out
 from crdtsync.channels.names import ARCHIVES, Archive, archive_of
 from crdtsync.channels.shelf import MOVING, Filed, Shelf, chat_root, reactions_root
 from crdtsync.channels.writing import write_any
 from crdtsync.errors import CrdtsyncError
-from crdtsync.gate import Principal
 from crdtsync.store.base import Store
-from crdtsync.structs import EMPTY_UPDATE
-from crdtsync.update import scan
 
 if TYPE_CHECKING:
     from crdtsync.channels.service import Channels
     from crdtsync.room import Room
 
-__all__ = ["Archiving", "archive_names", "submit"]
+__all__ = ["Archiving", "archive_names"]
 
 log = logging.getLogger("crdtsync")
 
@@ -47,7 +44,6 @@ MAX_TRIES: Final = 10
 """So often a roll begins anew because its messages changed meanwhile; then it is put off."""
 MIN_ARCHIVE: Final = 5
 """A thread with fewer messages stays where it is, in full."""
-SERVER: Final = Principal()
 
 Value = Any
 Put = tuple[str, str, Value]
@@ -179,7 +175,7 @@ class Archiving:
                 await self._fill(archive, there, last, plan)
                 # From here to the submission nothing else happens.
                 if _planned(shelf, thread, plan.ids, space) == plan:
-                    submit(room, _taking(shelf, there, last, plan))
+                    take_out(room, plan.thread, plan.kept, _taking(shelf, there, last, plan))
                     await hub.committed(room)
                     new.difference_update(plan.ids)
                     return len(plan.ids)
@@ -254,7 +250,9 @@ class Archiving:
                 await hub.committed(archive)
             if hub.rooms.get(room.name) is room:
                 same = [id for id, value in back.items() if shelf.value(thread, id) == value]
-                submit(room, shelf.writer.update((), [(root, id) for id in same]))
+                kept = {id for _, id, value in sets if not _is_deleted(value)} & set(same)
+                update = shelf.writer.update((), [(root, id) for id in same])
+                take_out(room, thread, kept, update)
                 await hub.committed(room)
                 moved += len(same)
         new |= looked - old
@@ -380,10 +378,3 @@ def _parts(sets: list[Put]) -> list[list[Put]]:
         parts[-1].append(each)
         size += len(each[1]) + len(write_any(each[2]))
     return parts
-
-
-def submit(room: "Room", update: bytes, principal: Principal = SERVER) -> None:
-    """Submit an update that was made of what the room knows at this moment."""
-    if update != EMPTY_UPDATE:
-        found = scan(update, room.limits, structs=room.document.detailed)
-        room.submit(update, found, Editor(principal))

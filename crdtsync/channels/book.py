@@ -4,7 +4,8 @@ Owns, by root and key, what the document shows there: the last of a key's items,
 Yjs and pycrdt give them, unless that is deleted. Invariants:
 
 - It says what a client shows that has integrated the same updates, whatever came at the same time.
-- A message that is gone stays gone: what comes under its key later is no message any more.
+- A message that is gone stays gone: what comes under its key later is no message any more. One
+  that the server took to an archive is known a while longer, for what its author wrote meanwhile.
 - A key takes memory for as long as its root's index of places does; of what is gone, a few bytes.
 
 It is about what was let in, committed or not. Decides on nothing, and knows no clock.
@@ -15,14 +16,16 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from crdtsync.channels.changes import GONE, Change, Changes, Drop, Gone, Reacted, Said
+from crdtsync.channels.changes import GONE, Archived, Change, Changes, Drop, Gone, Reacted, Said
 from crdtsync.channels.model import Message, Person
 from crdtsync.channels.names import ARCHIVES, CHAT, PRESENCE, REACTIONS, RECEIPTS
 from crdtsync.idset import IdSet
 from crdtsync.structs import Id, Range
 
-__all__ = ["Book", "Draft", "Slot"]
+__all__ = ["MAX_ARCHIVED", "Book", "Draft", "Slot"]
 
+MAX_ARCHIVED: Final = 1_000
+"""Messages of one document that are known after they went to an archive; the latest that went."""
 _NOTHING: Final[Mapping[str, "Slot"]] = {}
 
 
@@ -82,12 +85,13 @@ class Slot:
 class Book:
     """What the channels of one document hold. To be read; changed by drafts alone."""
 
-    __slots__ = ("_gone", "_order", "_slots", "strange", "version")
+    __slots__ = ("_archived", "_gone", "_order", "_slots", "strange", "version")
 
     def __init__(self) -> None:
         self._slots: dict[str, dict[str, Slot]] = {}
         self._gone: dict[str, set[str]] = {}
         self._order: dict[str, list[str]] = {}  # by root: the ids of what is a message, sorted
+        self._archived: dict[tuple[str, str], None] = {}  # roots and keys, in the order they went
         self.strange = IdSet()
         """Items that lie in others, where only plain values belong."""
         self.version = 0
@@ -151,6 +155,9 @@ class Book:
 
     def is_gone(self, id: str, thread: str = "") -> bool:
         """Return whether there was a message that isn't there any more."""
+        slot = self.slot(_chat(thread), id)
+        if slot is not None and isinstance(slot.said, Archived):
+            return True
         return id in self._gone.get(_chat(thread), ())
 
     def was_said(self, id: str, thread: str = "") -> bool:
@@ -188,13 +195,50 @@ class Book:
             chats = _is_chat(root)
             if chats:
                 self._note_order(root, key, slot)
-            if chats and isinstance(slot.said, Gone) and slot.owner is None:
+                if slot.said.__class__ is not Archived:
+                    self._archived.pop((root, key), None)
+            if chats and slot.said is GONE and slot.owner is None:
                 slots.pop(key, None)
                 self._gone.setdefault(root, set()).add(key)
             else:
                 slots[key] = slot
                 if chats:
                     self._gone.get(root, set()).discard(key)
+
+    # Archives
+
+    def leaving(self, root: str, ids: Iterable[str]) -> dict[str, Slot]:
+        """Return what is to be known of messages when the server has taken them to an archive.
+
+        For ``file``, when they are gone here. A deleted one stays gone.
+        """
+        slots = self._slots.get(root, _NOTHING)
+        found: dict[str, Slot] = {}
+        for id in ids:
+            slot = slots.get(id)
+            said = None if slot is None else slot.said
+            if slot is not None and isinstance(said, Message) and not said.deleted_ms:
+                rest = Archived(said.author, said.type, said.name, said.reply_to, said.time_ms)
+                found[id] = Slot(slot.chain, rest)
+        return found
+
+    def file(self, root: str, slots: Mapping[str, Slot]) -> None:
+        """Take note that messages which are gone here are in an archive now."""
+        gone = self._gone.get(root, set())
+        for id, slot in slots.items():
+            if id in gone:
+                gone.discard(id)
+                self._slots.setdefault(root, {})[id] = slot
+                self._archived[root, id] = None
+        while len(self._archived) > MAX_ARCHIVED:
+            self.forget(*next(iter(self._archived)))
+
+    def forget(self, root: str, id: str) -> None:
+        """Let a message that was archived be gone for good, whatever comes under its key."""
+        if (root, id) in self._archived:
+            del self._archived[root, id]
+            del self._slots[root][id]
+            self._gone.setdefault(root, set()).add(id)
 
     def _note_order(self, root: str, key: str, slot: Slot) -> None:
         ids = self._order.setdefault(root, [])
@@ -261,7 +305,7 @@ class Draft:
         if drop.key is None:
             return None
         slot = self.slot(drop.name, drop.key)
-        if slot is None or slot.said is GONE:
+        if slot is None or isinstance(slot.said, Gone):
             return None
         client, clock = slot.last
         if drop.client != client or not drop.start <= clock < drop.end:

@@ -8,7 +8,7 @@ server's, and in the document it is an edit like any other, of the principal's.
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from crdtsync.channels.archiving import submit
+from crdtsync.channels.hand import submit
 from crdtsync.channels.listing import Listing, holding
 from crdtsync.channels.model import Message, MessageType, message_id, read_message, read_reaction
 from crdtsync.channels.names import archive_of
@@ -273,5 +273,7 @@ class Chat(Listing):
                     self._permit(room, principal, (root, id), replaces=True)
                     keys = [(reactions, key) for key in there.reactions(thread, id)]
                     await self._write(archive, there, principal, [(root, id, gone.value())], keys)
+                    if (book := room.judge.keeper.book) is not None:
+                        book.forget(root, id)
                 return gone
         raise UnknownMessage("there is no message of this id")

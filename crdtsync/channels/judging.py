@@ -4,13 +4,26 @@ Owns the decision on what an update does in the roots that are channels, beyond 
 Everybody speaks for himself alone; a message's author, time, type and what it answers stay; what
 was deleted stays so. Two things are put right instead of refused, because honest people do them
 without knowing: an edit of a message that was deleted meanwhile, and a deletion of one that was
-edited meanwhile. Either way the message is deleted in the same commit.
+edited meanwhile. Either way the message is deleted in the same commit. What was written to a
+message while the server took it to an archive is let in by the same rules, as long as the book
+knows that message.
 """
 
+from dataclasses import replace
 from typing import Final
 
 from crdtsync.channels.book import Book, Draft, Slot
-from crdtsync.channels.changes import GONE, Change, Changes, Drop, Gone, Reacted, Wrong
+from crdtsync.channels.changes import (
+    GONE,
+    Archived,
+    Change,
+    Changes,
+    Drop,
+    Gone,
+    Reacted,
+    Said,
+    Wrong,
+)
 from crdtsync.channels.model import Message
 from crdtsync.channels.names import Channel, Root, archive_of, is_guest, is_message_id, read_root
 from crdtsync.channels.rates import Rates
@@ -94,6 +107,12 @@ class ChannelJudge:
         self.rates.take(draft.who, draft.count, self._clock.monotonic_s())
 
 
+def _known(slot: Slot, key: str) -> Said:
+    """Return what a key holds, or what is known of what the server took to an archive."""
+    said = slot.said
+    return said.message(key) if isinstance(said, Archived) else said
+
+
 def _rank(change: Change) -> tuple[bool, bool]:
     return change.root.channel is not Channel.CHAT, bool(change.root.thread)
 
@@ -139,7 +158,7 @@ class _Case:
             return None
         match drop.root.channel:
             case Channel.CHAT:
-                return self._may_delete(before)
+                return self._may_delete(before.said)
             case Channel.REACTIONS:
                 return None if self._is(key.rpartition(" ")[2]) else OWN_KEY
             case Channel.RECEIPTS | Channel.PRESENCE:
@@ -157,7 +176,7 @@ class _Case:
     def _message(self, change: Change, key: str) -> Deny | None:
         draft, said = self._draft, change.said
         before = draft.slot(change.name, key)
-        if before is None and draft.is_gone(key, change.root.thread):
+        if self._is_gone(before, key, change.root.thread):
             if said is not GONE:
                 draft.count += 1
                 draft.amends.append((change.client, change.start, change.end))
@@ -165,7 +184,7 @@ class _Case:
         if isinstance(said, Gone):
             return self._deleted(change, key, before)
         assert isinstance(said, Message)
-        there = None if before is None else before.said
+        there = None if before is None else _known(before, key)
         knew = before is not None and there is not GONE and before.last == change.origin
         if there is GONE:
             there = self._under.get((change.name, key))
@@ -186,10 +205,20 @@ class _Case:
             self._amend(change, key)
         return None
 
+    def _is_gone(self, before: Slot | None, key: str, thread: str) -> bool:
+        """Return whether a message was there, and no more is to be written to it."""
+        if before is None:
+            return self._draft.is_gone(key, thread)
+        said = before.said
+        # What is older may have been shed, and nothing may come to stand there.
+        return isinstance(said, Archived) and said.time_ms < self._earliest_ms
+
     def _amend(self, change: Change, key: str) -> None:
         """See to it that what a key shows is deleted: somebody has deleted the message."""
         slot = self._draft.slot(change.name, key)
         assert slot is not None
+        if isinstance(slot.said, Gone):
+            return
         client, clock = slot.last
         self._draft.drop(Drop(change.root, change.name, key, client, clock, clock + 1))
         self._draft.amends.append((client, clock, clock + 1))
@@ -199,17 +228,18 @@ class _Case:
         if not is_message_id(key):
             return Deny("a message's key is a UUID of version 7 in small letters")
         if before is not None and before.said is not GONE:
-            denial = self._may_delete(before)
+            denial = self._may_delete(_known(before, key))
             if denial is not None:
                 return denial
-            if isinstance(before.said, Message):
+            if isinstance(before.said, Archived):
+                change = replace(change, said=before.said)  # it is in the archive as before
+            elif isinstance(before.said, Message):
                 self._under[change.name, key] = before.said
         first = before is None or before.said is GONE  # the item that counts is yet to come
         self._draft.put(change, self._principal.id if first else None)
         return None
 
-    def _may_delete(self, before: Slot) -> Deny | None:
-        there = before.said
+    def _may_delete(self, there: Said) -> Deny | None:
         if not isinstance(there, Message) or self._moderates:
             return None
         return None if self._is(there.author) and there.type != "system" else OWN_MESSAGES
@@ -273,11 +303,15 @@ class _Case:
     def _window_ms(self) -> int:
         return round(self._limits.chat_edit_window_s * 1000)
 
+    @property
+    def _earliest_ms(self) -> float:
+        return self._now_ms - self._limits.chat_past_s * 1000
+
     def _on_time(self, time_ms: int, what: str) -> Deny | None:
         limits = self._limits
         if time_ms > self._now_ms + limits.chat_future_s * 1000:
             return Deny(f"{what} lies in the future: is your clock right?")
-        if time_ms < self._now_ms - limits.chat_past_s * 1000:
+        if time_ms < self._earliest_ms:
             return Deny(f"{what} lies too far in the past")
         return None
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import anyio.to_thread
 
-from crdtsync.channels.archiving import submit
+from crdtsync.channels.hand import submit
 from crdtsync.channels.shedding import MIN_SHED, shed
 from crdtsync.channels.writing import entries_of
 from crdtsync.slicing import write_deletes

@@ -13,7 +13,9 @@ import pycrdt
 import pytest
 
 from crdtsync.channels.book import Book
+from crdtsync.channels.hand import take_out
 from crdtsync.channels.model import message_id
+from crdtsync.channels.writing import MapWriter
 from crdtsync.gate import Principal
 from crdtsync.indexing import Making
 from crdtsync.limits import Limits, trusting
@@ -43,6 +45,9 @@ class World(Talk):
         """The messages that were deleted by somebody who may."""
         self.tried: set[str] = set()
         """Those that such a one deleted in a document of his own."""
+        self.archived: set[str] = set()
+        """Those that the server took out, and nobody deleted."""
+        self.authors: dict[str, str] = {}
         self.own = pycrdt.Doc[Any](client_id=5)  # the server's
         self.log = b""
         self.shown: dict[str, Root] = {root: {} for root in ROOTS}
@@ -84,7 +89,12 @@ class World(Talk):
     def _fine_message(self, key: str, old: Any, new: Any, by: str) -> bool:
         if new is None and key in self.gone:
             return True  # it was deleted before, and came back for a moment that nobody saw
-        mine = old is not None and _is(by, old["author"])
+        if new is None and by == "" and key in self.archived:
+            return key not in self.gone
+        author = old["author"] if old else self.authors.get(key, "") if new else ""
+        if new is not None:
+            self.authors.setdefault(key, new["author"])
+        mine = bool(author) and _is(by, author)
         if new is None or new.get("deleted"):
             if mine or by == "mod" or (old is None and _is(by, new["author"])):
                 self.gone.add(key)
@@ -163,11 +173,21 @@ class World(Talk):
         chat = self.own.get("chat", type=pycrdt.Map)
         oldest = sorted(chat.keys())[:1]
         if oldest and self.dice.random() < 0.5:
+            self._archive(oldest[0])
+        elif oldest and self.dice.random() < 0.5:
             self.tried.add(oldest[0])
             setting("chat", {oldest[0]: None})(self.own)
         else:
             setting("chat-archives", {"000001": {"first": "0", "last": "0", "count": 1}})(self.own)
         self.edits(self.own.get_update(before))
+
+    def _archive(self, id: str) -> None:
+        if not self.shown["chat"][id].get("deleted"):
+            self.archived.add(id)
+        else:
+            self.tried.add(id)
+        update = MapWriter(self.room.document, 6).update((), [("chat", id)])
+        take_out(self.room, "", self.archived & {id}, update)
 
     # What Eve does
 
