@@ -46,9 +46,8 @@ class Archive:
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
-        self.faults = Faults(kernel)
+        self.faults = Faults(kernel, "archive")
         """The weather here; at the store there is another."""
-        self.faults.chance = kernel.stream("archive")
         self.clients = kernel.stream("restoring clients")
         self.connection = _connected(_empty())
         self.versions: dict[int, Version] = {}

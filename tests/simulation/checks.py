@@ -27,6 +27,7 @@ __all__ = [
     "everybody_sees_everybody",
     "nothing_is_held",
     "nothing_is_left",
+    "nothing_said_is_missing",
     "nothing_shown_is_missing",
     "the_store_is_sound",
 ]
@@ -39,6 +40,10 @@ def converged(world: "World") -> str:
         return "the server is not there"
     if world.archive is not None and world.server.life in world.archive.asking.values():
         return "somebody waits for a restore"
+    if world.asking.waits():
+        return "somebody waits for an answer"
+    if hub.channels.archiving.busy:
+        return "messages are on their way to an archive"
     for client in world.clients:
         if client.wire is None or not client.synced:
             return f"{client.name} is not in sync"
@@ -187,10 +192,27 @@ def nothing_shown_is_missing(world: "World") -> tuple[dict[str, Loaded], list[Fi
     return loaded, findings
 
 
+def nothing_said_is_missing(
+    world: "World", loaded: dict[str, Loaded], *, settled: bool = False
+) -> None:
+    """What people and programs were told that they have said, made or deleted is so."""
+    talk, programs = world.talk, world.programs
+    if talk is None and programs is None:
+        return
+    docs = {name: _integrated(_updates(each)) for name, each in loaded.items()}
+    if talk is not None:
+        talk.kept(docs, settled=settled)
+        if world.server.orderly:
+            talk.nobody_is_there(docs)
+    if programs is not None:
+        programs.kept(docs)
+
+
 def the_store_is_sound(world: "World") -> None:
     """Its check finds nothing, no sequence is missing, and it has what all clients have."""
     loaded, findings = nothing_shown_is_missing(world)
     histories_are_whole(world, loaded, deep=True)
+    nothing_said_is_missing(world, loaded, settled=True)
     for finding in findings:
         if finding.level != "ok":
             world.fail(f"check says: {finding}")
@@ -203,6 +225,12 @@ def the_store_is_sound(world: "World") -> None:
             world.fail(f"{name} is damaged: {document.damage}")
         clocks, _ = _ids(document)
         for client in world.clients:
+            if world.talk is not None and world.talk.rules.present(name):
+                clocks = {each: client.clocks.get(each, 0) for each in clocks} | {
+                    each.number: clocks[each.number]
+                    for each in world.clients
+                    if each.number in clocks
+                }  # who has gone was written down when all had gone
             if client.room == name and (problem := _same(client, clocks)):
                 world.fail(f"in the store: {problem}")
     if world.failure:
@@ -231,7 +259,7 @@ def _ids(loaded: Loaded) -> tuple[dict[int, int], set[tuple[int, int]]]:
 
 
 def look_into(store: Store, names: list[str]) -> tuple[dict[str, Loaded], list[Finding]]:
-    """Read a store in a moment of its own, beside the story."""
+    """Read some documents, and all that a store has, in a moment of its own beside the story."""
     outer = asyncio._get_running_loop()
     kernel: Kernel = getattr(store, "kernel", None) or Kernel(0)
     failures: list[str] = []
@@ -240,7 +268,8 @@ def look_into(store: Store, names: list[str]) -> tuple[dict[str, Loaded], list[F
 
     async def look() -> tuple[dict[str, Loaded], list[Finding]]:
         async with store:
-            loaded = {name: await store.load(name) for name in names}
+            there = [each.name for each in await store.documents()]
+            loaded = {name: await store.load(name) for name in dict.fromkeys(names + there)}
             return loaded, [finding async for finding in store.check()]
 
     try:

@@ -4,6 +4,7 @@ Owns the replica and what its user does. It asks with a step 1 whenever it conne
 server's, sends its own edits, renews its presence, and comes back with growing pauses.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pycrdt
@@ -70,6 +71,8 @@ class Client:
         self._failures = 0
         self._connecting = False
         self._last_heard_s = 0.0
+        self.came: Callable[[Client], None] = lambda _: None
+        """What it does when it is in sync with the server."""
         self.presence = Presence(number, f'"{name}"', self.kernel.now_s, self._up)
         self.kernel.after(self.chance.random() * LOOK_S, self._look)
 
@@ -183,8 +186,10 @@ class Client:
             case SyncStep1(state_vector):
                 self._up(step_2_frame(self.doc.get_update(state_vector)))
             case SyncStep2(update):
-                self.synced = True
+                first, self.synced = not self.synced, True
                 self._integrate(update)
+                if first:
+                    self.came(self)
             case SyncUpdate(update):
                 self._integrate(update)
             case AwarenessMessage(payload):

@@ -21,9 +21,9 @@ Mode = Literal["well", "full", "failing", "fsync", "slow"]
 class Faults:
     """The weather at the disk, and the steps at which the machine may die."""
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: Kernel, name: str = "disk") -> None:
         self.kernel = kernel
-        self.chance = kernel.stream("disk")
+        self.chance = kernel.stream(name)
         self.mode: Mode = "well"
         self.slow_s = 0.001
         self.calm = False

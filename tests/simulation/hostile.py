@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pycrdt
 
 from crdtsync.awareness import Entry, encode_entries
+from crdtsync.channels.model import message_id
 from crdtsync.errors import RemoteError
 from crdtsync.gate import Principal
 from crdtsync.protocol import awareness_frame, step_1_frame, step_2_frame, update_frame
@@ -78,6 +79,8 @@ class Hostile:
 
     def _frame(self) -> tuple[str, bytes]:
         chance = self.chance
+        if self.world.talks(self.room) and chance.random() < 0.2:
+            return "a message of another's", update_frame(self._forged())
         match chance.randrange(9):
             case 0:
                 return "noise", chance.randbytes(chance.randint(0, 40))
@@ -111,6 +114,15 @@ class Hostile:
         before = self._doc.get_state()
         self._text += "!"
         return self._doc.get_update(before)
+
+    def _forged(self) -> bytes:
+        """Return an update that says something in another's name."""
+        other = self.chance.choice(self.world.clients).name
+        doc: pycrdt.Doc[Any] = pycrdt.Doc(client_id=self.chance.randrange(1 << 41, 1 << 42))
+        time_ms = 1_700_000_000_000 + int(self.kernel.now_s * 1000)
+        value = {"author": other, "text": FORGED, "time": time_ms, "type": "text"}
+        doc.get("chat", type=pycrdt.Map)[message_id(time_ms)] = value
+        return doc.get_update()
 
     def _damaged(self) -> bytes:
         """Return an update that is none any more."""

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from crdtsync.channels.service import Channels
 from crdtsync.errors import CrdtsyncError
 from crdtsync.gate import Gate
 from crdtsync.hub import Hub
@@ -17,6 +18,8 @@ from tests.simulation.archive import Archive, SimHistories
 from tests.simulation.kernel import Kernel, SimClock
 from tests.simulation.loop import SimLoop
 from tests.simulation.network import Wire
+from tests.simulation.programs import Notes
+from tests.simulation.seams import Here
 
 __all__ = ["Medium", "Server"]
 
@@ -61,6 +64,10 @@ class Server:
         self._failed = failed
         self._archive = archive
         self._committed = committed
+        self.channels: Callable[[], Channels | None] = lambda: None
+        """Makes the channels of a new life."""
+        self.notes: Notes | None = None
+        """Where answers to requests are kept; ``None`` where nobody asks twice."""
         self.loop: SimLoop | None = None
         self.hub: Hub | None = None
         """The hub, once it is open."""
@@ -74,6 +81,8 @@ class Server:
         self.base_tasks = 0
         """The number of tasks of a hub with nothing to do."""
         self.kill_at_step: int | None = None
+        self.orderly = False
+        """Whether the present life, or the last, was told to stop while all was well."""
         self.dying = ""
         """Why the process ends at this step; empty where it does not."""
 
@@ -86,7 +95,7 @@ class Server:
         """Begin a life."""
         assert self.loop is None
         self.lives += 1
-        self._killed = False
+        self._killed = self.orderly = False
         self.kernel.tell("server", f"starts for the {self.lives}. time")
         loop = SimLoop(self.kernel, self.kernel.stream(f"loop/{self.lives}"), self._failed)
         self.loop = loop
@@ -100,8 +109,16 @@ class Server:
             self._listen(self._store)
             history = SimHistories(self._store, self._archive, self._limits, self.clock)
         hub = Hub(
-            self._store, limits=self._limits, gate=self._gate, clock=self.clock, history=history
+            self._store,
+            limits=self._limits,
+            gate=self._gate,
+            clock=self.clock,
+            history=history,
+            channels=self.channels(),
         )
+        hub.documents._workers = Here()
+        if self.notes is not None:
+            hub.documents.remember_in(self.notes.store(self._limits, self.clock))
         self._task = loop.create_task(self._live(hub))
 
     def _listen(self, store: Store) -> None:
@@ -129,10 +146,11 @@ class Server:
             if self.hub is hub:
                 self.hub = None
 
-    def stop(self) -> None:
+    def stop(self, *, calm: bool) -> None:
         """Let the life end in order."""
         if self.loop is not None:
             self.kernel.tell("server", "is told to stop")
+            self.orderly = calm
             self._stop.set()
 
     @property
@@ -162,11 +180,13 @@ class Server:
         self.kernel.tell("server", f"dies {why}{', with the whole machine' * power}")
         for wire in self.wires:
             wire.server_died(silently=silently)
-        self._killed = True
+        self._killed, self.orderly = True, False
         self.medium.crash(power=power)
         if self._archive is not None:
             self._archive.crash()
             self._archive.unplug()
+        if self.notes is not None:
+            self.notes.crash()
         self._unplug()
         hub = self.hub
         self._bury(loop, task, hub)

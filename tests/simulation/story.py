@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,6 +17,8 @@ from tests.simulation.checks import (
     the_store_is_sound,
 )
 from tests.simulation.client import Client
+from tests.simulation.seams import seamless
+from tests.simulation.talk import Talk
 from tests.simulation.world import Failure, World
 
 __all__ = ["play", "told"]
@@ -63,6 +65,9 @@ class Story:
             self._later(self.length_s / 3, self._event, event)
         if world.archive is not None:
             Archivist(self, world.archive, self.always).begin()
+        for each in (world.talk, world.programs):
+            if each is not None:
+                each.begin(self)
         for _ in range(int(self.length_s / 5)):
             world.run(5.0)
             bounded(world)
@@ -71,6 +76,17 @@ class Story:
 
     def _later(self, mean_s: float, call: object, *args: object) -> None:
         self.kernel.after(self.chance.expovariate(1 / mean_s), call, *args)  # type: ignore[arg-type]
+
+    def often(self, who: str, times: float, act: Callable[[str], None]) -> None:
+        """Have somebody do something about so many times, until all is well."""
+        chance = self.kernel.stream(f"often/{who}")
+
+        def again() -> None:
+            if not self.over:
+                act(who)
+                self.kernel.after(chance.expovariate(times / self.length_s), again)
+
+        self.kernel.after(chance.random(), again)
 
     def _user(self, client: Client) -> None:
         if self.over:
@@ -170,6 +186,8 @@ class Story:
         world = self.world
         self._until(converged)
         self._until(everybody_sees_everybody)
+        if world.talk is not None:
+            self._hear_them_out(world.talk)
         problem = converged(world)
         if problem:
             world.fail(f"and then no more: {problem}")
@@ -188,6 +206,27 @@ class Story:
         while world.server.loop is not None:
             world.run(0.5)
         the_store_is_sound(world)
+
+    def _hear_them_out(self, talk: Talk) -> None:
+        """See who is there, stop while they are, and see and list everything again."""
+        world = self.world
+        self._until(lambda _: talk.present())
+        world.restart()
+        life = world.server.lives
+        while world.server.lives == life:
+            world.run(0.5)
+        self._until(converged)
+        self._until(lambda _: talk.present())
+        self._until(converged)
+        hub = world.server.hub
+        assert hub is not None
+        world.asking.ask("world", "lists all messages", talk.listed, lambda _: None, self._failed)
+        while world.asking.waits():
+            world.run(0.1)
+        self._until(converged)
+
+    def _failed(self, error: object) -> None:
+        self.world.fail(f"the messages can't be listed: {error!r}")
 
     def _until(self, check: object) -> None:
         """Wait until a check has nothing to say, for as long as one may have to wait."""
@@ -224,14 +263,18 @@ def play(
     always: Sequence[str] = (),
     limits: Limits | None = None,
     history: bool | None = None,
+    talk: bool | None = None,
+    programs: bool | None = None,
 ) -> World:
     """Play a seed's story to its end, in which some events are ``always`` among what happens.
 
     Raises ``Failure``, with the story as its note.
     """
-    world = World(seed, store=store, limits=limits, history=history)
+    world = World(
+        seed, store=store, limits=limits, history=history, talk=talk, programs=programs
+    )
     try:
-        with _overheard(world):
+        with _overheard(world), seamless(world.kernel):
             Story(world, always).play()
     except Failure as failure:
         failure.add_note("\n".join(told(world)))

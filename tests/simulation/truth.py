@@ -153,6 +153,8 @@ def histories_are_whole(world: "World", loaded: dict[str, Loaded], *, deep: bool
         if name not in archive.damaged:
             world.fail(f"the history of {name} was set aside: {reason}")
     for name, document in loaded.items():
+        if name not in world.shown:
+            continue  # others are deleted, too
         problem = truth.found(name, document) or _history(world, name, document, deep)
         problem = problem or _versions(world, name, deep)
         if problem:

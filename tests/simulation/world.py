@@ -18,13 +18,16 @@ from crdtsync.structs import Scan
 from crdtsync.update import scan
 from tests.properties.replica import READER
 from tests.simulation.archive import Archive
+from tests.simulation.asking import Asking
 from tests.simulation.client import Client
 from tests.simulation.faults import Faults
 from tests.simulation.hostile import FORGED, Hostile
 from tests.simulation.kernel import Kernel
 from tests.simulation.media import medium
 from tests.simulation.network import Wire
+from tests.simulation.programs import Notes, Programs
 from tests.simulation.server import Server
+from tests.simulation.talk import Talk
 from tests.simulation.truth import Truth
 
 __all__ = ["Failure", "Shown", "World"]
@@ -87,13 +90,18 @@ class World:
         limits: Limits | None = None,
         people: int = 0,
         history: bool | None = None,
+        talk: bool | None = None,
+        programs: bool | None = None,
     ) -> None:
         self.kernel = Kernel(seed)
         self.chance = self.kernel.stream("world")
         self._race = self.kernel.stream("race")
         Connection._count = 0  # periodic work is spread by it
         self.failure = ""
-        self.limits = limits or _limits(self.kernel.stream("limits"))
+        self.limits = limits or _limits(self.kernel.stream("limits"), self.kernel.stream("talk limits"))
+        quiet = people > 0
+        talks = self.kernel.stream("talks").random() < 0.4 if talk is None else talk
+        writes = self.kernel.stream("writes").random() < 0.3 if programs is None else programs
         self.faults = Faults(self.kernel)
         kind = self.kernel.stream("store").choice(["memory", "memory", "file", "file", "sqlite"])
         self.medium = medium(store or kind, self.faults, self.kernel)
@@ -128,6 +136,17 @@ class World:
         """Clients in whose name somebody else has spoken while they were away. Other clients
         have a clock of theirs then that the server may not know of after a restart."""
         self._populate(people)
+        self.asking = Asking(self)
+        self.talk: Talk | None = None
+        """What is said, and who is there; ``None`` where no document has channels."""
+        self.programs: Programs | None = None
+        if talks and not quiet:
+            self.talk = Talk(self)
+            self.server.channels = self.talk.channels
+        if writes and not quiet:
+            self.programs = Programs(self)
+            self.server.notes = Notes(self.kernel, Faults(self.kernel, "notes"))
+            self.server.notes.faults.die = self._die
 
     def _populate(self, people: int) -> None:
         """Let there be rooms with clients, or just so many people in one room."""
@@ -146,7 +165,12 @@ class World:
 
     def all_faults(self) -> list[Faults]:
         """Return the weather at each disk."""
-        return [self.faults] + ([self.archive.faults] if self.archive is not None else [])
+        beside = (self.archive, self.server.notes)
+        return [self.faults, *(each.faults for each in beside if each is not None)]
+
+    def talks(self, room: str) -> bool:
+        """Return whether a room has a chat."""
+        return self.talk is not None and self.talk.rules.chats(room)
 
     # Who tells what
 
@@ -238,22 +262,23 @@ class World:
     def _kill(self) -> None:
         power = self.chance.random() < 0.4
         silently = power and self.chance.random() < 0.5
-        self.faults.steps_left = -1
-        if self.archive is not None:
-            self.archive.faults.steps_left = -1
+        for faults in self.all_faults():
+            faults.steps_left = -1
         self.server.kill(self.server.dying, power=power, silently=silently)
-        self.faults.dying = False
+        for faults in self.all_faults():
+            faults.dying = False
         self.ended()
 
     def ended(self) -> None:
         """A life is over: what anyone was shown has to be there, and the next one begins."""
-        from tests.simulation.checks import nothing_shown_is_missing
+        from tests.simulation.checks import nothing_said_is_missing, nothing_shown_is_missing
         from tests.simulation.truth import histories_are_whole
 
         if self.last_life:
             return  # the store is looked at as a whole then
         loaded, _ = nothing_shown_is_missing(self)
         histories_are_whole(self, loaded)
+        nothing_said_is_missing(self, loaded)
         delay_s = self.chance.choice([0.05, 1.0, 8.0])
         self.kernel.after(0.2 if self.faults.calm else delay_s, self.start)
 
@@ -264,7 +289,7 @@ class World:
     def restart(self) -> None:
         """Stop the server in order; another life follows."""
         if self.server.loop is not None:
-            self.server.stop()
+            self.server.stop(calm=self.faults.calm)
             self.kernel.after(RESTART_S, self._stuck, self.server.lives)
 
     def _stuck(self, life: int) -> None:
@@ -280,9 +305,11 @@ class World:
         self.medium.close()
         if self.archive is not None:
             self.archive.close()
+        if self.server.notes is not None:
+            self.server.notes.close()
 
 
-def _limits(chance: random.Random) -> Limits:
+def _limits(chance: random.Random, talks: random.Random) -> Limits:
     usual = Limits()
     unusual: dict[str, list[Any]] = {
         "max_merge": [1, 3],
@@ -304,4 +331,13 @@ def _limits(chance: random.Random) -> Limits:
     changed = {
         name: chance.choice(values) for name, values in unusual.items() if chance.random() < 0.35
     }
-    return Limits(**{name: changed.get(name, getattr(usual, name)) for name in unusual})
+    return Limits(
+        **{name: changed.get(name, getattr(usual, name)) for name in unusual},
+        chat_messages_per_minute=0,
+        chat_future_s=86_400.0,  # clocks jump
+        chat_edit_window_s=86_400.0,
+        chat_live_messages=talks.choice([2, 5, 10]),
+        chat_archive_messages=talks.choice([3, 8]),
+        presence_interval_s=talks.choice([0.02, 0.05, 0.5]),
+        presence_grace_s=talks.choice([0.0, 1.0, 5.0]),
+    )
