@@ -176,6 +176,8 @@ class Rest:
         if principal.grants is not None:
             sight = Sight(principal.grants, self._permits.roles)
             records = [record for record in records if sight.sees(record.document)]
+        rules, id = self._hub.channels.rules, principal.id
+        records = [each for each in records if not admits_only_members(rules, each.document, id)]
         found = [_quarantined(record) for record in records]
         return JSONResponse({"documents": found}, headers=_PRIVATE)
 

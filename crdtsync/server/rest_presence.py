@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from crdtsync.channels.keeping import PersonHere
+from crdtsync.channels.members import admits_only_members
 from crdtsync.channels.presence import Sighting
 from crdtsync.gate import Principal
 from crdtsync.hub import Hub
@@ -84,9 +85,15 @@ class _PresenceRest:
         """Return which documents somebody may hear of; who came by a link hears of none."""
         if principal.share:
             return lambda document: False
-        if principal.grants is None:
-            return lambda document: True
-        return Sight(principal.grants, self._permits.roles).sees
+        rules, grants = self._hub.channels.rules, principal.grants
+        sees = None if grants is None else Sight(grants, self._permits.roles).sees
+
+        def may_tell(document: str) -> bool:
+            if admits_only_members(rules, document, principal.id):
+                return False
+            return sees is None or sees(document)
+
+        return may_tell
 
 
 def _here(here: PersonHere) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What somebody sees and may do over HTTP: its grants decide, and nothing else shows through."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import anyio
 import httpx
@@ -9,9 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crdtsync.auth import ConnectRequest
+from crdtsync.channels.rules import ChannelRules
+from crdtsync.channels.service import Channels
 from crdtsync.errors import Forbidden, Unauthenticated
 from crdtsync.gate import Principal
 from crdtsync.guard import MAX_DEATHS, Work
+from crdtsync.guarding import DocumentGuard
 from crdtsync.hub import Hub
 from crdtsync.roles import BUILT_IN, Grants
 from crdtsync.server import permits
@@ -272,6 +276,20 @@ async def test_quarantined_documents_are_listed_for_who_may_see_them(hub: Hub) -
         async with client_for(hub, token, **people) as client:
             body = (await client.get("/api/v1/quarantined")).json()
         assert [each["name"] for each in body["documents"]] == wanted
+
+
+async def test_the_list_names_no_conversation_of_others(tmp_path: Path) -> None:
+    """Of direct conversations that are quarantined only their members hear."""
+    guard, channels = DocumentGuard(tmp_path), Channels(ChannelRules(chat=("*",)))
+    async with Hub(MemoryStore(), guard=guard, channels=channels) as hub:
+        for name in ("dm/ann/bob", "rooms/a"):
+            for _ in range(MAX_DEATHS):
+                hub.guard.suspect(name, Work.INTEGRATING, 11)
+        for token, wanted in {"ann": ["dm/ann/bob", "rooms/a"], "eve": ["rooms/a"]}.items():
+            people = {"ann": {"*": "read"}, "eve": {"*": "admin"}}
+            async with client_for(hub, token, **people) as client:
+                body = (await client.get("/api/v1/quarantined")).json()
+            assert [each["name"] for each in body["documents"]] == wanted
 
 
 async def test_without_roles_nobody_administers(hub: Hub, http: httpx.AsyncClient) -> None:

@@ -161,6 +161,24 @@ async def test_what_is_not_to_be_had(hub: Hub, http: httpx.AsyncClient) -> None:
     assert set(hub.rooms) == {"bens"}
 
 
+async def test_conversations_of_others_tell_nothing() -> None:
+    """Who is in a direct conversation hears of it in a contact list, and nobody else does."""
+    rules = ChannelRules(chat=("*",), presence=("*",))
+    async with presence_hub(rules=rules) as hub:
+        await come(hub, "ada", "dm/ada/ann")
+        await settled(hub, "dm/ada/ann")
+
+        class Everybody:
+            async def authenticate(self, request: ConnectRequest) -> Principal:
+                return Principal(id=request.token, grants=Grants({"*": "admin"}), role=ADMIN)
+
+        app = create_app(hub, authenticator=Everybody(), lifespan=False)
+        async with asgi_client(app) as http:
+            for who, told in (("ann", ["ada"]), ("eve", [])):
+                answer = await http.get(f"{PRESENCE}/people?id=ada", headers=as_(who))
+                assert [each["id"] for each in answer.json()["people"]] == told
+
+
 async def test_a_damaged_document(hub: Hub, http: httpx.AsyncClient) -> None:
     """Nobody keeps presence there."""
     assert isinstance(hub.store, TestStore)
