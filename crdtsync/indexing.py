@@ -109,7 +109,7 @@ def enter(
     """Put an update into an index, and a book; return whether all of it had a place there."""
     if book is None or channels is None:
         return index_update(found, index)
-    changes = channels.look(update, index, book)
+    changes = channels.look(update, index, book, known=True)
     fits = index_update(found, index, changes)
     if changes:
         draft = book.draft()

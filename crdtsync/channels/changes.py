@@ -117,7 +117,17 @@ class Drop:
 class Changes:
     """What an update does in channels; sees its items (``edit.Look``)."""
 
-    __slots__ = ("_index", "_of", "_strange", "_update", "drops", "sets", "strange")
+    __slots__ = (
+        "_index",
+        "_most",
+        "_of",
+        "_strange",
+        "_update",
+        "drops",
+        "more",
+        "sets",
+        "strange",
+    )
 
     def __init__(
         self,
@@ -125,12 +135,20 @@ class Changes:
         index: PlaceIndex,
         of: Callable[[str], Root | None],
         strange: IdSet,
+        *,
+        most: int = 0,
     ) -> None:
-        """Begin with nothing; ``of`` tells a root's channel, ``strange`` what is no value."""
+        """Begin with nothing; ``of`` tells a root's channel, ``strange`` what is no value.
+
+        No more than ``most`` values are looked at; 0 is without a limit.
+        """
         self._update = update
         self._index = index
         self._of = of
         self._strange = strange
+        self._most = most
+        self.more = False
+        """Whether there are more values than were to be looked at."""
         self.sets: list[Change] = []
         """In an order in which each follows what it replaces."""
         self.drops: list[Drop] = []
@@ -145,6 +163,9 @@ class Changes:
         place = self._index.name(number)
         root = None if place is None else self._of(place.root)
         if place is None or root is None:
+            return
+        if self._most and len(self.sets) >= self._most:
+            self.more = True
             return
         nested = self._nested(struct)
         if nested:

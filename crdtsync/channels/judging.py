@@ -38,8 +38,12 @@ __all__ = ["SEALED", "ChannelJudge"]
 SEALED: Final = Deny("this is an archive: nobody writes to it")
 OWN_MESSAGES: Final = Deny("you may only write, edit and delete messages of your own")
 OWN_KEY: Final = Deny("you may only write your own key here")
+TOO_MUCH: Final = Deny("that is too much at once for a document's chat and presence")
 MAX_ROOTS: Final = 1_000
 """Names of roots that are remembered."""
+MAX_VALUES: Final = 2_000
+"""Values that one update may write into channels, or ``chat_burst`` where that is more: to decide
+on each takes up to 0.1 ms, in which nobody else has a turn."""
 
 
 class ChannelJudge:
@@ -76,14 +80,17 @@ class ChannelJudge:
         """Return whether an edit of a root takes a closer look, whoever it comes from."""
         return self.sealed or self.channel(root) is not None
 
-    def look(self, update: bytes, index: PlaceIndex, book: Book) -> Changes:
-        """Return what is to be shown an update's items."""
-        return Changes(update, index, self.channel, book.strange)
+    def look(self, update: bytes, index: PlaceIndex, book: Book, *, known: bool = False) -> Changes:
+        """Return what is to be shown an update's items; all of them, where it is let in already."""
+        most = 0 if known else max(MAX_VALUES, self._limits.chat_burst)
+        return Changes(update, index, self.channel, book.strange, most=most)
 
     def judge(
         self, changes: Changes, principal: Principal, book: Book, *, address: str = ""
     ) -> Draft | Deny:
         """Decide on what somebody's update does; return what the book takes when it is let in."""
+        if changes.more:
+            return TOO_MUCH
         draft = book.draft()
         draft.strange = changes.strange
         draft.who = principal.id or f"guest at {address}"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pycrdt import Map
 
+from crdtsync.channels.judging import MAX_VALUES
 from crdtsync.channels.model import message_id
 from crdtsync.channels.rules import ChannelRules
 from crdtsync.gate import Principal
@@ -537,6 +538,21 @@ def test_chat_messages_per_minute() -> None:
     assert told(talk, ANN, "chat", _many(1)) == []
     free = Talk(limits=Limits(chat_messages_per_minute=0, chat_burst=1, refusal_delay_s=0))
     assert told(free, ANN, "chat", _many(500)) == []
+
+
+def test_too_much_at_once() -> None:
+    """So much that deciding on it would hold up everybody else is refused, unread."""
+    talk = Talk(limits=Limits(chat_messages_per_minute=0, chat_burst=1, refusal_delay_s=0))
+    guests = {f"guest-{number}": {"status": "away"} for number in range(MAX_VALUES + 1)}
+    denied = "that is too much at once for a document's chat and presence"
+    assert told(talk, GUEST, "presence", guests) == [denied]
+    assert talk.book.people() == {}
+    guests.popitem()
+    assert told(talk, GUEST, "presence", guests) == []
+    assert len(talk.book.people()) == MAX_VALUES
+    patient = Talk(limits=Limits(chat_burst=MAX_VALUES + 1, refusal_delay_s=0))
+    assert told(patient, ANN, "chat", _many(MAX_VALUES + 1)) == []
+    assert told(talk, ANN, "chat", _many(MAX_VALUES + 1)) == [denied]
 
 
 def _many(count: int, author: str = "ann") -> dict[str, Any]:
