@@ -152,7 +152,11 @@ class PresenceKeeping:
             if self._is_current(kept):
                 self._write(kept)
                 kept.pin()
-                if kept.attendance.pending or (kept.pinned and kept.room.uncommitted):
+                if (
+                    kept.attendance.pending
+                    or (kept.pinned and kept.room.uncommitted)
+                    or kept.room.fill.full  # a checkpoint may show that it isn't
+                ):
                     self._stirred[kept.room.name] = kept
 
     async def finish(self) -> None:
