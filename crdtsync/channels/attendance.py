@@ -83,6 +83,11 @@ class Attendance:
         """How many people are shown as connected."""
         return sum(not each.over and each.status != "offline" for each in self._there.values())
 
+    @property
+    def concerned(self) -> set[str]:
+        """The ids of those of whom something may have to be written."""
+        return self._there.keys() | self._forgotten
+
     def people(self) -> Iterator[Person]:
         """Iterate over those who are there, the invisible among them as such."""
         for id, each in self._there.items():
@@ -139,6 +144,13 @@ class Attendance:
         else:
             there.gone_s, there.left_ms = now_s, now_ms
 
+    def drop(self, id: str, now_s: float, now_ms: int) -> None:
+        """Take note of the same where nobody comes back: without a grace."""
+        self.leave(id, now_s, now_ms)
+        there = self._there.get(id)
+        if there is not None and not there.connections:
+            there.over = True
+
     def rename(self, id: str, name: str) -> None:
         """Take note of what somebody's principal is called now."""
         there = self._there.get(id)
@@ -178,7 +190,10 @@ class Attendance:
     def changes(
         self, values: Mapping[str, Any], now_ms: int
     ) -> tuple[list[tuple[str, dict[str, Any]]], list[str]]:
-        """Return which keys of the map have to be set, and which to be deleted."""
+        """Return which keys of the map have to be set, and which to be deleted.
+
+        ``values`` are those of who is ``concerned``, and of whoever was written about lately.
+        """
         sets: list[tuple[str, dict[str, Any]]] = []
         for id, there in self._there.items():
             wanted = there.person(id).value()

@@ -5,7 +5,7 @@ an id is that principal's, and any other a guest's once it has written a guest's
 write of others changes nothing. When to write is ``presence``'s business.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -75,13 +75,15 @@ class KeptRoom:
         self._document = document
         self._entries = entries
         self._cached: dict[str, tuple[int, int, Any]] = {}
+        self._touched: set[str] = set()
+        """Whom somebody has written about since the last update of this hand's own."""
         entries.listeners.append(self._heard)
 
-    def values(self) -> dict[str, Any]:
-        """Return what the map says of whom, each value decoded once."""
+    def values(self, ids: Iterable[str] | None = None) -> dict[str, Any]:
+        """Return what the map says of some people or of all, each value decoded once."""
         found: dict[str, Any] = {}
         cached, has = self._cached, self._document.deleted.has
-        for id in self._entries.keys(PRESENCE):
+        for id in self._entries.keys(PRESENCE) if ids is None else ids:
             last = self._entries.last(PRESENCE, id)
             if last is None or has(last.client, last.clock):
                 continue
@@ -134,6 +136,7 @@ class KeptRoom:
         if written.root != PRESENCE or source is _OWN_HAND:
             return
         id = written.key
+        self._touched.add(id)
         self.learnt(id)
         self.stirred()
         if isinstance(source, Connection):
@@ -157,7 +160,8 @@ class KeptRoom:
             return
         self.people[connection] = id
         if before:
-            self._leave(before)
+            clock = self.room.clock
+            self.attendance.drop(before, clock.monotonic_s(), clock.time_ms())
         self._arrive(id, "")
 
     # Writing
@@ -171,7 +175,8 @@ class KeptRoom:
         """Return what makes the map true; empty where it is."""
         clock = self.room.clock
         self.attendance.expire(clock.monotonic_s())
-        sets, deletes = self.attendance.changes(self.values(), clock.time_ms())
+        values = self.values(self.attendance.concerned | self._touched)
+        sets, deletes = self.attendance.changes(values, clock.time_ms())
         if self.writer.spent:
             self.writer = MapWriter(self._document, fresh_client(self._document.clocks))
         return self.writer.update(
@@ -181,6 +186,7 @@ class KeptRoom:
     def write(self) -> None:
         """Submit that update."""
         update = self.update()
+        self._touched.clear()
         if update != EMPTY_UPDATE:
             room = self.room
             found = scan(update, trusting(room.limits), structs=room.document.detailed)

@@ -331,6 +331,27 @@ async def test_a_connection_is_one_guest() -> None:
         assert shown(found, "ada") == ("offline", 0)
 
 
+async def test_many_guests_of_one_connection() -> None:
+    """Whom a connection no longer says it is has no grace, and is no concern from then on."""
+    async with presence_hub() as hub:
+        nobody, ben = await come(hub), await come(hub, "ben")
+        for number in range(50):
+            nobody.own(f"guest-{number}", {"status": "online"})
+        found = await settled(hub)
+        gone = [f"guest-{number}" for number in range(49)]
+        assert {shown(found, each) for each in gone} == {("offline", 0)}
+        assert shown(found, "guest-49") == ("online", 1)
+        kept = hub.channels.keeping.room("doc")
+        assert kept is not None
+        asked: list[str] = []
+        read, kept.values = kept.values, lambda ids=None: read(asked.extend(ids) or asked)  # type: ignore
+        ben.type("x")
+        await settled(hub)
+        assert set(asked) == {"ben", "guest-49"}
+        ben.own("guest-7", {"status": "online"})
+        assert shown(await settled(hub), "guest-7") == ("offline", 0)
+
+
 async def test_a_guest_announced_while_the_room_loads() -> None:
     """What a client sends before the document is there counts as well."""
     store = TestStore()
