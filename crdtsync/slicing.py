@@ -7,6 +7,7 @@ be integrated by itself, they hold no Skips, and no piece refers to anything tha
 known nor in the piece or before it.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -173,16 +174,46 @@ def slice_update(data: bytes, scan: Scan, clocks: Mapping[int, int], *, max_byte
         if end > border:
             waits.append((client, max(start, border), end))
 
-    updates = [_write(data, piece, ()) for piece in pieces[:-1]]
-    if pieces or fits:
-        updates.append(_write(data, pieces[-1] if pieces else (), fits))
     left = [struct for block in blocks.values() for struct in block.structs[block.next :]]
     while left and left[-1].kind == SKIP:
         left.pop()
     if missing is None and waits:
         missing = (waits[0][0], waits[0][1])
+    fits, replaced = _parted(fits, left)
+    waits += replaced
+    updates = [_write(data, piece, ()) for piece in pieces[:-1]]
+    if pieces or fits:
+        updates.append(_write(data, pieces[-1] if pieces else (), fits))
     rest = _write(data, left, waits) if left or waits else None
     return Slices(updates, rest, missing)
+
+
+def _parted(deletes: list[Range], left: Iterable[Struct]) -> tuple[list[Range], list[Range]]:
+    """Part what may go now from values of keys whose next value is ``left`` behind.
+
+    A key that was set would seem to be deleted otherwise, until its value comes.
+    """
+    clocks: dict[int, list[int]] = {}
+    for struct in left:
+        if struct.keyed and struct.origin is not None:
+            clocks.setdefault(struct.origin[0], []).append(struct.origin[1])
+    if not clocks:
+        return deletes, []
+    for own in clocks.values():
+        own.sort()
+    now: list[Range] = []
+    later: list[Range] = []
+    for client, start, end in deletes:
+        own = clocks.get(client, [])
+        for clock in own[bisect_left(own, start) : bisect_left(own, end)]:
+            if start <= clock:
+                if start < clock:
+                    now.append((client, start, clock))
+                later.append((client, clock, clock + 1))
+                start = clock + 1
+        if start < end:
+            now.append((client, start, end))
+    return now, later
 
 
 def _write(data: bytes, structs: Iterable[Struct], deletes: Iterable[Range]) -> bytes:

@@ -134,3 +134,22 @@ def test_what_the_server_writes_is_in_the_book() -> None:
     bob = talk.join(BOB).sync()
     says(bob, replace(said, text="x", edited_ms=NOW_MS))
     assert len(bob.denials) == 1
+
+
+def test_an_edit_that_waits_for_something_deletes_nothing_before() -> None:
+    """Who is back and edits a message at once, ahead of what they wrote offline, keeps it."""
+    talk = Talk()
+    ann, bob = talk.join(ANN).sync(), talk.join(BOB).sync()
+    said = message("ann")
+    says(ann, said)
+    offline = ann.edits(setting("chat-receipts", {"ann": said.id}), send=False)
+    edited = replace(said, text="better", edited_ms=NOW_MS)
+    edit = ann.edits(setting("chat", {said.id: edited.value()}), send=False)
+    ann.says(edit)
+    assert [each["text"] for each in talk.root().values()] == [said.text]
+    ann.says(offline)
+    assert ann.denials == []
+    assert [each["text"] for each in talk.root().values()] == ["better"]
+    shown = bob.read().doc.get("chat", type=pycrdt.Map).to_py()
+    assert shown is not None
+    assert [each["text"] for each in shown.values()] == ["better"]

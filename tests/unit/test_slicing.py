@@ -342,3 +342,15 @@ def test_cuts_agree_with_pycrdt(seed: int) -> None:
         assert {(s.client, s.clock, s.origin, s.right) for s in ours.structs or ()} == {
             (s.client, s.clock, s.origin, s.right) for s in theirs.structs or ()
         }
+
+
+def test_a_value_that_waits_takes_the_deletion_of_the_one_before_along() -> None:
+    """A key that was set isn't deleted until its value comes; what else is deleted goes at once."""
+    data = one(1, 9, any_(NULL), origin=(1, 3), key="k", deletes=[(1, 2, 5)])
+    slices = slice_update(data, described(data), {1: 6}, max_bytes=1 << 20)
+    assert slices.ready == [update(deletes=[(1, 2, 3), (1, 4, 5)])]
+    assert slices.waits_for == (1, 8)
+    assert slices.rest is not None
+    rest = slice_update(slices.rest, described(slices.rest), {1: 9}, max_bytes=1 << 20)
+    assert rest.rest is None
+    assert list(described(rest.ready[0]).deletes) == [(1, 3, 4)]
