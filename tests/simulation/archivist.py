@@ -150,7 +150,7 @@ class Archivist:
         if function is restore_from:
             sequence = args[3]
         else:
-            author, sequence, until = args[3:]
+            author, sequence, until = args[3:6]
             theirs = [truth.records[room][at].author for at in range(sequence + 1, base + 1)]
             if until is not None or set(theirs) != {author}:
                 return  # what should be there is what the others would have made alone

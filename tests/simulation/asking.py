@@ -38,7 +38,7 @@ class Asking:
         done: Answer,
         refused: Answer = lambda error: None,
     ) -> bool:
-        """Ask; ``done`` gets the answer, ``refused`` the error. Return whether it goes on its way."""
+        """Ask; ``done`` gets the answer, ``refused`` the error. Return whether it goes."""
         server = self._world.server
         hub, life = server.hub, server.life
         if hub is None or hub.draining or self.waits(who):

@@ -126,7 +126,9 @@ class Programs:
                 word = f"w{self._count}"
                 creates = paper and chance.random() < 0.3
                 match_ = self._marks.get(document, "") if chance.random() < 0.3 else ""
-                request = _Request(document, word, f"key-{word}", creates, "" if creates else match_)
+                request = _Request(
+                    document, word, f"key-{word}", creates, "" if creates else match_
+                )
                 self.requests.append(request)
                 self._open[who] = request
                 self._send(who, request)

@@ -270,9 +270,7 @@ def play(
 
     Raises ``Failure``, with the story as its note.
     """
-    world = World(
-        seed, store=store, limits=limits, history=history, talk=talk, programs=programs
-    )
+    world = World(seed, store=store, limits=limits, history=history, talk=talk, programs=programs)
     try:
         with _overheard(world), seamless(world.kernel):
             Story(world, always).play()

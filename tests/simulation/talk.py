@@ -16,18 +16,20 @@ from crdtsync.channels.rules import ChannelRules
 from crdtsync.channels.service import Channels
 from crdtsync.gate import Principal
 from crdtsync.hub import Hub
+from crdtsync.update import scan
+from tests.properties.replica import READER
 from tests.simulation.client import Client
 
 if TYPE_CHECKING:
     from tests.simulation.story import Story
+    from tests.simulation.truth import Truth
     from tests.simulation.world import World
 
-__all__ = ["FORGED_TEXT", "Talk"]
+__all__ = ["Talk"]
 
 Docs = Mapping[str, "pycrdt.Doc[Any]"]
 
 BEGIN_MS = 1_700_000_000_000
-FORGED_TEXT = "forged"
 EMOJI = ["👍", "❤", "x"]
 STATUSES = ["online", "away", "busy", "busy", "offline"]
 
@@ -86,9 +88,8 @@ class Talk:
         for client in self.world.clients:
             if client.may_write and self.chance.random() < 0.2:
                 client.principal = Principal()
-            elif client.may_write and before is not None and before.room == client.room:
-                if self.chance.random() < 0.3:
-                    client.principal = before.principal
+            elif before is not None and before.room == client.room and client.may_write:
+                client.principal = self.chance.choice([client, client, before]).principal
             before = client if client.may_write else before
             client.came = self._came
 
@@ -122,9 +123,7 @@ class Talk:
         threads = _chats(client.doc)
         thread = chance.choice(threads) if chance.random() < 0.3 else ""
         chat = client.doc.get(_in("chat", thread), type=pycrdt.Map)
-        there = {
-            id: value for id in sorted(chat.keys()) if isinstance(value := chat[id], dict)
-        }
+        there = {id: value for id in sorted(chat.keys()) if isinstance(value := chat[id], dict)}
         living = [id for id, value in there.items() if not value.get("deleted")]
         own = [id for id in living if there[id]["author"] == _id(client) and id in self.said]
         match chance.randrange(14):
@@ -209,7 +208,12 @@ class Talk:
             def sent(message: Message) -> None:
                 self.said[message.id] = _Said(room, thread, who, [text], sure=True, floor=0)
 
-            ask(who, f"says {text}", lambda hub: _chat(hub, room).send(text, me, thread=thread), sent)
+            ask(
+                who,
+                f"says {text}",
+                lambda hub: _chat(hub, room).send(text, me, thread=thread),
+                sent,
+            )
         elif chance.random() < 0.4:
             said.texts.append(text)
             at = len(said.texts) - 1
@@ -290,9 +294,9 @@ class Talk:
             for value in values:
                 known = self.said.get(id)
                 author = known.author if known else self.attempts.get(value["text"])
-                if not (author or value.get("deleted")) or value["author"] not in (author, None):
-                    if not (known is None and value.get("deleted")):
-                        fail(f"{room}: {value} is not what {author} has said")
+                unheard = known is None and value.get("deleted")  # whose text it had is not known
+                if value["author"] != author and not unheard:
+                    fail(f"{room}: {value} is not what {author} has said")
 
     async def listed(self, hub: Hub) -> None:
         """Compare with what the library lists: each message once, in their order."""
@@ -329,6 +333,19 @@ class Talk:
                 elif said.texts.index(message.text) < said.floor:
                     fail(f"{room}: {message} was changed to {said.texts[said.floor]}")
 
+    def last_edit(self, truth: "Truth", room: str) -> int:
+        """Return a document's last record that is more than people's coming and going."""
+        last = truth.last(room)
+        if not self.rules.present(room):
+            return last
+        aside = truth.presence(room, last)
+        for sequence in range(last, 0, -1):
+            found = scan(truth.records[room][sequence].update, READER)
+            for client, start, end in (*found.ranges, *found.deletes):
+                if any((client, clock) not in aside for clock in range(start, end)):
+                    return sequence
+        return 0
+
     def present(self) -> str:
         """Return how presence differs from who is connected; empty where it does not."""
         hub = self.world.server.hub
@@ -343,7 +360,9 @@ class Talk:
             if kept is None:
                 return f"no presence is kept in {room}"
             told = {each.person.id: each.person.value() for each in kept.info().people}
-            seen = [_values(each.doc, "presence") for each in self.world.clients if each.room == room]
+            seen = [
+                _values(each.doc, "presence") for each in self.world.clients if each.room == room
+            ]
             for values in (told, *seen):
                 problem = self._who(room, people, values)
                 if problem:

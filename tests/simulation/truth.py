@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pycrdt
 
+from crdtsync.channels.names import PRESENCE
 from crdtsync.history.log import plain_checkpoint, plain_records
 from crdtsync.history.model import HistoryDamaged
 from crdtsync.history.past import Past
+from crdtsync.history.sieve import NOBODY
 from crdtsync.state_vector import read_state_vector
 from crdtsync.store.base import Loaded, Record
 from crdtsync.structs import Range
@@ -39,8 +41,8 @@ class Truth:
         self.records: dict[str, dict[int, Record]] = {}
         self.acknowledged: dict[str, int] = {}
         """The last record of each document of whose commit the hub was told."""
-        self.lives: dict[str, int] = {}
-        """In which life that was."""
+        self.life_of: dict[tuple[str, int], int] = {}
+        """In which life each was."""
         self._scans: dict[bytes, tuple[Range, ...]] = {}
 
     def committed(self, life: int, batch: Iterable[Record]) -> None:
@@ -48,7 +50,7 @@ class Truth:
         for record in batch:
             self.records.setdefault(record.document, {})[record.sequence] = record
             self.acknowledged[record.document] = record.sequence
-            self.lives[record.document] = life
+            self.life_of[record.document, record.sequence] = life
 
     def last(self, document: str) -> int:
         """Return the last record's sequence."""
@@ -78,6 +80,20 @@ class Truth:
         if known is None:
             known = self._scans[update] = tuple(scan(update, READER).ranges)
         return known
+
+    def presence(self, document: str, sequence: int) -> set[tuple[int, int]]:
+        """Return what of a moment lies in presence: ids that have its root for a parent."""
+        found: set[tuple[int, int]] = set()
+        for at in range(1, sequence + 1):
+            structs = scan(self.records[document][at].update, READER, structs=True).structs or []
+            before = -1
+            while before < len(found):
+                before = len(found)
+                for each in structs:
+                    beside = each.parent or each.origin or each.right
+                    if beside == PRESENCE or beside in found:
+                        found |= {(each.client, each.clock + at) for at in range(each.length)}
+        return found
 
     def replay(self, document: str, moments: Sequence[int]) -> Iterator[tuple[int, Any]]:
         """Iterate over what a document showed at moments, in their order."""
@@ -178,46 +194,65 @@ def _history(world: "World", name: str, loaded: Loaded, deep: bool) -> str:
     if checkpoint is not None and not damaged:
         return f"the log up to {checkpoint.sequence} is gone, it goes up to {known}"
     try:
-        past = Past.open(stored, checkpoint, plain_records(loaded.records, known))
+        sifted = world.talk is not None and world.talk.rules.present(name)
+        records = plain_records(loaded.records, known, sifted=sifted)
+        past = Past.open(stored, checkpoint, records)
     except HistoryDamaged as error:
         return str(error)
     moments = [sequence for sequence, _ in past.timeline.moments()]
     first = moments[0] if damaged and moments else 1
     if moments != list(range(first, last + 1)):
         return f"it has the moments {moments} of {last}"
-    return _changes(truth, name, past, first if damaged else 0) or _moments(
-        world, name, past, moments, deep
+    aside = truth.presence(name, last) if sifted else set()
+    return _changes(truth, name, past, first if damaged else 0, aside) or _moments(
+        world, name, past, moments, deep, aside
     )
 
 
-def _changes(truth: Truth, name: str, past: Past, begun: int) -> str:
-    """Compare who did what, and when; ``begun`` is where history may have begun anew."""
+def _changes(truth: Truth, name: str, past: Past, begun: int, aside: set[tuple[int, int]]) -> str:
+    """Compare who did what, and when; ``begun`` is where history may have begun anew.
+
+    Of what lies ``aside`` nobody may be told to have done it.
+    """
     clocks: dict[int, int] = {}
-    inserts: dict[int, set[tuple[int, int, int]]] = {}
+    inserts: dict[int, set[tuple[int, int]]] = {}
+    told: dict[int, set[tuple[int, int]]] = {}
     for sequence, record in sorted(truth.records[name].items()):
         new = inserts.setdefault(sequence, set())
         for client, _, end in truth.brought(record.update):
             known = clocks.get(client, 0)
             if end > known:
-                new.add((client, known, end))
+                new |= {(client, clock) for clock in range(known, end)}
                 clocks[client] = end
     for change in past.timeline.changes():
         if change.sequence == begun and not change.author:
             continue  # a state, as by nobody known
         record = truth.records[name][change.sequence]
-        if (change.author, change.time_ms) != (record.author, record.time_ms):
+        brought = {(each, at) for each, start, end in change.inserts for at in range(start, end)}
+        told.setdefault(change.sequence, set()).update(brought)
+        nobody = aside and change.author == NOBODY
+        if not (brought <= aside if nobody else brought.isdisjoint(aside)):
+            return f"record {change.sequence} brings {brought} by {change.author!r}"
+        if not nobody and (change.author, change.time_ms) != (record.author, record.time_ms):
             return (
                 f"record {change.sequence} is by {change.author!r} at {change.time_ms},"
                 f" it was by {record.author!r} at {record.time_ms}"
             )
-        if set(change.inserts) != inserts[change.sequence]:
-            wanted = inserts[change.sequence]
-            return f"record {change.sequence} brings {change.inserts}, it brought {wanted}"
+    for sequence, found in told.items():
+        if found != inserts[sequence]:
+            return f"record {sequence} brings {found}, it brought {inserts[sequence]}"
     return ""
 
 
-def _moments(world: "World", name: str, past: Past, moments: list[int], deep: bool) -> str:
-    """Compare what there was with what the records make."""
+def _moments(
+    world: "World",
+    name: str,
+    past: Past,
+    moments: list[int],
+    deep: bool,
+    aside: set[tuple[int, int]],
+) -> str:
+    """Compare what there was with what the records make; of what lies ``aside``, nothing is."""
     if not moments or not (deep or world.looking.random() < OFTEN):
         return ""
     count = min(len(moments), MOMENTS if deep else 1)
@@ -225,8 +260,11 @@ def _moments(world: "World", name: str, past: Past, moments: list[int], deep: bo
     for sequence, wanted in world.truth.replay(name, picked):
         doc: pycrdt.Doc[Any] = pycrdt.Doc()
         doc.apply_update(past.update_at(sequence))
-        if shown(doc) != wanted:
+        (clocks, gone, there), (*others, more) = shown(doc), wanted
+        if (clocks, gone | aside, there) != (others[0], others[1] | aside, more):
             return f"at {sequence} there is {shown(doc)}, there was {wanted}"
+        if aside and len(doc.get(PRESENCE, type=pycrdt.Map)):
+            return f"at {sequence} it has presence"
     return ""
 
 
@@ -249,8 +287,10 @@ def _versions(world: "World", name: str, deep: bool) -> str:
             if rows[number] != version:
                 return f"version {number} was {version}, and is {rows[number]}"
     versioned = {each.sequence for each in rows.values()}
-    if deep and truth.lives.get(name) == world.server.lives and last not in versioned:
-        return f"there is no version of its end at {last}, only {list(rows.values())}"
+    edited = last if world.talk is None else world.talk.last_edit(truth, name)
+    life = truth.life_of.get((name, edited))
+    if deep and life == world.server.lives and max(versioned, default=0) < edited:
+        return f"there is no version of its end at {edited}, only {list(rows.values())}"
     before = {each.author: each.sequence for each in rows.values() if each.kind == "restore"}
     for record in truth.records[name].values():
         if record.author.startswith(RESTORER):

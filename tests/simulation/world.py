@@ -98,7 +98,9 @@ class World:
         self._race = self.kernel.stream("race")
         Connection._count = 0  # periodic work is spread by it
         self.failure = ""
-        self.limits = limits or _limits(self.kernel.stream("limits"), self.kernel.stream("talk limits"))
+        self.limits = limits or _limits(
+            self.kernel.stream("limits"), self.kernel.stream("talk limits")
+        )
         quiet = people > 0
         talks = self.kernel.stream("talks").random() < 0.4 if talk is None else talk
         writes = self.kernel.stream("writes").random() < 0.3 if programs is None else programs
