@@ -13,6 +13,7 @@ from crdtsync.store.base import Finding, Loaded, Store
 from crdtsync.update import scan
 from tests.properties.edits import content
 from tests.properties.replica import READER
+from tests.simulation.attendance import nobody_is_there
 from tests.simulation.client import Client
 from tests.simulation.kernel import Kernel
 from tests.simulation.loop import SimLoop
@@ -203,7 +204,7 @@ def nothing_said_is_missing(
     if talk is not None:
         talk.kept(docs, settled=settled)
         if world.server.orderly:
-            talk.nobody_is_there(docs)
+            nobody_is_there(world, talk, docs)
     if programs is not None:
         programs.kept(docs)
 

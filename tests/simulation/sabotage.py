@@ -4,13 +4,21 @@ Each is a small change to one method, for as long as the block runs.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
 
 from sqlite_utils import Database
 
+from crdtsync.authoring.keeping import StoredAnswers
 from crdtsync.awareness import AwarenessTable
+from crdtsync.channels import archiving
+from crdtsync.channels.archiving import Archiving, submit
+from crdtsync.channels.chat import Chat
+from crdtsync.channels.presence import PresenceKeeping
+from crdtsync.channels.rules import ChannelRules
+from crdtsync.channels.service import Channels
+from crdtsync.channels.shelf import Shelf
 from crdtsync.committer import Committer
 from crdtsync.connection import Connection
 from crdtsync.document import Document
@@ -20,6 +28,7 @@ from crdtsync.history.database import HistoryDatabase
 from crdtsync.history.log import plain_records
 from crdtsync.history.recorder import Recorder
 from crdtsync.history.restorer import Restored, Restorer
+from crdtsync.history.service import Histories
 from crdtsync.housekeeping import Housekeeping
 from crdtsync.judge import Judge
 from crdtsync.limits import Limits
@@ -216,6 +225,82 @@ def _restore_another_moment() -> Any:
     return patch.object(forward, "_restore_update", further)
 
 
+def _roll_without_writing() -> Any:
+    """A chat loses its messages before its archive has them."""
+
+    async def fill(self: Archiving, archive: Room, there: Shelf, *rest: Any) -> None:
+        hub = self._channels.hub
+        assert hub is not None
+        hub.spawn(lambda: write(self, archive, there, *rest))
+
+    write = Archiving._fill
+    return patch.object(Archiving, "_fill", fill)
+
+
+def _roll_in_anothers_name() -> Any:
+    """An archive takes all messages for one person's."""
+    planned = archiving._planned
+
+    def plan(*args: Any) -> Any:
+        found = planned(*args)
+        kept = {
+            id: ({**value, "author": "somebody"}, said) for id, (value, said) in found.kept.items()
+        }
+        return replace(found, kept=kept)
+
+    return patch.object(archiving, "_planned", plan)
+
+
+def _remember_late() -> Any:
+    """What a request does is kept when it is committed, and not before."""
+
+    async def done(self: StoredAnswers, scope: Any, answer: bytes) -> None:
+        kept = getattr(self, "late", {}).pop(scope, None)
+        if kept is not None:
+            await keep(self, scope, *kept)
+        await finish(self, scope, answer)
+
+    async def later(self: Any, scope: Any, *request: bytes) -> None:
+        self.late = {**getattr(self, "late", {}), scope: request}
+
+    keep, finish = StoredAnswers.keep, StoredAnswers.done
+    return patch.multiple(StoredAnswers, keep=later, done=done)
+
+
+def _forget_who_leaves() -> Any:
+    """Presence is told of who comes, and not of who goes."""
+    return patch.object(PresenceKeeping, "went", lambda self, connection: None)
+
+
+def _stay_at_the_end() -> Any:
+    """A server that stops leaves presence as it is."""
+
+    async def finish(self: PresenceKeeping) -> None: ...
+
+    return patch.object(PresenceKeeping, "finish", finish)
+
+
+def _let_anyone_say_anything() -> Any:
+    """Nobody asks who speaks in a chat."""
+    return patch.object(Channels, "judge", lambda self, room: None)
+
+
+def _say_before_it_is_kept() -> Any:
+    """Who says something by the library is told before it is committed."""
+
+    async def write(
+        self: Chat, room: Room, shelf: Shelf, principal: Any, sets: Any, deletes: Any = None
+    ) -> None:
+        submit(room, shelf.writer.update(sets, deletes or []), principal)
+
+    return patch.object(Chat, "_write", write)
+
+
+def _remember_presence() -> Any:
+    """Histories remember who came and went."""
+    return patch.object(Histories, "channels", ChannelRules())
+
+
 _OFTEN = Limits(max_log_records=5, idle_room_s=2.0)
 """So that logs go into histories all the time."""
 
@@ -229,10 +314,16 @@ class Sabotage:
     always: tuple[str, ...] = ()
     limits: Limits | None = None
     history: bool = False
+    talk: bool = False
+    programs: bool = False
 
 
 def _of_histories(change: Change, *always: str) -> Sabotage:
     return Sabotage(change, always=("kill", *always), limits=_OFTEN, history=True)
+
+
+def _of_talk(change: Change, *always: str) -> Sabotage:
+    return Sabotage(change, always=always, talk=True)
 
 
 SABOTAGES = {
@@ -257,6 +348,14 @@ SABOTAGES = {
     "fold in another's name": _of_histories(_fold_in_anothers_name),
     "restore without a version": _of_histories(_keep_nothing_before, "restore"),
     "restore another moment": _of_histories(_restore_another_moment, "restore"),
+    "roll without writing": _of_talk(_roll_without_writing, "kill", "disk"),
+    "roll in another's name": _of_talk(_roll_in_anothers_name),
+    "let anyone say anything": _of_talk(_let_anyone_say_anything),
+    "say before it is kept": _of_talk(_say_before_it_is_kept, "kill"),
+    "forget who leaves": _of_talk(_forget_who_leaves, "drop"),
+    "stay at the end": _of_talk(_stay_at_the_end),
+    "remember presence": Sabotage(_remember_presence, limits=None, history=True, talk=True),
+    "remember requests late": Sabotage(_remember_late, always=("kill", "disk"), programs=True),
 }
 
 
@@ -272,6 +371,8 @@ def ends_badly(name: str, seeds: int) -> str:
                     always=sabotage.always,
                     limits=sabotage.limits,
                     history=sabotage.history,
+                    talk=sabotage.talk,
+                    programs=sabotage.programs,
                 )
             except Failure as failure:
                 return f"seed {seed}: {failure}"

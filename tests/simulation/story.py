@@ -8,6 +8,7 @@ from typing import Any
 
 from crdtsync.limits import Limits
 from tests.simulation.archivist import Archivist
+from tests.simulation.attendance import settled
 from tests.simulation.checks import (
     bounded,
     converged,
@@ -210,13 +211,13 @@ class Story:
     def _hear_them_out(self, talk: Talk) -> None:
         """See who is there, stop while they are, and see and list everything again."""
         world = self.world
-        self._until(lambda _: talk.present())
+        self._until(lambda each: settled(each, talk))
         world.restart()
         life = world.server.lives
         while world.server.lives == life:
             world.run(0.5)
         self._until(converged)
-        self._until(lambda _: talk.present())
+        self._until(lambda each: settled(each, talk))
         self._until(converged)
         hub = world.server.hub
         assert hub is not None

@@ -18,6 +18,7 @@ from crdtsync.gate import Principal
 from crdtsync.hub import Hub
 from crdtsync.update import scan
 from tests.properties.replica import READER
+from tests.simulation.attendance import id_of, values_of
 from tests.simulation.client import Client
 
 if TYPE_CHECKING:
@@ -107,8 +108,8 @@ class Talk:
         if client.may_write and self.rules.present(client.room):
             self.statuses.setdefault(client, "online")
             people = client.doc.get("presence", type=pycrdt.Map)
-            own = dict(people.get(_id(client)) or {}) | {"status": self.statuses[client]}
-            people[_id(client)] = own
+            own = dict(people.get(id_of(client)) or {}) | {"status": self.statuses[client]}
+            people[id_of(client)] = own
 
     def act(self, client: Client) -> None:
         """Do a client's next thing."""
@@ -125,7 +126,7 @@ class Talk:
         chat = client.doc.get(_in("chat", thread), type=pycrdt.Map)
         there = {id: value for id in sorted(chat.keys()) if isinstance(value := chat[id], dict)}
         living = [id for id, value in there.items() if not value.get("deleted")]
-        own = [id for id in living if there[id]["author"] == _id(client) and id in self.said]
+        own = [id for id in living if there[id]["author"] == id_of(client) and id in self.said]
         match chance.randrange(14):
             case 0 | 1 if own:
                 self._change(client, chat, chance.choice(own))
@@ -135,7 +136,7 @@ class Talk:
                 self._react(client, thread, chance.choice(living))
             case 5 if there:
                 receipts = client.doc.get(_in("chat-receipts", thread), type=pycrdt.Map)
-                receipts[_id(client)] = max(there)
+                receipts[id_of(client)] = max(there)
                 if not thread:
                     self._receipts[client] = max(there)
             case 6 if living and not thread:
@@ -146,8 +147,8 @@ class Talk:
 
     def _say(self, client: Client, thread: str) -> None:
         id, text = message_id(self._now_ms()), self._text(client.name)
-        message = Message(id=id, author=_id(client), text=text, time_ms=self._now_ms())
-        self.said[id] = _Said(client.room, thread, _id(client), [text], client.number)
+        message = Message(id=id, author=id_of(client), text=text, time_ms=self._now_ms())
+        self.said[id] = _Said(client.room, thread, id_of(client), [text], client.number)
         client.tell(f"says {text}")
         client.doc.get(_in("chat", thread), type=pycrdt.Map)[id] = message.value()
 
@@ -172,7 +173,7 @@ class Talk:
 
     def _react(self, client: Client, thread: str, id: str) -> None:
         reactions = client.doc.get(_in("chat-reactions", thread), type=pycrdt.Map)
-        key = f"{id} {self.chance.choice(EMOJI)} {_id(client)}"
+        key = f"{id} {self.chance.choice(EMOJI)} {id_of(client)}"
         known = self.said[id].reactions if id in self.said else {}
         if key in reactions:
             known[key] = 0
@@ -346,55 +347,6 @@ class Talk:
                     return sequence
         return 0
 
-    def present(self) -> str:
-        """Return how presence differs from who is connected; empty where it does not."""
-        hub = self.world.server.hub
-        if hub is None or self.world.asking.waits() or hub.channels.archiving.busy:
-            return "the server is busy"
-        for room in self.rules.presence:
-            people: dict[str, list[Client]] = {}
-            for client in self.world.clients:
-                if client.room == room:
-                    people.setdefault(_id(client), []).append(client)
-            kept = hub.channels.keeping.room(room)
-            if kept is None:
-                return f"no presence is kept in {room}"
-            told = {each.person.id: each.person.value() for each in kept.info().people}
-            seen = [
-                _values(each.doc, "presence") for each in self.world.clients if each.room == room
-            ]
-            for values in (told, *seen):
-                problem = self._who(room, people, values)
-                if problem:
-                    return problem
-        return ""
-
-    def _who(self, room: str, people: dict[str, list[Client]], values: Mapping[str, Any]) -> str:
-        for id, value in values.items():
-            shown = (value["status"], value["connections"])
-            if id not in people:
-                if shown != ("offline", 0):
-                    return f"{room}: {id} is {shown}, and not there"
-                continue
-            wanted = {self.statuses.get(each, "online") for each in people[id]}
-            if shown not in {(s, 0 if s == "offline" else len(people[id])) for s in wanted}:
-                return f"{room}: {id} is {shown}, and should be one of {wanted}"
-        missing = people.keys() - values.keys()
-        return f"{room}: nothing is told of {sorted(missing)}" if missing else ""
-
-    def nobody_is_there(self, docs: Docs) -> None:
-        """The server has stopped in order: presence says that all are gone."""
-        for room in self.rules.presence:
-            values = _values(docs[room], "presence") if room in docs else {}
-            for id, value in values.items():
-                if (value["status"], value["connections"]) != ("offline", 0):
-                    self.world.fail(f"{room}: the server has stopped, and {id} is {value}")
-
-
-def _id(client: Client) -> str:
-    """Return whom a client writes as."""
-    return client.principal.id or f"guest-{client.name}"
-
 
 def _chat(hub: Hub, room: str) -> Any:
     return hub.channels.chat(room)
@@ -404,15 +356,10 @@ def _in(root: str, thread: str) -> str:
     return f"{root}/{thread}" if thread else root
 
 
-def _values(doc: "pycrdt.Doc[Any]", root: str) -> dict[str, Any]:
-    shared = doc.get(root, type=pycrdt.Map)
-    return {key: shared[key] for key in sorted(shared.keys())}
-
-
 def _maps(doc: "pycrdt.Doc[Any]") -> Iterator[tuple[str, dict[str, Any]]]:
     for name in sorted(doc.keys()):
         if name.split("/")[0] in ("chat", "chat-reactions"):
-            yield name, _values(doc, name)
+            yield name, values_of(doc, name)
 
 
 def _chats(doc: "pycrdt.Doc[Any]") -> list[str]:

@@ -229,18 +229,20 @@ def _changes(truth: Truth, name: str, past: Past, begun: int, aside: set[tuple[i
             continue  # a state, as by nobody known
         record = truth.records[name][change.sequence]
         brought = {(each, at) for each, start, end in change.inserts for at in range(start, end)}
-        told.setdefault(change.sequence, set()).update(brought)
         nobody = aside and change.author == NOBODY
         if not (brought <= aside if nobody else brought.isdisjoint(aside)):
             return f"record {change.sequence} brings {brought} by {change.author!r}"
+        told.setdefault(0 if nobody else change.sequence, set()).update(brought)
         if not nobody and (change.author, change.time_ms) != (record.author, record.time_ms):
             return (
                 f"record {change.sequence} is by {change.author!r} at {change.time_ms},"
                 f" it was by {record.author!r} at {record.time_ms}"
             )
+    if not begun and told.pop(0, set()) != aside:  # nobody's records are one step
+        return "not everything that lies in presence is nobody's"
     for sequence, found in told.items():
-        if found != inserts[sequence]:
-            return f"record {sequence} brings {found}, it brought {inserts[sequence]}"
+        if sequence and found != inserts[sequence] - aside:
+            return f"record {sequence} brings {found}, it brought {inserts[sequence] - aside}"
     return ""
 
 
