@@ -180,11 +180,12 @@ class Document:
         for client, end in found.needs.items():
             if clocks.get(client, 0) < end:
                 return False
+        brings: dict[int, int] = {}
         for client, _, end in found.deletes:
-            if clocks.get(client, 0) < end and not any(
-                own == client and end <= own_end for own, _, own_end in found.ranges
-            ):
-                return False
+            if clocks.get(client, 0) < end:
+                brings = brings or {own: own_end for own, _, own_end in found.ranges}
+                if brings.get(client, 0) < end:
+                    return False
         return True
 
     def _admit_parts(self, update: bytes, source: object) -> Verdict:

@@ -1,6 +1,6 @@
 """One document: what it lets in, what it holds back, what it answers."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from random import Random
 from typing import Any
 
@@ -13,7 +13,7 @@ from crdtsync.errors import InvalidUpdate
 from crdtsync.limits import Limits
 from crdtsync.slicing import join_updates
 from crdtsync.state_vector import encode_state_vector, read_state_vector
-from crdtsync.structs import EMPTY_UPDATE, Id
+from crdtsync.structs import EMPTY_UPDATE, Id, Range
 from crdtsync.update import scan
 
 from .documents import content, history, replay
@@ -29,6 +29,35 @@ def opened(limits: Limits = LIMITS, *, state: bytes = EMPTY_UPDATE) -> Document:
     document = Document(limits, state=state)
     document.loaded()
     return document
+
+
+class Counted(tuple[Range, ...]):
+    """Ranges that count how often they are walked through."""
+
+    walks = 0
+
+    def __iter__(self) -> Iterator[Range]:
+        Counted.walks += 1
+        return super().__iter__()
+
+
+def test_what_many_have_deleted_takes_one_look_at_what_comes() -> None:
+    """A whole document of many people is let in in linear time, whatever they have deleted."""
+    people = range(1, 200)
+    data = update(
+        *(block(each, 0, item(string("ab"), parent="text")) for each in people),
+        deletes=[(each, 0, 1) for each in people],
+    )
+    found = scan(data, LIMITS)
+    found.ranges = Counted(found.ranges)
+    document = opened()
+    assert document.admit(data, found) is NEW
+    assert Counted.walks < 20
+    assert scan(update(deletes=[(1, 1, 3)]), LIMITS).deletes == ((1, 1, 3),)
+    assert (
+        admit(opened(), update(block(1, 0, item(string("ab"), parent="text")), deletes=[(1, 1, 3)]))
+        is AHEAD
+    )
 
 
 def admit(document: Document, data: bytes, source: object = None) -> Verdict:
