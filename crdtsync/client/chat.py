@@ -91,9 +91,11 @@ class Chat:
 
         Older ones are in the archives that the server makes, which are documents of their own.
         """
-        with self._root(CHAT) as messages:
-            ids = sorted(id for id in messages if not before or id < before)
-            found = [_read(id, messages[id]) for id in reversed(ids)]
+        # One transaction for all: each one looks at every client of the document.
+        with self._root(CHAT) as messages, messages.doc.transaction():
+            values = dict(messages)
+        ids = sorted(id for id in values if not before or id < before)
+        found = [_read(id, values[id]) for id in reversed(ids)]
         return [message for message in found if message is not None][:limit][::-1]
 
     def message(self, id: str) -> Message:
