@@ -12,6 +12,7 @@ from crdtsync.channels.hand import submit
 from crdtsync.channels.listing import Listing, holding
 from crdtsync.channels.model import Message, MessageType, message_id, read_message, read_reaction
 from crdtsync.channels.names import archive_of
+from crdtsync.channels.rates import guest_at
 from crdtsync.channels.saying import (
     InvalidMessage,
     MessageArchived,
@@ -58,10 +59,12 @@ class Chat(Listing):
         url: str = "",
         size: int = 0,
         media_type: str = "",
+        address: str | None = None,
     ) -> Message:
         """Say something; return the message, which is committed.
 
-        ``author`` is whom somebody anonymous calls himself, ``guest-...``. ``type="system"`` is
+        ``author`` is whom somebody anonymous calls himself, ``guest-...``, and ``address`` where
+        he is, by which he is counted then. ``type="system"`` is
         what the application says itself: who is allowed to is the caller's to decide. Raises
         ``Forbidden``, ``InvalidMessage``, ``TooManyRequests``, ``StoreDamaged`` where the document
         is read-only, and ``Unavailable``.
@@ -88,12 +91,19 @@ class Chat(Listing):
             root = chat_root(thread)
             self._permit(room, principal, (root, message.id), system=type == "system")
             if type != "system":
-                self._pace(room, who)
+                self._pace(room, principal.id or _guest(who, address))
             await self._write(room, shelf, principal, [(root, message.id, message.value())])
         return message
 
     async def edit(
-        self, id: str, text: str, principal: Principal, *, author: str = "", thread: str = ""
+        self,
+        id: str,
+        text: str,
+        principal: Principal,
+        *,
+        author: str = "",
+        thread: str = "",
+        address: str | None = None,
     ) -> Message:
         """Give one's own message another text, as long as it may be edited.
 
@@ -114,7 +124,7 @@ class Chat(Listing):
             self._check(changed)
             root = chat_root(thread)
             self._permit(room, principal, (root, id), replaces=True)
-            self._pace(room, who)
+            self._pace(room, principal.id or _guest(who, address))
             await self._write(room, shelf, principal, [(root, id, changed.value())])
         return changed
 
@@ -140,22 +150,44 @@ class Chat(Listing):
         return gone
 
     async def react(
-        self, id: str, emoji: str, principal: Principal, *, author: str = "", thread: str = ""
+        self,
+        id: str,
+        emoji: str,
+        principal: Principal,
+        *,
+        author: str = "",
+        thread: str = "",
+        address: str | None = None,
     ) -> None:
         """Put one's reaction under a message; where it is there already, nothing happens.
 
         Raises as ``edit``.
         """
-        await self._react(id, emoji, principal, author, thread, there=True)
+        await self._react(id, emoji, principal, author, thread, address, there=True)
 
     async def unreact(
-        self, id: str, emoji: str, principal: Principal, *, author: str = "", thread: str = ""
+        self,
+        id: str,
+        emoji: str,
+        principal: Principal,
+        *,
+        author: str = "",
+        thread: str = "",
+        address: str | None = None,
     ) -> None:
         """Take one's reaction back; where there is none, nothing happens. Raises as ``edit``."""
-        await self._react(id, emoji, principal, author, thread, there=False)
+        await self._react(id, emoji, principal, author, thread, address, there=False)
 
     async def _react(
-        self, id: str, emoji: str, principal: Principal, author: str, thread: str, *, there: bool
+        self,
+        id: str,
+        emoji: str,
+        principal: Principal,
+        author: str,
+        thread: str,
+        address: str | None,
+        *,
+        there: bool,
     ) -> None:
         who = speaker(principal, author)
         key = f"{id} {emoji} {who}"
@@ -171,7 +203,7 @@ class Chat(Listing):
                 return
             root = reactions_root(thread)
             self._permit(room, principal, (root, key), act=Act.INSERT if there else Act.DELETE)
-            self._pace(room, who)
+            self._pace(room, principal.id or _guest(who, address))
             if there:
                 await self._write(room, shelf, principal, [(root, key, self._now_ms())])
             else:
@@ -234,7 +266,7 @@ class Chat(Listing):
             raise Forbidden(decision.reason)
 
     def _pace(self, room: "Room", who: str) -> None:
-        """Raise where somebody writes too much, by this way and his editor's together."""
+        """Raise where somebody writes too much, by this way and his editors' together."""
         channels, now_s = room.judge.keeper.channels, room.clock.monotonic_s()
         if channels is not None:
             rates = channels.rates
@@ -277,3 +309,8 @@ class Chat(Listing):
                         book.forget(root, id)
                 return gone
         raise UnknownMessage("there is no message of this id")
+
+
+def _guest(who: str, address: str | None) -> str:
+    """Return what somebody anonymous is counted by: anybody may call himself anything."""
+    return who if address is None else guest_at(address)

@@ -26,7 +26,7 @@ from crdtsync.channels.changes import (
 )
 from crdtsync.channels.model import Message
 from crdtsync.channels.names import Channel, Root, archive_of, is_guest, is_message_id, read_root
-from crdtsync.channels.rates import Rates
+from crdtsync.channels.rates import Rates, guest_at
 from crdtsync.channels.rules import ChannelRules
 from crdtsync.clock import Clock
 from crdtsync.gate import Deny, Principal
@@ -93,7 +93,7 @@ class ChannelJudge:
             return TOO_MUCH
         draft = book.draft()
         draft.strange = changes.strange
-        draft.who = principal.id or f"guest at {address}"
+        draft.who = principal.id or guest_at(address)
         asked = _Case(principal, draft, self._limits, self._clock.time_ms())
         # Messages first: reactions and threads may be about them. The server's own come last.
         sets = sorted(changes.sets, key=_rank)

@@ -6,10 +6,15 @@ Owns the arithmetic, and how many people are remembered. Looks at no clock.
 from collections import OrderedDict
 from typing import Final
 
-__all__ = ["MAX_REMEMBERED", "Rates"]
+__all__ = ["MAX_REMEMBERED", "Rates", "guest_at"]
 
 MAX_REMEMBERED: Final = 10_000
 """People of one chat whose rate is known; above, who has said nothing for longest begins anew."""
+
+
+def guest_at(address: str) -> str:
+    """Return who speaks without a principal: everybody of one address is one."""
+    return f"guest at {address}"  # with spaces, as nobody's id in a chat
 
 
 class Rates:

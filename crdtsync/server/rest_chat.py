@@ -22,6 +22,7 @@ from crdtsync.gate import Principal
 from crdtsync.hub import Hub
 from crdtsync.protocol import check_document_name
 from crdtsync.server.bodies import Fields, read_body
+from crdtsync.server.doors import caller_of
 from crdtsync.server.parameters import API, iso, number
 from crdtsync.server.permits import Permits
 from crdtsync.server.problems import Problem
@@ -92,6 +93,7 @@ class RestChat:
             url=url,
             size=size or 0,
             media_type=media_type,
+            address=caller_of(request).address,
         )
         document = request.query_params["document"]
         where = urlencode({"document": document} | ({"thread": thread} if thread else {}))
@@ -110,7 +112,8 @@ class RestChat:
             fields = Fields(await read_body(request))
             text, author = fields.text("text", required=True), fields.text("author")
             fields.end()
-            await chat.edit(id, text, principal, author=author, thread=thread)
+            address = caller_of(request).address
+            await chat.edit(id, text, principal, author=author, thread=thread, address=address)
         found = await chat.message(id, thread=thread)
         if found is None:
             raise Problem(404, "There is no message of this id.", code="unknown-message")
@@ -123,7 +126,8 @@ class RestChat:
         id, emoji = query.get("message", ""), query.get("emoji", "")
         author = query.get("author", "")
         change = chat.react if request.method == "PUT" else chat.unreact
-        await change(id, emoji, principal, author=author, thread=thread)
+        address = caller_of(request).address
+        await change(id, emoji, principal, author=author, thread=thread, address=address)
         return Response(status_code=204)
 
     async def _asked(self, request: Request) -> tuple[Principal, Chat, str]:

@@ -185,3 +185,24 @@ async def test_chat_messages_per_minute() -> None:
             is_problem(await say(http, "ann", "hi"), 429, "too-many-requests")
             assert (await say(http, "bob", "hi")).status_code == 201
             assert (await say(http, "root", "hi", type="system")).status_code == 201
+
+
+async def test_guests_are_counted_by_their_address() -> None:
+    """Who is anonymous says no more by calling himself otherwise each time."""
+    async with (
+        chat_hub(chat_messages_per_minute=60, chat_burst=4) as hub,
+        asgi_client(create_app(hub, lifespan=False)) as http,
+    ):
+        http.params = httpx.QueryParams({"document": ROOM})
+        sent = [await say(http, "", "hi", author=f"guest-{n}") for n in range(2)]
+        one = f"{MESSAGES}/{sent[0].json()['id']}"
+        about = {"document": ROOM, "message": sent[1].json()["id"], "emoji": "x"}
+        for who in ("guest-3", "guest-4"):
+            done = await http.put(REACTIONS, params=about | {"author": who})
+            assert done.status_code == 204
+        for late in (
+            await say(http, "", "hi", author="guest-5"),
+            await http.patch(one, json={"text": "x", "author": "guest-0"}),
+            await http.put(REACTIONS, params=about | {"author": "guest-6"}),
+        ):
+            is_problem(late, 429, "too-many-requests")
