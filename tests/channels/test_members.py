@@ -1,6 +1,7 @@
 """Who gets into direct conversations and archives, by which way ever."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,6 +16,8 @@ from crdtsync.channels.service import Channels
 from crdtsync.config.model import Config
 from crdtsync.errors import Forbidden, Unauthenticated
 from crdtsync.gate import Principal
+from crdtsync.guard import MAX_DEATHS, Work
+from crdtsync.guarding import DocumentGuard
 from crdtsync.history.database import HistoryDatabase
 from crdtsync.history.service import Histories
 from crdtsync.hub import Hub
@@ -23,6 +26,7 @@ from crdtsync.server.asgi import create_app
 from crdtsync.server.assembly import assemble
 from crdtsync.server.doors import Doors
 from crdtsync.store.memory import MemoryStore
+from tests.channels.people import come, person, presence_hub, settled
 from tests.server.conftest import asgi_client
 from tests.store.kit import rec
 
@@ -180,6 +184,26 @@ async def check_routes(http: httpx.AsyncClient, allowed: bool) -> None:
         assert allowed or found.status_code == 403
     made = await http.post("/api/v1/shares", json={"document": name, "role": "read"})
     assert made.status_code == 403, "none of these may make links"
+
+
+@pytest.mark.parametrize(
+    ("who", "allowed"), [("ann", True), ("bob", True), ("root", False), ("eve", False)]
+)
+async def test_lists(who: str, allowed: bool, tmp_path: Path) -> None:
+    """No list tells others of a conversation: neither who is in it, nor that it is quarantined."""
+    rules = ChannelRules(chat=("dm/*",), presence=("dm/*",))
+    async with presence_hub(rules=rules, guard=DocumentGuard(tmp_path)) as hub:
+        await come(hub, person("ann"), THEIRS)
+        await settled(hub, THEIRS)
+        for _ in range(MAX_DEATHS):
+            hub.guard.suspect(THEIRS, Work.INTEGRATING, 11)
+        app = create_app(hub, authenticator=Grantor(), lifespan=False)
+        async with asgi_client(app) as http:
+            http.headers["authorization"] = f"Bearer {who}"
+            found = await http.get("/api/v1/presence/people", params={"id": "ann"})
+            assert [each["status"] for each in found.json()["people"]] == ["online"] * allowed
+            found = await http.get("/api/v1/quarantined")
+            assert [each["name"] for each in found.json()["documents"]] == [THEIRS] * allowed
 
 
 async def test_no_links_are_made() -> None:
