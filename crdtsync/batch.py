@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 from crdtsync.connection import Connection
 from crdtsync.fanout import Committed
 from crdtsync.gate import Principal
+from crdtsync.joining import join_updates
 from crdtsync.limits import Limits
-from crdtsync.slicing import join_updates
 from crdtsync.store.base import Record
 from crdtsync.structs import Layout
 

@@ -16,9 +16,9 @@ from typing import Final, NamedTuple
 from crdtsync.awareness import AwarenessTable, Entry, encode_entries
 from crdtsync.clock import Clock
 from crdtsync.connection import Connection
+from crdtsync.joining import join_updates
 from crdtsync.limits import Limits
 from crdtsync.protocol import KEEPALIVE, awareness_frame, step_2_frame, update_frame
-from crdtsync.slicing import join_updates
 from crdtsync.stamp import stamped
 from crdtsync.stats import Stats
 from crdtsync.structs import Layout

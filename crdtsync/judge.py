@@ -22,10 +22,10 @@ from crdtsync.edit import Act, read_edit
 from crdtsync.gate import READ_ONLY, Clearance, ContentGate, Decision, Deny, Gate, Principal
 from crdtsync.held import Verdict
 from crdtsync.indexing import INDEX_HERE_BYTES, Keeper, Making, Reading
+from crdtsync.joining import write_deletes
 from crdtsync.places import Place, PlaceIndex
 from crdtsync.session import UpdateReceived
 from crdtsync.shortcuts import plain_places, stays
-from crdtsync.slicing import write_deletes
 from crdtsync.structs import Range, Scan
 from crdtsync.update import scan
 

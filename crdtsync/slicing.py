@@ -1,4 +1,4 @@
-"""Cutting and joining updates: what fits a document now and what waits, small pieces, batches.
+"""Cutting updates: what fits a document now and what waits, small pieces.
 
 Owns the causal order of structs and the writing of updates from struct bytes; it copies structs
 as they are, but for one that is known in part, which is cut as Yjs cuts it. Works on the update
@@ -8,7 +8,7 @@ known nor in the piece or before it.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from crdtsync.encoding import (
@@ -19,32 +19,26 @@ from crdtsync.encoding import (
     write_var_uint,
 )
 from crdtsync.errors import InvalidUpdate
+from crdtsync.joining import Block, assemble, write_deletes
 from crdtsync.limits import Limits
 from crdtsync.structs import DELETED, GC, HAS_ORIGIN, SKIP, STRING, Layout, Scan, Struct
 from crdtsync.update import scan
 from crdtsync.values import skip_any
 
 __all__ = [
-    "Block",
     "Slices",
-    "assemble",
     "borders_of",
     "causal_order",
     "content_offset",
     "cut_struct",
-    "join_updates",
     "missing_from",
     "new_part",
     "slice_update",
     "weave_updates",
-    "write_deletes",
 ]
 
 Id = tuple[int, int]
 Range = tuple[int, int, int]
-Block = tuple[int, int, int, list[bytes]]
-"""One client's structs: first clock, end clock, their number, their bytes."""
-Joinable = tuple[bytes, Layout] | tuple[bytes, Layout, object]
 
 
 class Slices(NamedTuple):
@@ -227,86 +221,6 @@ def _write(data: bytes, structs: Iterable[Struct], deletes: Iterable[Range]) -> 
         out += [data[struct.start : struct.end] for struct in run]
     out.append(write_deletes(deletes))
     return b"".join(out)
-
-
-def write_deletes(deletes: Iterable[Range]) -> bytes:
-    """Write deleted ranges, united, as an update ends with them."""
-    clients: dict[int, list[bytes]] = {}
-    for client, start, end in _united(deletes):
-        clients.setdefault(client, []).append(write_var_uint(start) + write_var_uint(end - start))
-    out = [write_var_uint(len(clients))]
-    for client, ranges in sorted(clients.items(), reverse=True):
-        out += (write_var_uint(client), write_var_uint(len(ranges)), *ranges)
-    return b"".join(out)
-
-
-def _united(deletes: Iterable[Range]) -> list[Range]:
-    """Sort ranges and unite those that touch."""
-    united: list[Range] = []
-    for client, start, end in sorted(deletes):
-        if united and united[-1][0] == client and start <= united[-1][2]:
-            if end > united[-1][2]:
-                united[-1] = (client, united[-1][1], end)
-        else:
-            united.append((client, start, end))
-    return united
-
-
-def join_updates(updates: Sequence[Joinable]) -> tuple[bytes, Layout] | None:
-    """Join updates that follow one another into one, by their bytes alone; linear and exact.
-
-    Of each element only the first two items count: the update and its layout. Returns ``None``
-    where some clocks overlap or leave a hole: then ``weave_updates`` is for it, or they stay
-    apart. Clients go from the highest id to the lowest, because Yjs's own ``mergeUpdates``
-    relies on it.
-    """
-    if len(updates) == 1:
-        return updates[0][0], updates[0][1]
-    blocks: dict[int, Block] = {}
-    deletes: list[Range] = []
-    # Of the client of the last update, whose block is written back when another one's turn comes:
-    current = -1
-    begin = border = total = 0
-    parts: list[bytes] = []
-    for each in updates:
-        update, found = each[0], each[1]
-        if found.deletes:
-            deletes += found.deletes
-        if found.skips:
-            return None
-        for (client, start, end), (first, last, count) in zip(
-            found.ranges, found.bodies, strict=True
-        ):
-            if client != current:
-                if parts:
-                    blocks[current] = (begin, border, total, parts)
-                current = client
-                begin, border, total, parts = blocks.get(client, (start, start, 0, []))
-            if start != border:
-                return None
-            parts.append(update[first:last])
-            total += count
-            border = end
-    if parts:
-        blocks[current] = (begin, border, total, parts)
-    return assemble(blocks, deletes)
-
-
-def assemble(blocks: Mapping[int, Block], deletes: Iterable[Range]) -> tuple[bytes, Layout]:
-    """Write an update from each client's structs, which have no holes."""
-    out = bytearray(write_var_uint(len(blocks)))
-    ranges: list[Range] = []
-    bodies: list[Range] = []
-    for client in sorted(blocks, reverse=True):
-        start, end, count, parts = blocks[client]
-        out += write_var_uint(count) + write_var_uint(client) + write_var_uint(start)
-        begin = len(out)
-        out += b"".join(parts)
-        ranges.append((client, start, end))
-        bodies.append((begin, len(out), count))
-    united = _united(deletes)
-    out += write_deletes(united)
-    return bytes(out), Layout(tuple(ranges), tuple(bodies), tuple(united))
 
 
 def weave_updates(updates: Iterable[bytes], limits: Limits) -> tuple[bytes, Layout]:

@@ -16,9 +16,10 @@ from typing import Final, NamedTuple
 from crdtsync.clock import Clock
 from crdtsync.crdt import IntegrationError, Replica
 from crdtsync.guard import NO_WATCH, Watch
+from crdtsync.joining import join_updates
 from crdtsync.limits import Limits
 from crdtsync.proof import prove_state
-from crdtsync.slicing import join_updates, missing_from, slice_update, weave_updates
+from crdtsync.slicing import missing_from, slice_update, weave_updates
 from crdtsync.state_vector import read_state_vector
 from crdtsync.structs import EMPTY_UPDATE, Layout
 from crdtsync.update import scan

@@ -15,11 +15,12 @@ from typing import Final
 from crdtsync.awareness import AwarenessTable, encode_entries, read_entries
 from crdtsync.document import Document, Verdict
 from crdtsync.errors import RemoteError
+from crdtsync.joining import join_updates
 from crdtsync.keystroke import Typist
 from crdtsync.limits import Limits, trusting
 from crdtsync.protocol import SyncStep2, SyncUpdate, decode_frame, short_update, update_frame
 from crdtsync.session import Session, UpdateReceived
-from crdtsync.slicing import join_updates, slice_update
+from crdtsync.slicing import slice_update
 from crdtsync.structs import SKIP
 from crdtsync.update import scan
 from fuzz.recorded import histories

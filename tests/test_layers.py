@@ -25,6 +25,7 @@ LAYERS = {
         "fill",
         "forwarded",
         "idset",
+        "joining",
         "keystroke",
         "limits",
         "origins",

@@ -18,8 +18,9 @@ from typing import Final, NamedTuple
 from crdtsync.channels.model import message_time
 from crdtsync.channels.names import Channel, is_message_id, read_root
 from crdtsync.encoding import write_var_uint
+from crdtsync.joining import Block, assemble
 from crdtsync.limits import Limits, trusting
-from crdtsync.slicing import Block, assemble, causal_order
+from crdtsync.slicing import causal_order
 from crdtsync.structs import DELETED, GC, SKIP, Id, Range, Struct
 from crdtsync.update import scan
 

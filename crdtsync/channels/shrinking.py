@@ -11,7 +11,7 @@ import anyio.to_thread
 from crdtsync.channels.hand import submit
 from crdtsync.channels.shedding import MIN_SHED, shed
 from crdtsync.channels.writing import entries_of
-from crdtsync.slicing import write_deletes
+from crdtsync.joining import write_deletes
 
 if TYPE_CHECKING:
     from crdtsync.room import Room

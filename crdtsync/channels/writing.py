@@ -14,8 +14,8 @@ from typing import Any, Final
 from crdtsync.channels.entries import NO_VALUE, Entries
 from crdtsync.document import Document
 from crdtsync.encoding import write_var_string, write_var_uint
+from crdtsync.joining import write_deletes
 from crdtsync.limits import Limits, trusting
-from crdtsync.slicing import write_deletes
 from crdtsync.structs import ANY, EMPTY_UPDATE, HAS_KEY, HAS_ORIGIN, MAX_CLOCK, Id, Range
 from crdtsync.update import scan
 

@@ -8,8 +8,9 @@ the rest.
 from collections.abc import Mapping
 
 from crdtsync.client.options import Options
+from crdtsync.joining import join_updates
 from crdtsync.limits import Limits, trusting
-from crdtsync.slicing import join_updates, slice_update
+from crdtsync.slicing import slice_update
 from crdtsync.structs import Scan
 from crdtsync.update import scan
 

@@ -14,8 +14,9 @@ from crdtsync.encoding import (
     write_var_uint,
 )
 from crdtsync.history.model import HistoryDamaged, Snapshot
+from crdtsync.joining import assemble, join_updates, write_deletes
 from crdtsync.limits import Limits
-from crdtsync.slicing import assemble, content_offset, join_updates, weave_updates, write_deletes
+from crdtsync.slicing import content_offset, weave_updates
 from crdtsync.state_vector import encode_state_vector
 from crdtsync.structs import ANY, DELETED, GC, SKIP, STRING, Layout, Scan, Struct
 from crdtsync.update import scan

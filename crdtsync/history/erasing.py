@@ -16,8 +16,9 @@ from crdtsync.history.retention import Retention, kept_moments
 from crdtsync.history.sieve import NOBODY
 from crdtsync.history.timeline import Timeline
 from crdtsync.idset import IdSet
+from crdtsync.joining import assemble
 from crdtsync.limits import Limits, trusting
-from crdtsync.slicing import assemble, content_offset, cut_struct
+from crdtsync.slicing import content_offset, cut_struct
 from crdtsync.structs import DELETED, GC, SKIP, TYPE, Scan, Struct
 from crdtsync.update import scan
 

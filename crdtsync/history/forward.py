@@ -31,8 +31,9 @@ from crdtsync.history.shape import shape
 from crdtsync.history.undoing import Deeds, Without
 from crdtsync.history.weave import Weave, weave
 from crdtsync.idset import IdSet
+from crdtsync.joining import write_deletes
 from crdtsync.limits import Limits, trusting
-from crdtsync.slicing import borders_of, weave_updates, write_deletes
+from crdtsync.slicing import borders_of, weave_updates
 from crdtsync.structs import EMPTY_UPDATE, STRING, Scan
 from crdtsync.update import scan
 

@@ -21,7 +21,8 @@ from typing import Final, NamedTuple, Protocol
 from crdtsync.encoding import read_var_uint, write_var_string, write_var_uint
 from crdtsync.history.view import Value, View, whole
 from crdtsync.history.weave import Item, Line, Shared, Weave
-from crdtsync.slicing import content_offset, write_deletes
+from crdtsync.joining import write_deletes
+from crdtsync.slicing import content_offset
 from crdtsync.structs import (
     ANY,
     EMPTY_UPDATE,

@@ -16,8 +16,9 @@ from crdtsync.channels.names import PRESENCE
 from crdtsync.encoding import read_var_uint, write_var_uint
 from crdtsync.history.model import Change
 from crdtsync.idset import IdSet
+from crdtsync.joining import assemble
 from crdtsync.limits import Limits, trusting
-from crdtsync.slicing import assemble, causal_order
+from crdtsync.slicing import causal_order
 from crdtsync.structs import GC, HAS_RIGHT, MAX_CLOCK, SKIP, Range, Scan, Struct
 from crdtsync.update import scan
 

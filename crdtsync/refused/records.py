@@ -13,9 +13,9 @@ from sqlite_utils import Database
 
 from crdtsync.errors import InvalidUpdate
 from crdtsync.idset import IdSet
+from crdtsync.joining import join_updates
 from crdtsync.limits import Limits, trusting
 from crdtsync.refused.base import Entry, Filter, Lost, RefusedUpdate
-from crdtsync.slicing import join_updates
 from crdtsync.structs import Scan
 from crdtsync.update import scan
 

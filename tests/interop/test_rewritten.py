@@ -11,8 +11,9 @@ import pytest
 from corpus.corpus import NAMES, Case, load
 
 from crdtsync.document import Document, Verdict
+from crdtsync.joining import join_updates
 from crdtsync.limits import Limits
-from crdtsync.slicing import join_updates, missing_from, slice_update, weave_updates
+from crdtsync.slicing import missing_from, slice_update, weave_updates
 from crdtsync.state_vector import read_state_vector
 from crdtsync.update import scan
 

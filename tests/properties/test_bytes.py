@@ -4,8 +4,9 @@ import pycrdt
 from hypothesis import strategies as st
 
 from crdtsync.encoding import write_var_uint
+from crdtsync.joining import join_updates
 from crdtsync.keystroke import Typist
-from crdtsync.slicing import join_updates, missing_from, slice_update, weave_updates
+from crdtsync.slicing import missing_from, slice_update, weave_updates
 from crdtsync.update import scan
 from tests.properties.authors import READER, History, clocks_of, doc_of, histories, same
 from tests.properties.profile import checked

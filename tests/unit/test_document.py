@@ -10,8 +10,8 @@ import pytest
 from crdtsync.clock import ManualClock
 from crdtsync.document import Document, Verdict
 from crdtsync.errors import InvalidUpdate
+from crdtsync.joining import join_updates
 from crdtsync.limits import Limits
-from crdtsync.slicing import join_updates
 from crdtsync.state_vector import encode_state_vector, read_state_vector
 from crdtsync.structs import EMPTY_UPDATE, Id, Range
 from crdtsync.update import scan

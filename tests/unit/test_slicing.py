@@ -6,15 +6,9 @@ import pycrdt
 import pytest
 
 from crdtsync.errors import InvalidUpdate
+from crdtsync.joining import join_updates
 from crdtsync.limits import Limits
-from crdtsync.slicing import (
-    causal_order,
-    cut_struct,
-    join_updates,
-    missing_from,
-    slice_update,
-    weave_updates,
-)
+from crdtsync.slicing import causal_order, cut_struct, missing_from, slice_update, weave_updates
 from crdtsync.state_vector import encode_state_vector, read_state_vector
 from crdtsync.structs import EMPTY_UPDATE, Scan
 from crdtsync.update import scan
