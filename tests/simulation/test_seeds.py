@@ -8,7 +8,7 @@ import pytest
 
 from tests.simulation.story import play, told
 
-SEEDS = 240
+SEEDS = 160
 PER_TEST = 20
 
 
