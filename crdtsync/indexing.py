@@ -125,7 +125,17 @@ Reading = tuple[bytes, Iterable[Run], Draft | None]
 class Keeper:
     """The index of one room's places, and the book of its channels, while they are needed."""
 
-    __slots__ = ("_room", "book", "broken", "channels", "implied", "index", "making")
+    __slots__ = (
+        "_room",
+        "book",
+        "broken",
+        "channels",
+        "implied",
+        "index",
+        "lingers",
+        "making",
+        "users",
+    )
 
     def __init__(self, room: "Room") -> None:
         self._room = room
@@ -135,6 +145,10 @@ class Keeper:
         self.index: PlaceIndex | None = None
         self.book: Book | None = None
         self.making: Making | None = None
+        self.users = 0
+        """How many need them who aren't connected."""
+        self.lingers = False
+        """Whether one of those has gone, and it is kept a while for the next."""
         self.broken = False
         """Whether there can be none."""
 

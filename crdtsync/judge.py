@@ -18,7 +18,7 @@ from crdtsync.batch import Editor
 from crdtsync.channels.book import Draft
 from crdtsync.channels.judging import SEALED
 from crdtsync.connection import Connection
-from crdtsync.edit import Act, read_edit
+from crdtsync.edit import Act, Edit, read_edit
 from crdtsync.gate import READ_ONLY, Clearance, ContentGate, Decision, Deny, Gate, Principal
 from crdtsync.held import Verdict
 from crdtsync.indexing import INDEX_HERE_BYTES, Keeper, Making, Reading
@@ -104,6 +104,8 @@ class Judge:
         room = self._room
         if not room.loaded or room.document.judge is None or room.document.waiting:
             return  # what is held may be theirs
+        if self.keeper.users:
+            return
         if not any(self._by_content(each.principal) for each in room.connections):
             room.document.judge = None
             self._read = self._placed = None
@@ -295,6 +297,17 @@ class Judge:
             return decision
         self._read = (update, placements, draft)
         return None
+
+    def objection(self, principal: Principal, edit: Edit) -> Deny | None:
+        """Return what a role or a custom gate has against an edit; channels' rules aside."""
+        name, decision = self._room.name, self.clear(principal).check(edit)
+        if principal.read_only and self._by_default:
+            return Deny(READ_ONLY)
+        if self._check is not None and not isinstance(decision, Deny):
+            decision = self._ask(self._check.check, principal, name, edit.update, edit.scan)
+        if self._content is not None and not isinstance(decision, Deny):
+            decision = self._ask(self._content.check_edit, principal, name, edit)
+        return decision if isinstance(decision, Deny) else None
 
     def _ask(self, decide: Callable[..., Decision], *question: object) -> Decision:
         """Ask a custom gate; one that fails lets nothing in, and disturbs nobody else."""

@@ -17,12 +17,12 @@ from crdtsync.errors import EditRefused, InvalidUpdate, StoreDamaged
 from crdtsync.gate import Principal
 from crdtsync.judge import WAIT
 from crdtsync.recording import event_of
-from crdtsync.room import Room
 from crdtsync.structs import Scan
 from crdtsync.update import scan
 
 if TYPE_CHECKING:
     from crdtsync.hub import Hub
+    from crdtsync.room import Room
 
 __all__ = ["enter"]
 
@@ -32,7 +32,7 @@ READ_HERE_BYTES: Final = 128 * 1024
 
 async def enter(
     hub: "Hub",
-    room: Room,
+    room: "Room",
     update: bytes,
     principal: Principal,
     *,
@@ -85,7 +85,7 @@ def _scan(update: bytes, hub: "Hub", detailed: bool) -> Scan:
     return scan(update, hub.limits, structs=detailed)
 
 
-def _refused(hub: "Hub", room: Room, principal: Principal, reason: str, caller: Caller) -> None:
+def _refused(hub: "Hub", room: "Room", principal: Principal, reason: str, caller: Caller) -> None:
     """Count and record a refusal."""
     kind = "read-only" if principal.reads_only else "gate"
     hub.stats.rejected["denied"] += 1

@@ -1,18 +1,28 @@
 """One document's chat, for programs beside the server: to read it, and to write to it.
 
-Owns the rules of docs/chat.md for what comes by the library and by REST; they are those that the
-gate keeps for clients. What is written is committed before a call returns, its time is the
-server's, and in the document it is an edit like any other, of the principal's.
+Owns the making of updates of what is said by the library and by REST, and what to say where there
+is nothing to write to. Whether it may be said the document's judge decides, as for clients. What
+is written is committed before a call returns, its time is the server's, and in the document it is
+an edit like any other, of the principal's.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from crdtsync.audit import NOBODY, Caller
+from crdtsync.authoring.entering import enter
 from crdtsync.channels.hand import submit
 from crdtsync.channels.listing import Listing, holding
-from crdtsync.channels.model import Message, MessageType, message_id, read_message, read_reaction
+from crdtsync.channels.model import (
+    MAX_NAME,
+    Message,
+    MessageType,
+    message_id,
+    read_message,
+    read_reaction,
+)
 from crdtsync.channels.names import archive_of
-from crdtsync.channels.rates import guest_at
 from crdtsync.channels.saying import (
     InvalidMessage,
     MessageArchived,
@@ -20,12 +30,14 @@ from crdtsync.channels.saying import (
     UnknownMessage,
     check_thread,
     deleted,
+    may_delete,
+    refusal,
     speaker,
 )
 from crdtsync.channels.shelf import Shelf, chat_root, reactions_root
 from crdtsync.edit import Act, Edit, Touch
-from crdtsync.errors import Forbidden, StoreDamaged, TooManyRequests
-from crdtsync.gate import READ_ONLY, Clearance, Deny, Principal
+from crdtsync.errors import EditRefused, Forbidden, MessageTooLarge, StoreDamaged, Unavailable
+from crdtsync.gate import Principal
 from crdtsync.limits import Limits
 from crdtsync.structs import EMPTY_UPDATE
 from crdtsync.update import scan
@@ -35,6 +47,13 @@ if TYPE_CHECKING:
     from crdtsync.room import Room
 
 __all__ = ["Chat"]
+
+MAX_TRIES: Final = 10
+"""So often an update is made anew because its keys were written meanwhile."""
+KEEP_S: Final = 10.0
+"""For so long a document's index is kept where programs alone write: it takes 40 ms to make for
+1,000 messages."""
+Put = tuple[str, str, Any]
 
 
 class Chat(Listing):
@@ -59,15 +78,14 @@ class Chat(Listing):
         url: str = "",
         size: int = 0,
         media_type: str = "",
-        address: str | None = None,
+        caller: Caller = NOBODY,
     ) -> Message:
         """Say something; return the message, which is committed.
 
-        ``author`` is whom somebody anonymous calls himself, ``guest-...``, and ``address`` where
-        he is, by which he is counted then. ``type="system"`` is
-        what the application says itself: who is allowed to is the caller's to decide. Raises
-        ``Forbidden``, ``InvalidMessage``, ``TooManyRequests``, ``StoreDamaged`` where the document
-        is read-only, and ``Unavailable``.
+        ``author`` is whom somebody anonymous calls himself, ``guest-...``; all of one ``caller``
+        count together. ``type="system"`` is what the application says itself: who is allowed to
+        is for who calls this to decide. Raises ``Forbidden``, ``InvalidMessage``,
+        ``TooManyRequests``, ``StoreDamaged`` where the document is read-only, and ``Unavailable``.
         """
         who = speaker(principal, author, system=type == "system")
         check_thread(thread)
@@ -78,7 +96,7 @@ class Chat(Listing):
             text=text,
             time_ms=now_ms,
             type=type,
-            name=principal.name[:100],
+            name=principal.name[:MAX_NAME],
             reply_to=reply_to,
             url=url,
             size=size,
@@ -88,11 +106,11 @@ class Chat(Listing):
         async with self._open() as (room, shelf):
             if thread and await self.message(thread) is None:
                 raise UnknownMessage("a thread begins with a message of this chat")
-            root = chat_root(thread)
-            self._permit(room, principal, (root, message.id), system=type == "system")
-            if type != "system":
-                self._pace(room, principal.id or _guest(who, address))
-            await self._write(room, shelf, principal, [(root, message.id, message.value())])
+            sets = [(chat_root(thread), message.id, message.value())]
+            if type == "system":
+                await self._say_itself(room, shelf, principal, sets)
+            else:
+                await self._enter(room, shelf, principal, caller, sets)
         return message
 
     async def edit(
@@ -103,50 +121,46 @@ class Chat(Listing):
         *,
         author: str = "",
         thread: str = "",
-        address: str | None = None,
+        caller: Caller = NOBODY,
     ) -> Message:
         """Give one's own message another text, as long as it may be edited.
 
         Raises as ``send``, and ``UnknownMessage``, ``MessageArchived``.
         """
-        who = speaker(principal, author)
+        speaker(principal, author)
         async with self._open() as (room, shelf):
             message = await self._there(shelf, thread, id)
-            if message.author != who or message.type == "system":
-                raise Forbidden("only its author edits a message")
             if message.deleted_ms:
                 raise UnknownMessage("the message was deleted")
-            now_ms = self._now_ms()
-            window_s = self._limits.chat_edit_window_s
-            if now_ms - message.time_ms > window_s * 1000:
-                raise Forbidden(f"a message may be edited for {window_s:g} s", kind="edit-too-late")
-            changed = replace(message, text=text, edited_ms=now_ms)
+            changed = replace(message, text=text, edited_ms=max(self._now_ms(), message.time_ms))
             self._check(changed)
-            root = chat_root(thread)
-            self._permit(room, principal, (root, id), replaces=True)
-            self._pace(room, principal.id or _guest(who, address))
-            await self._write(room, shelf, principal, [(root, id, changed.value())])
+            sets = [(chat_root(thread), id, changed.value())]
+            await self._enter(room, shelf, principal, caller, sets)
         return changed
 
     async def delete(
-        self, id: str, principal: Principal, *, author: str = "", thread: str = ""
+        self,
+        id: str,
+        principal: Principal,
+        *,
+        author: str = "",
+        thread: str = "",
+        caller: Caller = NOBODY,
     ) -> Message:
         """Delete one's own message, or as a moderator anybody's; from an archive as well.
 
         What is left says whose it was, when, and who deleted it. Raises as ``edit``.
         """
         who = speaker(principal, author)
-        moderates = principal.role is not None and principal.role.moderate
         async with self._open() as (room, shelf):
             message = shelf.message(thread, id)
             if message is None:
                 return await self._delete_archived(room, shelf, thread, id, who, principal)
-            gone = deleted(message, who, moderates, self._now_ms())
+            gone = deleted(message, who, max(self._now_ms(), message.time_ms))
             if gone is not message:
-                root, reactions = chat_root(thread), reactions_root(thread)
-                self._permit(room, principal, (root, id), replaces=True)
-                keys = [(reactions, key) for key in shelf.reactions(thread, id)]
-                await self._write(room, shelf, principal, [(root, id, gone.value())], keys)
+                sets = [(chat_root(thread), id, gone.value())]
+                await self._enter(room, shelf, principal, caller, sets)
+                await self._drop_reactions(room, shelf, thread, id)
         return gone
 
     async def react(
@@ -157,13 +171,13 @@ class Chat(Listing):
         *,
         author: str = "",
         thread: str = "",
-        address: str | None = None,
+        caller: Caller = NOBODY,
     ) -> None:
         """Put one's reaction under a message; where it is there already, nothing happens.
 
         Raises as ``edit``.
         """
-        await self._react(id, emoji, principal, author, thread, address, there=True)
+        await self._react(id, emoji, principal, author, thread, caller, there=True)
 
     async def unreact(
         self,
@@ -173,10 +187,10 @@ class Chat(Listing):
         *,
         author: str = "",
         thread: str = "",
-        address: str | None = None,
+        caller: Caller = NOBODY,
     ) -> None:
         """Take one's reaction back; where there is none, nothing happens. Raises as ``edit``."""
-        await self._react(id, emoji, principal, author, thread, address, there=False)
+        await self._react(id, emoji, principal, author, thread, caller, there=False)
 
     async def _react(
         self,
@@ -185,7 +199,7 @@ class Chat(Listing):
         principal: Principal,
         author: str,
         thread: str,
-        address: str | None,
+        caller: Caller,
         *,
         there: bool,
     ) -> None:
@@ -202,12 +216,9 @@ class Chat(Listing):
             if (key in shelf.reactions(thread, id)) is there:
                 return
             root = reactions_root(thread)
-            self._permit(room, principal, (root, key), act=Act.INSERT if there else Act.DELETE)
-            self._pace(room, principal.id or _guest(who, address))
-            if there:
-                await self._write(room, shelf, principal, [(root, key, self._now_ms())])
-            else:
-                await self._write(room, shelf, principal, [], [(root, key)])
+            sets = [(root, key, self._now_ms())] if there else []
+            deletes = [] if there else [(root, key)]
+            await self._enter(room, shelf, principal, caller, sets, deletes)
 
     # What it takes
 
@@ -230,87 +241,136 @@ class Chat(Listing):
         return message
 
     def _check(self, message: Message) -> None:
-        most = self._limits.max_chat_text_bytes
+        """Raise where something is no message, whoever says it."""
         try:
-            size = len(message.text.encode())
+            message.text.encode()
             read_message(message.id, message.value())
         except ValueError as error:
             told = "the text is no text of Unicode" if isinstance(error, UnicodeError) else error
             raise InvalidMessage(str(told)) from None
-        if size > most:
-            raise InvalidMessage(f"the text of a message has at most {most} bytes")
 
-    def _permit(
-        self,
-        room: "Room",
-        principal: Principal,
-        place: tuple[str, str],
-        *,
-        act: Act = Act.INSERT,
-        replaces: bool = False,
-        system: bool = False,
-    ) -> None:
-        """Raise unless a principal's role lets it write to a key."""
-        if room.damage:
-            raise StoreDamaged(room.damage, document=room.name)
-        if room.fill.full:
-            raise Forbidden("the document is full", kind="document-full")
-        if system:
-            return
-        if principal.read_only:
-            raise Forbidden(READ_ONLY)
-        touch = Touch(place[0], place[1], act, 1, 0, replaces)
-        edit = Edit((touch,), 0, False, EMPTY_UPDATE, scan(EMPTY_UPDATE, room.limits))
-        decision = Clearance(principal).check(edit)
-        if isinstance(decision, Deny):
-            raise Forbidden(decision.reason)
-
-    def _pace(self, room: "Room", who: str) -> None:
-        """Raise where somebody writes too much, by this way and his editors' together."""
-        channels, now_s = room.judge.keeper.channels, room.clock.monotonic_s()
-        if channels is not None:
-            rates = channels.rates
-            if not rates.allows(who, 1, now_s):
-                raise TooManyRequests("you say more than this chat takes: wait a moment")
-            rates.take(who, 1, now_s)
-
-    async def _write(
+    async def _enter(
         self,
         room: "Room",
         shelf: Shelf,
         principal: Principal,
-        sets: list[tuple[str, str, Any]],
-        deletes: list[tuple[str, str]] | None = None,
+        caller: Caller,
+        sets: Sequence[Put],
+        deletes: Sequence[tuple[str, str]] = (),
     ) -> None:
+        """Write as a principal: what a document's judge lets in, and commit it."""
+        hub, judge = self._channels.hub, room.judge
+        assert hub is not None
+        judge.keeper.users += 1
+        try:
+            for _ in range(MAX_TRIES):
+                update = shelf.writer.update(sets, deletes)
+                if update == EMPTY_UPDATE or await self._try(
+                    room, shelf, update, principal, caller, sets, deletes
+                ):
+                    await hub.committed(room)
+                    return
+        finally:
+            self._leave(room)
+        raise Unavailable("the document's chat is changing too fast")
+
+    def _leave(self, room: "Room") -> None:
+        """Let go of what deciding takes, a while later: whoever says something goes on to."""
+        assert self._channels.hub is not None
+        keeper = room.judge.keeper
+
+        def leave() -> None:
+            keeper.lingers = False
+            keeper.users -= 1
+            room.judge.left()
+
+        if keeper.index is not None and not keeper.lingers:
+            keeper.lingers = True
+            self._channels.hub.later(KEEP_S, leave)
+        else:
+            keeper.users -= 1
+            room.judge.left()
+
+    async def _try(
+        self,
+        room: "Room",
+        shelf: Shelf,
+        update: bytes,
+        principal: Principal,
+        caller: Caller,
+        sets: Sequence[Put],
+        deletes: Sequence[tuple[str, str]],
+    ) -> bool:
+        """Let an update in; return whether it still is what was meant when that was decided."""
         hub = self._channels.hub
         assert hub is not None
-        submit(room, shelf.writer.update(sets, deletes or []), principal)
-        await hub.committed(room)
+
+        def insist() -> None:
+            if shelf.writer.update(sets, deletes) != update:
+                raise _Outdated
+
+        try:
+            return await enter(hub, room, update, principal, caller=caller, insist=insist)
+        except _Outdated:
+            return False
+        except EditRefused as error:
+            if shelf.writer.update(sets, deletes) != update:
+                return False
+            raise refusal(str(error), hub.limits) from None
+        except MessageTooLarge:
+            raise Forbidden("the document is full", kind="document-full") from None
+
+    async def _say_itself(
+        self, room: "Room", shelf: Shelf, principal: Principal, sets: Sequence[Put]
+    ) -> None:
+        """Write as the application, whom no rule holds."""
+        if room.damage:
+            raise StoreDamaged(room.damage, document=room.name)
+        if room.fill.full:
+            raise Forbidden("the document is full", kind="document-full")
+        assert self._channels.hub is not None
+        submit(room, shelf.writer.update(sets), principal)
+        await self._channels.hub.committed(room)
+
+    async def _drop_reactions(self, room: "Room", shelf: Shelf, thread: str, id: str) -> None:
+        """Take out what was said by everybody about a message that is deleted."""
+        root = reactions_root(thread)
+        assert self._channels.hub is not None
+        submit(room, shelf.writer.update((), [(root, key) for key in shelf.reactions(thread, id)]))
+        await self._channels.hub.committed(room)
 
     async def _delete_archived(
         self, room: "Room", shelf: Shelf, thread: str, id: str, who: str, principal: Principal
     ) -> Message:
+        """Delete what only the server writes to, for who might delete it in the chat."""
         hub = self._channels.hub
         assert hub is not None
-        moderates = principal.role is not None and principal.role.moderate
         for filed in holding(shelf, thread, id):
             async with hub.open(filed.archive.name) as archive:
                 there = self._channels.shelf(archive)
                 message = None if there is None else there.message(thread, id)
                 if there is None or message is None:
                     continue
-                gone = deleted(message, who, moderates, self._now_ms())
-                if gone is not message:
-                    root, reactions = chat_root(thread), reactions_root(thread)
-                    self._permit(room, principal, (root, id), replaces=True)
-                    keys = [(reactions, key) for key in there.reactions(thread, id)]
-                    await self._write(archive, there, principal, [(root, id, gone.value())], keys)
-                    if (book := room.judge.keeper.book) is not None:
-                        book.forget(root, id)
+                may_delete(message, who, principal)
+                gone = deleted(message, who, max(self._now_ms(), message.time_ms))
+                if gone is message:
+                    return gone
+                if archive.damage:
+                    raise StoreDamaged(archive.damage, document=archive.name)
+                root = chat_root(thread)
+                update = there.writer.update([(root, id, gone.value())])
+                touch = Touch(root, id, Act.INSERT, 1, len(update), True)
+                edit = Edit((touch,), len(update), False, update, scan(update, room.limits))
+                denial = room.judge.objection(principal, edit)
+                if denial is not None:
+                    raise refusal(denial.reason, hub.limits)
+                submit(archive, update, principal)
+                if (book := room.judge.keeper.book) is not None:
+                    book.forget(root, id)
+                await self._drop_reactions(archive, there, thread, id)
                 return gone
         raise UnknownMessage("there is no message of this id")
 
 
-def _guest(who: str, address: str | None) -> str:
-    """Return what somebody anonymous is counted by: anybody may call himself anything."""
-    return who if address is None else guest_at(address)
+class _Outdated(Exception):
+    """An update was made of what isn't so any more."""

@@ -24,7 +24,7 @@ from crdtsync.channels.changes import (
     Said,
     Wrong,
 )
-from crdtsync.channels.model import Message
+from crdtsync.channels.model import MAX_NAME, Message
 from crdtsync.channels.names import Channel, Root, archive_of, is_guest, is_message_id, read_root
 from crdtsync.channels.rates import Rates, guest_at
 from crdtsync.channels.rules import ChannelRules
@@ -33,17 +33,28 @@ from crdtsync.gate import Deny, Principal
 from crdtsync.limits import Limits
 from crdtsync.places import PlaceIndex
 
-__all__ = ["SEALED", "ChannelJudge"]
+__all__ = ["OWN_MESSAGES", "SEALED", "TOO_FAST", "ChannelJudge", "too_late", "too_long"]
 
 SEALED: Final = Deny("this is an archive: nobody writes to it")
 OWN_MESSAGES: Final = Deny("you may only write, edit and delete messages of your own")
 OWN_KEY: Final = Deny("you may only write your own key here")
 TOO_MUCH: Final = Deny("that is too much at once for a document's chat and presence")
+TOO_FAST: Final = Deny("you say more than this chat takes: wait a moment")
 MAX_ROOTS: Final = 1_000
 """Names of roots that are remembered."""
 MAX_VALUES: Final = 2_000
 """Values that one update may write into channels, or ``chat_burst`` where that is more: to decide
 on each takes up to 0.1 ms, in which nobody else has a turn."""
+
+
+def too_long(limits: Limits) -> Deny:
+    """Say how long a message may be."""
+    return Deny(f"a message may have {limits.max_chat_text_bytes} bytes")
+
+
+def too_late(limits: Limits) -> Deny:
+    """Say for how long a message may be edited."""
+    return Deny(f"a message may be edited for {round(limits.chat_edit_window_s / 60)} minutes")
 
 
 class ChannelJudge:
@@ -106,7 +117,7 @@ class ChannelJudge:
             if denial is not None:
                 return denial
         if not self.rates.allows(draft.who, draft.count, self._clock.monotonic_s()):
-            return Deny("you say more than this chat takes: wait a moment")
+            return TOO_FAST
         return draft
 
     def said(self, draft: Draft) -> None:
@@ -296,12 +307,11 @@ class _Case:
         if said.type == "system" and not said.deleted_ms:
             return Deny("only the server writes messages of type system")
         if len(said.text.encode()) > limits.max_chat_text_bytes:
-            return Deny(f"a message may have {limits.max_chat_text_bytes} bytes")
-        if said.name and said.name != named and name and said.name != name:
+            return too_long(limits)
+        if said.name and said.name != named and name and said.name != name[:MAX_NAME]:
             return Deny("name is another one than yours")
         if said.edited_ms and not 0 <= said.edited_ms - said.time_ms <= self._window_ms:
-            minutes = round(limits.chat_edit_window_s / 60)
-            return Deny(f"a message may be edited for {minutes} minutes")
+            return too_late(limits)
         if said.deleted_ms and said.deleted_ms < said.time_ms:
             return Deny("a message is deleted after it was written")
         return None

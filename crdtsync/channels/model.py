@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from crdtsync.channels.names import is_message_id, is_person
 
 __all__ = [
+    "MAX_NAME",
     "STATUSES",
     "Message",
     "MessageType",

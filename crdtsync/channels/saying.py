@@ -1,15 +1,18 @@
 """What may be said in a chat, and what is said where it may not: for programs beside the server.
 
-Owns the errors of ``chat``, and the rules that need neither room nor clock.
+Owns the errors of ``chat``, also those that stand for what a document's judge refuses, and the
+rules that need neither room nor clock.
 """
 
 from dataclasses import dataclass
 from typing import Final
 
+from crdtsync.channels.judging import OWN_MESSAGES, TOO_FAST, too_late, too_long
 from crdtsync.channels.model import Message
 from crdtsync.channels.names import is_guest, is_message_id
-from crdtsync.errors import Forbidden, RemoteError
+from crdtsync.errors import Forbidden, RemoteError, TooManyRequests
 from crdtsync.gate import Principal
+from crdtsync.limits import Limits
 
 __all__ = [
     "SYSTEM",
@@ -20,6 +23,8 @@ __all__ = [
     "UnknownMessage",
     "check_thread",
     "deleted",
+    "may_delete",
+    "refusal",
     "speaker",
 ]
 
@@ -64,10 +69,26 @@ class Said:
     """By emoji: who."""
 
 
-def deleted(message: Message, who: str, moderates: bool, now_ms: int) -> Message:
+def refusal(reason: str, limits: Limits) -> RemoteError:
+    """Return the error for what a document's judge has refused."""
+    if reason == TOO_FAST.reason:
+        return TooManyRequests(reason)
+    if reason == too_long(limits).reason:
+        return InvalidMessage(reason)
+    if reason == too_late(limits).reason:
+        return Forbidden(reason, kind="edit-too-late")
+    return Forbidden(reason)
+
+
+def may_delete(message: Message, who: str, principal: Principal) -> None:
+    """Raise unless somebody may delete a message."""
+    moderates = principal.role is not None and principal.role.moderate
+    if not moderates and (message.author != who or message.type == "system"):
+        raise Forbidden(OWN_MESSAGES.reason)
+
+
+def deleted(message: Message, who: str, now_ms: int) -> Message:
     """Return what is left of a message; the message itself where it was deleted before."""
-    if message.author != who and not moderates:
-        raise Forbidden("only its author and moderators delete a message")
     if message.deleted_ms:
         return message
     return Message(
@@ -77,7 +98,7 @@ def deleted(message: Message, who: str, moderates: bool, now_ms: int) -> Message
         time_ms=message.time_ms,
         type=message.type,
         deleted_ms=now_ms,
-        deleted_by="" if message.author == who else who,
+        deleted_by="" if message.author == who and message.type != "system" else who,
     )
 
 

@@ -93,7 +93,7 @@ class RestChat:
             url=url,
             size=size or 0,
             media_type=media_type,
-            address=caller_of(request).address,
+            caller=caller_of(request),
         )
         document = request.query_params["document"]
         where = urlencode({"document": document} | ({"thread": thread} if thread else {}))
@@ -103,17 +103,16 @@ class RestChat:
     async def message(self, request: Request) -> Response:
         """Answer with one message, give it another text, or delete it."""
         principal, chat, thread = await self._asked(request)
-        id = request.path_params["id"]
+        id, caller = request.path_params["id"], caller_of(request)
         if request.method == "DELETE":
             author = request.query_params.get("author", "")
-            await chat.delete(id, principal, author=author, thread=thread)
+            await chat.delete(id, principal, author=author, thread=thread, caller=caller)
             return Response(status_code=204)
         if request.method == "PATCH":
             fields = Fields(await read_body(request))
             text, author = fields.text("text", required=True), fields.text("author")
             fields.end()
-            address = caller_of(request).address
-            await chat.edit(id, text, principal, author=author, thread=thread, address=address)
+            await chat.edit(id, text, principal, author=author, thread=thread, caller=caller)
         found = await chat.message(id, thread=thread)
         if found is None:
             raise Problem(404, "There is no message of this id.", code="unknown-message")
@@ -126,8 +125,7 @@ class RestChat:
         id, emoji = query.get("message", ""), query.get("emoji", "")
         author = query.get("author", "")
         change = chat.react if request.method == "PUT" else chat.unreact
-        address = caller_of(request).address
-        await change(id, emoji, principal, author=author, thread=thread, address=address)
+        await change(id, emoji, principal, author=author, thread=thread, caller=caller_of(request))
         return Response(status_code=204)
 
     async def _asked(self, request: Request) -> tuple[Principal, Chat, str]:

@@ -11,7 +11,7 @@ from crdtsync.channels.model import Message, message_id
 from crdtsync.channels.rules import ChannelRules
 from crdtsync.channels.service import Channels
 from crdtsync.clock import Clock, ManualClock
-from crdtsync.gate import Principal
+from crdtsync.gate import ContentGate, Gate, Principal
 from crdtsync.hub import Hub
 from crdtsync.protocol import update_frame
 from crdtsync.store.base import Record, Store
@@ -25,7 +25,12 @@ NOON_MS = ManualClock().time_ms()
 
 @asynccontextmanager
 async def chat_hub(
-    store: Store | None = None, *, clock: Clock | None = None, chat: str = "*", **limits: Any
+    store: Store | None = None,
+    *,
+    clock: Clock | None = None,
+    chat: str = "*",
+    gate: Gate | ContentGate | None = None,
+    **limits: Any,
 ) -> AsyncIterator[Hub]:
     """Open a hub whose documents have chats that are short."""
     short = {"chat_live_messages": 10, "chat_archive_messages": 25}
@@ -35,6 +40,7 @@ async def chat_hub(
         limits=quick(**limits),
         clock=clock or ManualClock(),
         channels=Channels(ChannelRules(chat=(chat,))),
+        gate=gate,
     ) as hub:
         yield hub
 
