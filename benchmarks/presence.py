@@ -2,20 +2,14 @@
 
 Run it with ``python -m benchmarks.channels presence``. The server is a process of its own, on
 SQLite with fsync; the people are raw WebSocket connections of this one, each a principal of its
-own, that decode nothing, but for one, who reads presence as a Yjs client does.
+own, that decode nothing, but for one, who reads presence as a Yjs client does. The same people
+join in the same way where presence is off: what is more than that is what presence costs.
 """
 
 import asyncio
-import os
-import re
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -23,7 +17,7 @@ import pycrdt
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 from benchmarks import proc
-from crdtsync import CallableAuthenticator, Config, ConnectRequest, Principal, run
+from benchmarks.serving import Serving, serving
 from crdtsync.protocol import SyncStep2, SyncUpdate, decode_frame, step_1_frame
 
 __all__ = ["main"]
@@ -33,25 +27,27 @@ ROUNDS: Final = 7
 AT_ONCE: Final = 200
 """Handshakes that this process has under way."""
 TIMEOUT_S: Final = 60.0
-SYNC: Final = 0
-
-
-async def _anybody(request: ConnectRequest) -> Principal:
-    return Principal(id=request.token, name=request.token.title())
+SYNC: Final = b"\x00"
+STEP_1: Final = b"\x00\x00"
 
 
 class Somebody(WSListener):
-    """A connection that takes note of when it was last sent something about the document."""
+    """A connection that takes note of when it was first and last sent the document's content."""
 
     def __init__(self) -> None:
+        self.first_s = 0.0
         self.last_s = 0.0
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         transport.send(WSMsgType.BINARY, step_1_frame(b"\x00"))
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        if frame.msg_type == WSMsgType.BINARY and frame.get_payload_as_memoryview()[0] == SYNC:
+        if frame.msg_type != WSMsgType.BINARY:
+            return
+        start = bytes(frame.get_payload_as_memoryview()[:2])
+        if start[:1] == SYNC and start != STEP_1:
             self.last_s = time.perf_counter()
+            self.first_s = self.first_s or self.last_s
 
 
 class Observer(Somebody):
@@ -84,37 +80,6 @@ class Observer(Somebody):
                 await self.changed.wait()
 
 
-@contextmanager
-def _server(folder: Path) -> Iterator[tuple[int, str]]:
-    """Run a server; yield its process's id and its address."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.presence", str(folder)],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONUNBUFFERED": "1"},
-    )
-    try:
-        assert process.stdout is not None
-        for line in process.stdout:
-            found = re.search(r"127\.0\.0\.1:(\d+)", line)
-            if found:
-                break
-        else:
-            raise RuntimeError("the server does not start")
-        yield process.pid, f"127.0.0.1:{found[1]}"
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _committed(address: str) -> int:
-    with urllib.request.urlopen(f"http://{address}/metrics?token=metrics") as answer:
-        text = answer.read().decode()
-    found = re.search(r"^crdtsync_updates_committed_total ([0-9.e+]+)$", text, re.MULTILINE)
-    assert found is not None, text
-    return int(float(found[1]))
-
-
 async def _join(url: str, somebody: Somebody) -> WSTransport:
     transport, _ = await ws_connect(lambda: somebody, url)
     return transport
@@ -124,20 +89,22 @@ class Round(NamedTuple):
     """What one round took."""
 
     connected_s: float
+    synced_s: float
     settled_s: float
     server_cpu_s: float
     own_cpu_s: float
     updates: int
 
 
-async def _round(number: int, pid: int, address: str) -> Round:
+async def _round(number: int, server: Serving, *, presence: bool) -> Round:
     """Let people join a new document."""
-    url = f"ws://{address}/round-{number}"
+    url = f"ws://{server.address}/round-{number}"
     observer = Observer()
     transports = [await _join(f"{url}?token=observer", observer)]
-    await observer.sees("online", 1)
+    if presence:
+        await observer.sees("online", 1)
     people = [Somebody() for _ in range(PEOPLE)]
-    before, cpu_s = _committed(address), proc.cpu_s(pid)
+    before, cpu_s = server.committed(), proc.cpu_s(server.pid)
     own_cpu_s = time.process_time()
     start_s = time.perf_counter()
     gate = asyncio.Semaphore(AT_ONCE)
@@ -148,46 +115,50 @@ async def _round(number: int, pid: int, address: str) -> Round:
 
     await asyncio.gather(*map(join, range(PEOPLE)))
     joined_s = time.perf_counter() - start_s
-    await observer.sees("online", PEOPLE + 1)
+    if presence:
+        await observer.sees("online", PEOPLE + 1)
     await asyncio.sleep(1.0)
+    synced_s = max(each.first_s for each in people) - start_s
     settled_s = max(each.last_s for each in (observer, *people)) - start_s
-    cpu_s = proc.cpu_s(pid) - cpu_s
+    cpu_s = proc.cpu_s(server.pid) - cpu_s
     own_cpu_s = time.process_time() - own_cpu_s
-    updates = _committed(address) - before
+    updates = server.committed() - before
     for transport in transports[1:]:
         transport.disconnect()
-    await observer.sees("offline", PEOPLE)
+    if presence:
+        await observer.sees("offline", PEOPLE)
     transports[0].disconnect()
-    return Round(joined_s, settled_s, cpu_s, own_cpu_s, updates)
+    return Round(joined_s, synced_s, settled_s, cpu_s, own_cpu_s, updates)
 
 
-async def _rounds() -> None:
-    with tempfile.TemporaryDirectory() as folder, _server(Path(folder)) as (pid, address):
-        done = [await _round(number, pid, address) for number in range(ROUNDS)]
-    _print("connected", [each.connected_s for each in done])
-    _print("settled", [each.settled_s for each in done])
-    _print("settled after that", [each.settled_s - each.connected_s for each in done])
-    _print("server's CPU", [each.server_cpu_s for each in done])
-    _print("this process's CPU", [each.own_cpu_s for each in done])
-    print("updates:", *(each.updates for each in done))
-    print("ticks:", *(f"{each.settled_s / 0.5:.1f}" for each in done))
+async def _rounds(*, presence: bool) -> list[Round]:
+    patterns = ["*"] if presence else []
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        serving(Path(folder), presence=patterns) as server,
+    ):
+        return [await _round(number, server, presence=presence) for number in range(ROUNDS)]
+
+
+async def _both() -> None:
+    for presence in (True, False):
+        done = await _rounds(presence=presence)
+        print(f"presence {'on' if presence else 'off'}:")
+        _print("connected", [each.connected_s for each in done])
+        _print("all have had the document", [each.synced_s for each in done])
+        if presence:
+            _print("settled", [each.settled_s for each in done])
+            _print("settled after that", [each.settled_s - each.synced_s for each in done])
+            print("  updates:", *(each.updates for each in done))
+            print("  ticks:", *(f"{each.settled_s / 0.5:.1f}" for each in done))
+        _print("server's CPU", [each.server_cpu_s for each in done])
+        _print("this process's CPU", [each.own_cpu_s for each in done])
 
 
 def _print(name: str, times: list[float]) -> None:
-    print(f"{name}: p50 {statistics.median(times):.2f} s, most {max(times):.2f} s")
+    print(f"  {name}: p50 {statistics.median(times):.2f} s, most {max(times):.2f} s")
 
 
 def main() -> None:
     """Print what rounds of joining took."""
-    asyncio.run(_rounds())
-
-
-if __name__ == "__main__":
-    config = Config(
-        host="127.0.0.1",
-        port=0,
-        store=f"sqlite:{sys.argv[1]}/store.db",
-        durability="fsync",
-        presence=("*",),
-    )
-    run(config, authenticator=CallableAuthenticator(_anybody), started=print)
+    asyncio.run(_both())
