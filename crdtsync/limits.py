@@ -57,7 +57,7 @@ class Limits:
     """Messages of one connection, between two pings, that mean nothing to a server; above, it
     is closed."""
     awareness_bytes_per_s: int = 128 * 1024 * 1024
-    """Presence sent to all connections of one document together, each frame counted with 8 KiB
+    """Awareness sent to all connections of one document together, each frame counted with 8 KiB
     on top; where there is more, its frames go out less often."""
     max_token_bytes: int = 8 * 1024
     """A token, also one that a client hands in on an open connection."""

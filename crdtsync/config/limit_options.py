@@ -90,7 +90,7 @@ LIMIT_OPTIONS: Final = (
     _limit(
         "awareness_bytes_per_s",
         _BUFFER,
-        "Presence sent to all connections of one document together; above, less often.",
+        "Awareness sent to all connections of one document together; above, less often.",
     ),
     _limit(
         "max_token_bytes",

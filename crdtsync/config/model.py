@@ -62,7 +62,7 @@ class Config:
     trusted_proxies: tuple[str, ...] = ()
     forwarded_header: HeaderName = "x-forwarded"
     stamp_user: bool = False
-    """Whether presence says who it is from the principal, in every document."""
+    """Whether awareness says who it is from the principal, in every document."""
     chat: tuple[str, ...] = ()
     """Patterns of the documents with a chat,"""
     presence: tuple[str, ...] = ()

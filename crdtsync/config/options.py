@@ -210,7 +210,7 @@ OPTIONS: Final = (
         "stamp_user",
         Switch(),
         "Access",
-        "Put the id and name of the principal into the user field of its presence, whatever its "
+        "Put the id and name of the principal into the user field of its awareness, whatever its "
         "client says.",
     ),
     Option(
