@@ -18,7 +18,7 @@ import pycrdt
 
 from benchmarks.edits import CACHE
 from benchmarks.serving import STORE
-from crdtsync.channels.archiving import submit
+from crdtsync.channels.hand import submit
 from crdtsync.channels.model import Message, message_id
 from crdtsync.channels.names import CHAT
 from crdtsync.channels.rules import ChannelRules
