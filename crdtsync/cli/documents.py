@@ -230,9 +230,11 @@ def import_(resolved: Resolved, *, name: str, file: str, merge: bool) -> None:
 @documents.command(cls=Command)
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Don't ask.")
-@with_config("Store")
+@with_config("Store", "Channels")
 def delete(resolved: Resolved, *, name: str, yes: bool) -> int:
     """Delete a document with its whole log and history, for good.
+
+    Of a document that has a chat its archives go first.
 
     A client that still holds it brings its content back when it connects. A quarantined document
     stays quarantined, by its name: release it, too, to use the name again.
@@ -243,13 +245,17 @@ def delete(resolved: Resolved, *, name: str, yes: bool) -> int:
         info = await store.info(name)
         if info is None:
             raise library.DocumentNotFound(f"there is no document {name!r}")
+        archives = await _archives(resolved, store, name)
         size = human_bytes(info.checkpoint_bytes + info.log_bytes)
         updates, last = counted(info.sequence, "update"), human_time(info.updated_ms)
         what = f"document {name}: {updates}, {size}, last {last}"
+        if archives:
+            what += f", and {counted(len(archives), 'archive')} of its chat"
         if not yes and not confirmed(f"Delete {what}? [y/N] "):
             return False
         async with histories_of(resolved.config) as histories:
-            await library.delete_document(store, name, history=histories)
+            for each in (*archives, name):
+                await library.delete_document(store, each, history=histories)
         note(f"Deleted {what}.")
         return True
 
@@ -257,6 +263,18 @@ def delete(resolved: Resolved, *, name: str, yes: bool) -> int:
         return 0
     note("Nothing deleted.")
     return 1
+
+
+async def _archives(resolved: Resolved, store: "Store", name: str) -> list[str]:
+    """Return the names of a document's archives, where by the configuration it has a chat."""
+    from crdtsync.channels.archiving import archive_names
+    from crdtsync.channels.names import archive_of
+    from crdtsync.channels.rules import ChannelRules
+
+    rules = ChannelRules(chat=resolved.config.chat)
+    if archive_of(name) is not None or not rules.chats(name):
+        return []
+    return await archive_names(store, name)
 
 
 def write_output(output: str, data: bytes) -> None:

@@ -108,6 +108,37 @@ def test_delete_asks(store: str) -> None:
     assert invoke("documents", "delete", "d", "--yes").exit_code == 1
 
 
+def test_delete_takes_archives_with_it(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a document with a chat the archives go too, and are counted; of others nothing does."""
+    thread = "018bcfe5-6800-7000-8000-000000000001"
+    archives = [f"a/chat-archive/{each}" for each in ("000001", "000002", f"{thread}/000001")]
+    others = ["a/b", "a/b/chat-archive/000001", "a/chat-archive/old", "aa/chat-archive/000001"]
+    names = ["a", *archives, *others]
+
+    def fill() -> None:
+        for name in names:
+            ok("documents", "import", name, "-", "--merge", data=update("hi"))
+
+    def left() -> list[str]:
+        listed = json.loads(ok("documents", "list", "--json").stdout)["documents"]
+        return [each["name"] for each in listed]
+
+    fill()
+    assert "archive" not in ok("documents", "delete", "a", "--chat", "b*", "--yes").stderr
+    assert left() == sorted({*names} - {"a"})
+    fill()
+    no = invoke("documents", "delete", "a", "--chat", "a*", data="n\n")
+    assert "and 3 archives of its chat? [y/N]" in no.stderr
+    assert left() == sorted(names)
+    monkeypatch.setenv("CRDTSYNC_CHAT", "x,a")
+    done = ok("documents", "delete", "a", "--yes")
+    assert "and 3 archives of its chat." in done.stderr
+    assert left() == sorted(others)
+    done = ok("documents", "delete", "a/b/chat-archive/000001", "--chat", "*", "--yes")
+    assert "of its chat" not in done.stderr
+    assert left() == sorted({*others} - {"a/b/chat-archive/000001"})
+
+
 def test_hostile_name(store: str) -> None:
     """A name that would steer the terminal is shown escaped, and is found as it is."""
     name = "a\n\x1b[31mb"
