@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import anyio.to_thread
 
 from crdtsync.channels.hand import submit
+from crdtsync.channels.names import Channel, read_root
 from crdtsync.channels.shedding import MIN_SHED, shed
 from crdtsync.channels.writing import entries_of
 from crdtsync.joining import write_deletes
@@ -38,7 +39,8 @@ class Shrinking:
         if document.verbatim or room.damage or now_s < self._looked_s.get(room.name, 0.0):
             return False
         entries = entries_of(document)
-        if sum(1 for _ in entries.keys("chat")) < MIN_SHED:
+        chats = [root for root in entries.roots() if _is_messages(root)]
+        if sum(1 for root in chats for _ in entries.keys(root)) < MIN_SHED:
             return False
         self._looked_s = {n: at for n, at in self._looked_s.items() if at > now_s}
         self._looked_s[room.name] = now_s + LOOK_S
@@ -57,3 +59,8 @@ class Shrinking:
         if entries.lost:
             lost, entries.lost = entries.lost, []
             submit(room, b"\x00" + write_deletes(lost))
+
+
+def _is_messages(root: str) -> bool:
+    channel = read_root(root)
+    return channel is not None and channel.channel is Channel.CHAT

@@ -129,6 +129,21 @@ async def test_a_checkpoint_sheds() -> None:
         assert [each.id for each in await everything(hub)] == [*sent, more]
 
 
+async def test_threads_shed() -> None:
+    """What threads have archived counts as well, of however many: not the chat alone."""
+    clock = ManualClock()
+    async with chat_hub(clock=clock) as hub:
+        ann = Speaker(hub, "ann")
+        first = [ann.say(f"{n}", time_ms=NOON_MS + n) for n in range(3)]
+        for n in range(390):
+            ann.say(f"{n}", time_ms=NOON_MS + n, thread=first[n % 3])
+        await rested(hub)
+        clock.advance(8 * 86400)
+        assert await checkpointed(hub) < 400 * 20
+        for each in first:
+            assert len(await everything(hub, thread=each)) == 130
+
+
 async def test_not_before_the_time() -> None:
     """What somebody may still bring a message for is kept."""
     clock = ManualClock()
