@@ -216,11 +216,14 @@ class Archiving:
         root, moved = chat_root(thread), 0
         old: set[str] = set()
         looked: set[str] = set()
+        there_now: list[str] | None = None
         for filed in shelf.archives(thread):
-            ids = [id for id in shelf.ids(thread) if filed.first <= id <= filed.last]
+            there_now = shelf.ids(thread) if there_now is None else there_now
+            ids = [id for id in there_now if filed.first <= id <= filed.last]
             looked.update(id for id in ids if id not in new)
             if looked.isdisjoint(ids):
                 continue
+            there_now = None  # from here on other things happen
             async with hub.open(filed.archive.name) as archive:
                 there = self._channels.shelf(archive)
                 if there is None or archive.damage:

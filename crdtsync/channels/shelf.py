@@ -80,7 +80,7 @@ class Shelf:
         if not ids:
             return []
         root = chat_root(thread)
-        there = [each for each in ids if isinstance(self.writer.value(root, each), dict)]
+        there = [each for each in ids if self.writer.holds(root, each)]
         if len(there) < len(ids):
             self._ids[thread] = there
             self.most = max(map(len, self._ids.values()), default=0)

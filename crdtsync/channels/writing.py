@@ -23,6 +23,8 @@ __all__ = ["MapWriter", "entries_of", "write_any"]
 
 _MAX_VARINT: Final = 0x7FFFFFFF
 """Larger integers are written as floats: lib0 does so, and JavaScript has nothing else."""
+_ONE_OBJECT: Final = b"\x01\x76"
+"""What the content of a plain object begins with."""
 _UNLIMITED: Final = trusting(Limits())
 
 
@@ -55,6 +57,13 @@ class MapWriter:
         if last is None or self._document.deleted.has(last.client, last.clock):
             return None
         return last.value()
+
+    def holds(self, root: str, key: str) -> bool:
+        """Return whether a key has a plain object, without reading what is in it."""
+        last = self._entries.last(root, key)
+        if last is None or last.kind != ANY or last.content[:2] != _ONE_OBJECT:
+            return False
+        return not self._document.deleted.has(last.client, last.clock)
 
     def values(self, root: str) -> dict[str, Any]:
         """Return all of a root's plain values, by key."""

@@ -7,7 +7,7 @@ import anyio
 import pytest
 
 from crdtsync.channels.names import Archive
-from crdtsync.channels.shelf import MOVING
+from crdtsync.channels.shelf import MOVING, Shelf
 from crdtsync.clock import ManualClock
 from crdtsync.gate import Principal
 from crdtsync.hub import Hub
@@ -71,6 +71,30 @@ async def test_chat_archive_messages() -> None:
         assert [each.id for each in await everything(hub)] == sent
         infos = await hub.store.documents(prefix=f"{ROOM}/")
         assert [each.name for each in infos] == [Archive(ROOM, n).name for n in range(1, 5)]
+
+
+async def test_a_roll_looks_at_a_chat_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many archives there are: nobody else is served meanwhile."""
+    looks = 0
+    ids = Shelf.ids
+
+    def counted(shelf: Shelf, thread: str) -> list[str]:
+        nonlocal looks
+        looks += shelf.name == ROOM
+        return ids(shelf, thread)
+
+    monkeypatch.setattr(Shelf, "ids", counted)
+    async with chat_hub(chat_live_messages=10, chat_archive_messages=5) as hub:
+        ann = Speaker(hub, "ann")
+        for n in range(200):
+            ann.say(f"{n}", time_ms=NOON_MS + n)
+        await rested(hub)
+        assert len(await live(hub, "chat-archives")) > 30
+        looks = 0
+        for n in range(200, 206):
+            ann.say(f"{n}", time_ms=NOON_MS + n)
+        await rested(hub)
+        assert 0 < looks < 30
 
 
 async def test_reactions_go_along_and_deleted_messages_go_nowhere() -> None:
