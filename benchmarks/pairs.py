@@ -78,6 +78,7 @@ def main(name: str, before: str, after: str, rounds: int, seconds: float, cores:
     for number in range(rounds):
         for which in (0, 1) if number % 2 == 0 else (1, 0):
             found[which].append(uvloop.run(_once(CASES[name], kinds[which], setting)))
+        click.echo(f"{number + 1} of {rounds} rounds", err=True)
     click.echo(_show(CASES[name], *found))
 
 
