@@ -32,6 +32,7 @@ from crdtsync.guarding import DocumentGuard
 from crdtsync.history.database import HistoryDatabase
 from crdtsync.history.service import Histories
 from crdtsync.hub import Hub
+from crdtsync.limits import Limits
 from crdtsync.refused.base import Filter, RefusedUpdate, Run
 from crdtsync.refused.keeping import RefusedUpdates
 from crdtsync.roles import ADMIN, Grants
@@ -100,7 +101,12 @@ class Application:
             history = Histories(store, HistoryDatabase(None))
             channels = Channels(ChannelRules(chat=("*",), presence=("a*", "bad")))
             async with Hub(
-                store, guard=guard, quarantine=quarantine, history=history, channels=channels
+                store,
+                limits=Limits(chat_messages_per_minute=0),
+                guard=guard,
+                quarantine=quarantine,
+                history=history,
+                channels=channels,
             ) as hub:
                 self._hub = hub
                 async with Access(hub) as self._access:

@@ -288,12 +288,13 @@ def _let_anyone_say_anything() -> Any:
 def _say_before_it_is_kept() -> Any:
     """Who says something by the library is told before it is committed."""
 
-    async def write(
-        self: Chat, room: Room, shelf: Shelf, principal: Any, sets: Any, deletes: Any = None
-    ) -> None:
-        submit(room, shelf.writer.update(sets, deletes or []), principal)
+    async def enter(
+        self: Chat, room: Room, shelf: Shelf, principal: Any, caller: Any, sets: Any,
+        deletes: Any = (),
+    ) -> None:  # fmt: skip
+        submit(room, shelf.writer.update(sets, deletes))
 
-    return patch.object(Chat, "_write", write)
+    return patch.object(Chat, "_enter", enter)
 
 
 def _remember_presence() -> Any:

@@ -33,7 +33,7 @@ def say(seconds: float) -> list[str]:
     return [sys.executable, "-c", SAYS.format(seconds=seconds)]
 
 
-def run(rule: Yielding, command: list[str], timeout_s: float = 30.0) -> tuple[int, bytes]:
+def run(rule: Yielding, command: list[str], timeout_s: float = 170.0) -> tuple[int, bytes]:
     done = rule.run(command, bytes(300_000), env=os.environ, timeout_s=timeout_s)
     return done.returncode, done.stderr
 
