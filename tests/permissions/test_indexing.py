@@ -319,6 +319,8 @@ def test_the_same_as_an_index_made_at_once(history: History) -> None:
             making.put(making.take())
         for writer in writers:
             writer.says(each)
+    here.commit()
+    before.commit()
     here.indexed()
     with patch("crdtsync.judge.INDEX_HERE_BYTES", 1 << 60):
         other.says(*sent)
