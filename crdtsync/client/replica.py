@@ -34,6 +34,8 @@ __all__ = ["Replica", "Seen"]
 log = logging.getLogger("crdtsync.client")
 
 LIMITS: Final = Limits()
+DETAILED_BYTES: Final = 4096
+"""A larger update is scanned with each struct at once: a document's first has maps, mostly."""
 
 Seen = Callable[[bytes, Scan], None]
 T = TypeVar("T")
@@ -59,6 +61,7 @@ class Replica:
         self._checked = Checked(LIMITS)
         self._checked.loaded()
         self._subscription: pycrdt.Subscription | None = None
+        self._applying = False  # what is noticed then is what is applied: observers can't edit
         self.unsendable: Unusable | None = None
         """Set where the program has written what no server takes."""
 
@@ -83,7 +86,7 @@ class Replica:
 
     def _observe(self, event: pycrdt.TransactionEvent) -> None:
         update = event.update
-        if update != EMPTY_UPDATE:
+        if update != EMPTY_UPDATE and not self._applying:
             self._notice(update)
 
     def _notice(self, update: bytes) -> None:
@@ -113,7 +116,8 @@ class Replica:
         with self.lock:
             checked = self._checked
             try:
-                found = scan(update, LIMITS)
+                detailed = checked.detailed or len(update) > DETAILED_BYTES
+                found = scan(update, LIMITS, structs=detailed)
                 verdict = checked.admit(update, found)
             except InvalidUpdate as error:
                 raise Unusable(f"an update can't be used: {error}") from None
@@ -126,10 +130,13 @@ class Replica:
 
     def _apply(self, update: bytes) -> None:
         def call() -> None:
+            self._applying = True
             try:
                 self.doc.apply_update(update)
             except ExceptionGroup as group:
                 log.error("an observer of the document failed", exc_info=group)
+            finally:
+                self._applying = False
 
         self._contained(call)
 

@@ -187,6 +187,7 @@ async def test_a_restore_leaves_channels_alone() -> None:
         await edited(hub, ann, lambda: reactions.update({reaction: hub.clock.time_ms()}))
         await edited(hub, ann, shown(ann))
         await bob.shows("one two ")
+        await until(lambda: are_there(bob))  # the server has put right what they said of themselves
         before = roots(bob)
         assert len(before["chat"]) == 2
         assert before["presence"]["ann"]["status"] == "away"
@@ -203,6 +204,13 @@ async def test_a_restore_leaves_channels_alone() -> None:
                 await histories.restore("doc", moment, root=root, principal=BOB)
         blame = await histories.blame("doc")
         assert len(blame["roots"]["chat"]["keys"]) == 2  # all else is said of a chat
+
+
+def are_there(client: Client) -> bool:
+    """Return whether both people are shown with their one connection each."""
+    client.read()
+    people = roots(client)["presence"].values()
+    return [each.get("connections") for each in people] == [1, 1]
 
 
 def roots(client: Client) -> dict[str, Any]:
