@@ -97,6 +97,7 @@ class Programs:
         rooms = [] if world.archive is not None else list(world.shown)  # where nobody restores
         self.documents = self.papers + rooms
         self.requests: list[_Request] = []
+        self._deleting: set[str] = set()  # asked for, and not answered: it may happen any time
         self._open: dict[str, _Request | None] = {}
         self._marks: dict[str, str] = {}
         self._count = 0
@@ -201,7 +202,10 @@ class Programs:
 
         ended = [(each, each.tries) for each in before if each.answered or each.refused]
 
+        self._deleting.add(document)
+
         def done(_: bool) -> None:
+            self._deleting.discard(document)
             self.world.kernel.tell(who, f"has deleted {document}")
             for each, tries in ended:
                 each.gone = each.tries == tries  # and was not sent again
@@ -221,7 +225,7 @@ class Programs:
                     continue
                 if count > 1:
                     self.world.fail(f"{each.word} is in {name} {count} times")
-                elif not count and each.answered and not each.doubtful:
+                elif not count and each.answered and not (each.doubtful or name in self._deleting):
                     self.world.fail(f"{each.word} was done, and is not in {name}")
                 elif count and (each.gone or (each.refused and not each.answered)):
                     self.world.fail(f"{each.word} is in {name}, and was refused or deleted")
