@@ -385,10 +385,10 @@ class Connection:
 
     def become(self, principal: Principal) -> None:
         """Speak for a principal from now on: the same one, in another role or for longer."""
-        before, self.principal = self.principal, principal
+        self.principal = principal
         if self.live:
             self.room.judge.reconsider(self)
-        self.room.engine.channels.became(self, before)
+        self.room.engine.channels.became(self)
 
     def _take_backlog(self) -> None:
         self._waiting = False

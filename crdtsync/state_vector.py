@@ -1,13 +1,18 @@
-"""State vectors: of every client the next clock. Read strictly, written."""
+"""State vectors: of every client the next clock. Read strictly, written; who is in none."""
 
+import random
 from collections.abc import Mapping
+from typing import Final
 
 from crdtsync.encoding import read_var_uint, write_var_uint
 from crdtsync.errors import InvalidUpdate
 from crdtsync.limits import Limits
 from crdtsync.structs import MAX_CLOCK
 
-__all__ = ["encode_state_vector", "read_state_vector"]
+__all__ = ["encode_state_vector", "fresh_client", "read_state_vector"]
+
+MAX_CLIENT: Final = 1 << 32
+"""Yjs takes its client ids from below this."""
 
 
 def read_state_vector(data: bytes, limits: Limits) -> dict[int, int]:
@@ -37,3 +42,12 @@ def encode_state_vector(clocks: Mapping[int, int]) -> bytes:
     return write_var_uint(len(clocks)) + b"".join(
         write_var_uint(client) + write_var_uint(clock) for client, clock in clocks.items()
     )
+
+
+def fresh_client(clocks: Mapping[int, int]) -> int:
+    """Return a random client id that a document doesn't know."""
+    dice = random.SystemRandom()
+    while True:
+        client = dice.randrange(1, MAX_CLIENT)
+        if client not in clocks:
+            return client

@@ -6,7 +6,6 @@ would stay in the document's state vector for ever.
 """
 
 import json
-import secrets
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -31,6 +30,7 @@ from crdtsync.errors import RemoteError, TooManyRequests, Unavailable
 from crdtsync.gate import Principal
 from crdtsync.limits import trusting
 from crdtsync.room import Room
+from crdtsync.state_vector import fresh_client
 from crdtsync.structs import EMPTY_UPDATE
 from crdtsync.update import scan
 
@@ -248,9 +248,7 @@ class Runner:
         clocks = room.document.clocks
         client, clock = self._clients.get(room.name, (0, 0))
         if not clock or clocks.get(client) != clock:
-            client = 0
-            while not client or client in clocks:
-                client = secrets.randbits(32)
+            client = fresh_client(clocks)
         self._clients[room.name] = client, 0
         self._clients.move_to_end(room.name)
         while len(self._clients) > MAX_CLIENTS:

@@ -18,8 +18,8 @@ from crdtsync.channels.writing import MapWriter
 from crdtsync.connection import Connection
 from crdtsync.document import Document
 from crdtsync.gate import Principal
-from crdtsync.history.restoring import fresh_client
 from crdtsync.limits import trusting
+from crdtsync.state_vector import fresh_client
 from crdtsync.structs import EMPTY_UPDATE
 from crdtsync.update import scan
 

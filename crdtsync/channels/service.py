@@ -4,7 +4,6 @@ Owns which documents have channels, and hands on what happens in their rooms. In
 where no rules say anything, none of this costs more than a look at a name.
 """
 
-import secrets
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -23,11 +22,11 @@ from crdtsync.channels.shelf import Shelf
 from crdtsync.channels.shrinking import Shrinking
 from crdtsync.channels.writing import MapWriter
 from crdtsync.errors import Unavailable
+from crdtsync.state_vector import fresh_client
 
 if TYPE_CHECKING:
     from crdtsync.connection import Connection
     from crdtsync.document import Document
-    from crdtsync.gate import Principal
     from crdtsync.hub import Hub
     from crdtsync.room import Room
 
@@ -70,7 +69,9 @@ class Channels:
             return known[1]
         if not room.loaded or not self.rules.chats(room.name):
             return None
-        shelf = Shelf(room.name, room.document, MapWriter(room.document, _client(room)))
+        shelf = Shelf(
+            room.name, room.document, MapWriter(room.document, fresh_client(room.document.clocks))
+        )
         self._shelves[room.name] = room, shelf
         if len(self._shelves) > 2 * self._dense + 16 and self.hub is not None:
             rooms = self.hub.rooms  # those that are closed were told to nobody
@@ -141,7 +142,7 @@ class Channels:
         """Take note of somebody who connects; the room may not be loaded yet."""
         self.keeping.came(connection)
 
-    def became(self, connection: "Connection", before: "Principal") -> None:
+    def became(self, connection: "Connection") -> None:
         """Take note that a connection speaks for its principal in another way."""
         self.keeping.became(connection)
 
@@ -169,10 +170,3 @@ class Channels:
     async def finish(self) -> None:
         """Write down that nobody is connected any more: the server ends."""
         await self.keeping.finish()
-
-
-def _client(room: "Room") -> int:
-    """Return an id for the server's own writing, which nobody has written by."""
-    while (client := secrets.randbits(32)) in room.document.clocks:
-        pass
-    return client

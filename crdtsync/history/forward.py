@@ -26,7 +26,7 @@ from crdtsync.history.model import (
 )
 from crdtsync.history.past import Past
 from crdtsync.history.reading import at_work
-from crdtsync.history.restoring import Moment, Target, fresh_client, restoring_update
+from crdtsync.history.restoring import Moment, Target, restoring_update
 from crdtsync.history.shape import shape
 from crdtsync.history.undoing import Deeds, Without
 from crdtsync.history.weave import Weave, weave
@@ -34,6 +34,7 @@ from crdtsync.idset import IdSet
 from crdtsync.joining import write_deletes
 from crdtsync.limits import Limits, trusting
 from crdtsync.slicing import borders_of, weave_updates
+from crdtsync.state_vector import fresh_client
 from crdtsync.structs import EMPTY_UPDATE, STRING, Scan
 from crdtsync.update import scan
 

@@ -13,10 +13,9 @@ stays, and everyone who has what it builds on makes the same of it.
 Knows no moment: what should be there is a ``Target``.
 """
 
-import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
-from typing import Final, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from crdtsync.encoding import read_var_uint, write_var_string, write_var_uint
 from crdtsync.history.view import Value, View, whole
@@ -40,13 +39,10 @@ __all__ = [
     "Moment",
     "Span",
     "Target",
-    "fresh_client",
     "restoring_update",
     "values_of",
 ]
 
-MAX_CLIENT: Final = 1 << 32
-"""Yjs takes its client ids from below this."""
 
 Span = tuple[int, int]
 
@@ -102,15 +98,6 @@ class _Content(NamedTuple):
     data: bytes
     item: Item | None = None
     """The shared type of which it is a copy."""
-
-
-def fresh_client(clocks: Mapping[int, int]) -> int:
-    """Return a random client id that a document doesn't know."""
-    dice = random.SystemRandom()
-    while True:
-        client = dice.randrange(1, MAX_CLIENT)
-        if client not in clocks:
-            return client
 
 
 def restoring_update(

@@ -15,6 +15,7 @@ from crdtsync.server.openapi_parts import (
     headers,
     limit,
     object_,
+    or_null,
     path,
     problem,
     query,
@@ -25,10 +26,6 @@ from crdtsync.server.rest_access import REVOCATIONS, SHARES
 __all__ = ["PARTS"]
 
 
-def _or_null(schema: Json) -> Json:
-    return schema | {"type": [schema["type"], "null"]}
-
-
 _SHARE: Final[Json] = {
     "id": STRING,
     "document": {"type": "string", "minLength": 1},
@@ -37,10 +34,10 @@ _SHARE: Final[Json] = {
     "owner": STRING | {"description": "Who made it; empty for the operator."},
     "password": {"type": "boolean", "description": "Whether it wants one."},
     "created": TIME,
-    "expires": _or_null(TIME),
-    "max_uses": _or_null(COUNT),
+    "expires": or_null(TIME),
+    "max_uses": or_null(COUNT),
     "uses": COUNT | {"description": "Visitors who have joined, where `max_uses` is set."},
-    "revoked": _or_null(TIME),
+    "revoked": or_null(TIME),
     "state": {"type": "string", "enum": ["open", "revoked", "expired", "used up"]},
     "visitors": {
         "type": "array",
@@ -53,7 +50,7 @@ _SHARE: Final[Json] = {
 _REVOCATION: Final[Json] = {
     "principal": {"type": "string", "minLength": 1},
     "before": TIME | {"description": "What was issued before this counts no more."},
-    "until": _or_null(TIME),
+    "until": or_null(TIME),
     "created": TIME,
 }
 _SCHEMAS: Final[Json] = {
@@ -75,10 +72,10 @@ _SCHEMAS: Final[Json] = {
         {
             "document": {"type": "string", "minLength": 1},
             "role": {"type": "string", "minLength": 1},
-            "label": _or_null(STRING),
-            "password": _or_null(STRING),
-            "expires": _or_null(TIME),
-            "max_uses": _or_null({"type": "integer", "minimum": 1, "maximum": MAX_USES}),
+            "label": or_null(STRING),
+            "password": or_null(STRING),
+            "expires": or_null(TIME),
+            "max_uses": or_null({"type": "integer", "minimum": 1, "maximum": MAX_USES}),
         },
         optional=("label", "password", "expires", "max_uses"),
     )
@@ -91,9 +88,9 @@ _SCHEMAS: Final[Json] = {
     "NewRevocation": object_(
         {
             "principal": {"type": "string", "minLength": 1},
-            "before": _or_null(TIME),
-            "until": _or_null(TIME),
-            "links": _or_null(
+            "before": or_null(TIME),
+            "until": or_null(TIME),
+            "links": or_null(
                 {"type": "boolean", "description": "Also the share links that it made."}
             ),
         },

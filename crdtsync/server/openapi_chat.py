@@ -14,6 +14,7 @@ from crdtsync.server.openapi_parts import (
     empty,
     headers,
     object_,
+    or_null,
     path,
     problem,
     query,
@@ -22,10 +23,6 @@ from crdtsync.server.openapi_parts import (
 from crdtsync.server.rest_chat import DEFAULT_MESSAGES, MESSAGES, REACTIONS
 
 __all__ = ["PARTS"]
-
-
-def _or_null(schema: Json) -> Json:
-    return schema | {"type": [schema["type"], "null"]}
 
 
 _ID: Final[Json] = {
@@ -45,10 +42,10 @@ _SCHEMAS: Final[Json] = {
             "text": STRING | {"description": "Plain text: escape it where it is shown."},
             "time": TIME,
             "type": {"type": "string", "enum": ["text", "file", "system"]},
-            "reply_to": _or_null(_ID),
-            "edited": _or_null(TIME),
-            "deleted": _or_null(TIME),
-            "deleted_by": _or_null(STRING),
+            "reply_to": or_null(_ID),
+            "edited": or_null(TIME),
+            "deleted": or_null(TIME),
+            "deleted_by": or_null(STRING),
             "file": _FILE | {"type": ["object", "null"]},
             "reactions": {
                 "type": "object",
@@ -66,18 +63,18 @@ _SCHEMAS: Final[Json] = {
     "NewMessage": object_(
         {
             "text": {"type": "string", "minLength": 1},
-            "type": _or_null({"type": "string"}) | {"enum": ["text", "file", "system", None]},
-            "author": _or_null(_GUEST),
-            "reply_to": _or_null(_ID),
-            "url": _or_null(STRING | {"maxLength": MAX_URL}),
-            "size": _or_null({"type": "integer", "minimum": 0, "maximum": (1 << 53) - 1}),
-            "media_type": _or_null(STRING | {"maxLength": MAX_NAME}),
+            "type": or_null({"type": "string"}) | {"enum": ["text", "file", "system", None]},
+            "author": or_null(_GUEST),
+            "reply_to": or_null(_ID),
+            "url": or_null(STRING | {"maxLength": MAX_URL}),
+            "size": or_null({"type": "integer", "minimum": 0, "maximum": (1 << 53) - 1}),
+            "media_type": or_null(STRING | {"maxLength": MAX_NAME}),
         },
         optional=("type", "author", "reply_to", "url", "size", "media_type"),
     )
     | {"additionalProperties": False},
     "ChangedMessage": object_(
-        {"text": {"type": "string", "minLength": 1}, "author": _or_null(_GUEST)},
+        {"text": {"type": "string", "minLength": 1}, "author": or_null(_GUEST)},
         optional=("author",),
     )
     | {"additionalProperties": False},

@@ -4,7 +4,7 @@ from typing import Final, get_args
 
 from crdtsync.history.model import VersionKind
 from crdtsync.history.words import MAX_LABEL, MAX_NOTE
-from crdtsync.server.openapi_parts import COUNT, STRING, TIME, Json, object_, ref
+from crdtsync.server.openapi_parts import COUNT, STRING, TIME, Json, object_, or_null, ref
 
 __all__ = ["HISTORY_SCHEMAS", "MOMENT", "RESTORED_EXAMPLE", "VERSION_EXAMPLE"]
 
@@ -36,10 +36,6 @@ RESTORED_EXAMPLE: Final[Json] = {
     "version_before": VERSION_EXAMPLE
     | {"id": 13, "sequence": 400, "kind": "restore", "label": "Before a restore"},
 }
-
-
-def _or_null(schema: Json) -> Json:
-    return schema | {"type": [schema["type"], "null"]}
 
 
 def _list(items: Json) -> Json:
@@ -173,7 +169,7 @@ HISTORY_SCHEMAS: Final[Json] = {
     ),
     "NewVersion": _only(
         object_(
-            {"document": _NAME, "label": _LABEL, "note": _or_null(_NOTE)}, optional=("note",)
+            {"document": _NAME, "label": _LABEL, "note": or_null(_NOTE)}, optional=("note",)
         )
     ),
     "VersionWords": _only(
@@ -181,7 +177,7 @@ HISTORY_SCHEMAS: Final[Json] = {
         | {"minProperties": 1}
     ),
     "Moment": object_(
-        {"sequence": COUNT, "time": _or_null(TIME) | {"description": "Null before everything."}}
+        {"sequence": COUNT, "time": or_null(TIME) | {"description": "Null before everything."}}
     ),
     "By": object_({"author": STRING, "name": STRING, "time": TIME})
     | {"type": ["object", "null"], "description": "Null where that is not known."},
@@ -240,7 +236,7 @@ HISTORY_SCHEMAS: Final[Json] = {
     ),
     "NewRestore": _only(
         object_(
-            {"document": _NAME, "at": MOMENT, "root": _or_null(STRING), "note": _or_null(_NOTE)},
+            {"document": _NAME, "at": MOMENT, "root": or_null(STRING), "note": or_null(_NOTE)},
             optional=("root", "note"),
         )
     ),

@@ -21,6 +21,7 @@ __all__ = [
     "headers",
     "limit",
     "object_",
+    "or_null",
     "path",
     "problem",
     "query",
@@ -50,6 +51,11 @@ _CODES: Final[Mapping[str, tuple[str, ...]]] = {
     "429": ("too-many-requests",),
     "503": ("unavailable", "restarting", "store-error"),
 }
+
+
+def or_null(schema: Json) -> Json:
+    """Return the schema of the same, or null."""
+    return schema | {"type": [schema["type"], "null"]}
 
 
 def object_(properties: Json, *, optional: tuple[str, ...] = ()) -> Json:

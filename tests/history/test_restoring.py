@@ -6,7 +6,8 @@ from typing import Any
 import pycrdt
 import pytest
 
-from crdtsync.history import forward, restoring
+from crdtsync import state_vector
+from crdtsync.history import forward
 from crdtsync.history.forward import restore_update
 from crdtsync.history.model import NotRestorable, UnknownMoment, UnknownRoot
 from crdtsync.limits import Limits
@@ -161,8 +162,8 @@ def test_clients_are_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
         def randrange(self, *_: int) -> int:
             return next(drawn)
 
-    monkeypatch.setattr(restoring.random, "SystemRandom", Dice)
-    assert restoring.fresh_client({7: 2}) == 8
+    monkeypatch.setattr(state_vector.random, "SystemRandom", Dice)
+    assert state_vector.fresh_client({7: 2}) == 8
 
 
 @pytest.mark.parametrize("emoji", [False, True])

@@ -28,7 +28,7 @@ def seamless(kernel: Kernel) -> Iterator[None]:
         randbits = staticmethod(lots.getrandbits)
 
     def fresh_client(clocks: Mapping[int, int]) -> int:
-        while (client := lots.randrange(1, 1 << 53)) in clocks:
+        while (client := lots.randrange(1, 1 << 32)) in clocks:
             pass
         return client
 
@@ -37,9 +37,9 @@ def seamless(kernel: Kernel) -> Iterator[None]:
         return call(*args)
 
     with ExitStack() as stack:
-        for module in (running, model, service):
-            stack.enter_context(patch.object(module, "secrets", Secrets))
-        stack.enter_context(patch.object(keeping, "fresh_client", fresh_client))
+        stack.enter_context(patch.object(model, "secrets", Secrets))
+        for module in (keeping, running, service):
+            stack.enter_context(patch.object(module, "fresh_client", fresh_client))
         stack.enter_context(patch.object(anyio.to_thread, "run_sync", in_place))
         yield
 
