@@ -14,19 +14,18 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, cast
 
-from crdtsync.batch import Editor
 from crdtsync.channels.book import Draft
+from crdtsync.channels.hand import put_right
 from crdtsync.channels.judging import SEALED
 from crdtsync.connection import Connection
 from crdtsync.edit import Act, Edit, read_edit
 from crdtsync.gate import READ_ONLY, Clearance, ContentGate, Decision, Deny, Gate, Principal
 from crdtsync.held import Verdict
 from crdtsync.indexing import INDEX_HERE_BYTES, Keeper, Making, Reading
-from crdtsync.joining import write_deletes
 from crdtsync.places import Place, PlaceIndex
 from crdtsync.session import UpdateReceived
 from crdtsync.shortcuts import plain_places, stays
-from crdtsync.structs import Range, Scan
+from crdtsync.structs import Scan
 from crdtsync.update import scan
 
 if TYPE_CHECKING:
@@ -46,7 +45,6 @@ class Judge:
     """Decides on the updates of one room."""
 
     __slots__ = (
-        "_amends",
         "_by_default",
         "_check",
         "_content",
@@ -55,6 +53,7 @@ class Judge:
         "_placed",
         "_read",
         "_room",
+        "_wrongs",
         "keeper",
     )
 
@@ -71,7 +70,7 @@ class Judge:
         """What deciding takes: the index, and the channels' book."""
         self._read: Reading | None = None
         self._placed: bytes | None = None  # an update that is in the index before it is let in
-        self._amends: list[Range] = []
+        self._wrongs: list[Draft] = []
         self._noted = False
         self._late: list[tuple[Connection, Deny, bytes, Scan]] = []
 
@@ -358,8 +357,9 @@ class Judge:
             late, self._late = self._late, []
             for author, denial, piece, refused in late:
                 room.deny(author, denial, piece, refused)
-        if self._amends:
-            self._amend()
+        if self._wrongs:
+            wrongs, self._wrongs = self._wrongs, []
+            put_right(self._room, wrongs)
         return verdict
 
     # The index
@@ -377,7 +377,8 @@ class Judge:
             keeper.note(update, found, read)
         if read is not None and read[2] is not None and keeper.channels is not None:
             keeper.channels.said(read[2])
-            self._amends += read[2].amends
+            if read[2].amends or read[2].restated:
+                self._wrongs.append(read[2])
 
     def made(self, making: Making) -> None:
         """Take over an index that was made apart, but for the newest updates."""
@@ -387,9 +388,3 @@ class Judge:
     def failed(self, making: Making) -> None:
         """Take note that there can be no index: nothing enters that needs it."""
         self.keeper.failed(making)
-
-    def _amend(self) -> None:
-        """Delete what came back after it was deleted, in the server's own name."""
-        ranges, self._amends = self._amends, []
-        update = b"\x00" + write_deletes(ranges)
-        self._room.submit(update, scan(update, self._room.limits), Editor(Principal()))

@@ -151,6 +151,7 @@ LAYERS = {
         "channels.asking",
         "channels.chat",
         "channels.keeping",
+        "channels.late",
         "channels.listing",
         "channels.presence",
         "channels.shrinking",

@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
-from crdtsync.channels.hand import submit, take_out
+from crdtsync.channels.hand import submit
+from crdtsync.channels.late import Late
 from crdtsync.channels.names import ARCHIVES, Archive, archive_of
-from crdtsync.channels.shelf import MOVING, Filed, Shelf, chat_root, reactions_root
+from crdtsync.channels.shelf import MOVING, Filed, Shelf, chat_root, is_deleted, reactions_root
 from crdtsync.channels.writing import write_any
 from crdtsync.errors import CrdtsyncError
 from crdtsync.store.base import Store
@@ -64,6 +65,7 @@ class Archiving:
 
     def __init__(self, channels: "Channels") -> None:
         self._channels = channels
+        self._late = Late(channels)
         self._rolling: set[str] = set()
         self._locks: dict[str, tuple[anyio.Lock, int]] = {}
 
@@ -73,7 +75,7 @@ class Archiving:
         """Roll a room's chat in the background where it has grown too long."""
         hub = self._channels.hub
         shelf = self._channels.shelf(room)
-        if hub is None or shelf is None or shelf.most <= self._threshold:
+        if hub is None or shelf is None or not (shelf.late or shelf.most > self._threshold):
             return
         name = room.name
         if name not in self._rolling and not hub.draining and self._fit(room):
@@ -103,8 +105,14 @@ class Archiving:
             await self.roll(name)
         except CrdtsyncError as error:  # it is looked at again with the next message
             log.warning("the chat of document %r is not archived now: %s", name, error)
+            return
         finally:
             self._rolling.discard(name)
+        hub = self._channels.hub
+        room = None if hub is None else hub.rooms.get(name)
+        shelf = None if room is None else self._channels.shelf(room)
+        if room is not None and shelf is not None and shelf.late:  # since then
+            self.look(room)
 
     @asynccontextmanager
     async def alone(self, document: str) -> AsyncIterator[None]:
@@ -135,13 +143,14 @@ class Archiving:
                 if _is_over(shelf, thread):
                     live = 0
                 elif len(shelf.ids(thread)) <= self._threshold:
+                    moved += await self._late.bring(room, shelf, thread, set())
                     continue
                 new: set[str] = set()
-                moved += await self._return(room, shelf, thread, new)
+                moved += await self._late.bring(room, shelf, thread, new)
                 while taken := await self._roll_some(room, shelf, thread, live, new):
-                    moved += taken + await self._return(room, shelf, thread, new)
+                    moved += taken + await self._late.bring(room, shelf, thread, new)
             if moved:
-                await self._move_reactions(room, shelf)
+                await self._late.bring_reactions(room, shelf)
         return moved
 
     async def _roll_some(
@@ -168,14 +177,14 @@ class Archiving:
             for _ in range(MAX_TRIES):
                 if hub.rooms.get(room.name) is not room:
                     return 0  # deleted, for example
-                goes = _Goes(thread, there, _begun(there, last), others, new)
+                goes = _Goes(thread, there, there.begun(last), others, new)
                 plan = _plan(shelf, thread, live, space, goes)
                 if not plan.ids:
                     return 0
                 await self._fill(archive, there, last, plan)
                 # From here to the submission nothing else happens.
                 if _planned(shelf, thread, plan.ids, space) == plan:
-                    take_out(room, plan.thread, plan.kept, _taking(shelf, there, last, plan))
+                    submit(room, _taking(shelf, there, last, plan))
                     await hub.committed(room)
                     new.difference_update(plan.ids)
                     return len(plan.ids)
@@ -186,7 +195,7 @@ class Archiving:
         hub = self._channels.hub
         assert hub is not None
         root, reactions = chat_root(plan.thread), reactions_root(plan.thread)
-        orphans = _begun(there, last) - set(plan.kept)
+        orphans = there.begun(last) - set(plan.kept)
         gone = [(root, id) for id in orphans]
         gone += [(reactions, key) for id in orphans for key in there.reactions(plan.thread, id)]
         sets: list[Put] = []
@@ -204,83 +213,6 @@ class Archiving:
         if gone:
             submit(archive, there.writer.update((), gone))
         await hub.committed(archive)
-
-    async def _return(self, room: "Room", shelf: Shelf, thread: str, new: set[str]) -> int:
-        """Take what was written to messages that were archived by then to where they are.
-
-        Return how many there were. A message that is deleted in either place stays so. Which
-        ones no archive holds although they are as old is added to ``new``.
-        """
-        hub = self._channels.hub
-        assert hub is not None
-        root, moved = chat_root(thread), 0
-        old: set[str] = set()
-        looked: set[str] = set()
-        there_now: list[str] | None = None
-        for filed in shelf.archives(thread):
-            there_now = shelf.ids(thread) if there_now is None else there_now
-            ids = [id for id in there_now if filed.first <= id <= filed.last]
-            looked.update(id for id in ids if id not in new)
-            if looked.isdisjoint(ids):
-                continue
-            there_now = None  # from here on other things happen
-            async with hub.open(filed.archive.name) as archive:
-                there = self._channels.shelf(archive)
-                if there is None or archive.damage:
-                    old.update(ids)
-                    continue
-                begun = _begun(there, filed)
-                back = {
-                    id: shelf.value(thread, id)
-                    for id in ids
-                    if id not in begun and there.value(thread, id) is not None
-                }
-                old.update(back)
-                if not back:
-                    continue
-                sets = [
-                    (root, id, value)
-                    for id, value in back.items()
-                    if not _is_deleted(there.value(thread, id))
-                ]
-                gone = [
-                    (reactions_root(thread), key)
-                    for _, id, value in sets
-                    if _is_deleted(value)
-                    for key in there.reactions(thread, id)
-                ]
-                submit(archive, there.writer.update(sets, gone))
-                await hub.committed(archive)
-            if hub.rooms.get(room.name) is room:
-                same = [id for id, value in back.items() if shelf.value(thread, id) == value]
-                kept = {id for _, id, value in sets if not _is_deleted(value)} & set(same)
-                update = shelf.writer.update((), [(root, id) for id in same])
-                take_out(room, thread, kept, update)
-                await hub.committed(room)
-                moved += len(same)
-        new |= looked - old
-        return moved
-
-    async def _move_reactions(self, room: "Room", shelf: Shelf) -> None:
-        """Move what came as a reaction to a message that was archived by then."""
-        hub = self._channels.hub
-        assert hub is not None
-        for thread, id in shelf.strays():
-            said = shelf.reactions(thread, id)
-            root = reactions_root(thread)
-            for filed in shelf.archives(thread):
-                if filed.first <= id <= filed.last:
-                    async with hub.open(filed.archive.name) as archive:
-                        there = self._channels.shelf(archive)
-                        message = None if there is None else there.message(thread, id)
-                        if there is None or message is None or message.deleted_ms:
-                            continue
-                        sets = [(root, key, value) for key, value in said.items()]
-                        submit(archive, there.writer.update(sets))
-                        await hub.committed(archive)
-            if hub.rooms.get(room.name) is room and shelf.reactions(thread, id) == said:
-                submit(room, shelf.writer.update((), [(root, key) for key in said]))
-        await hub.committed(room)
 
 
 def _is_over(shelf: Shelf, thread: str) -> bool:
@@ -301,12 +233,6 @@ async def archive_names(store: Store, document: str) -> list[str]:
         archives = ((each.name, archive_of(each.name)) for each in page)
         found += [name for name, archive in archives if archive and archive.document == document]
     return found
-
-
-def _begun(there: Shelf, filed: Filed) -> frozenset[str]:
-    """Return what an archive holds already and its chat has not counted to it yet."""
-    same = len(there.ids(filed.archive.thread)) == filed.count
-    return frozenset() if same else there.moving
 
 
 class _Goes:
@@ -344,16 +270,12 @@ def _planned(shelf: Shelf, thread: str, chosen: Iterable[str], space: int) -> _P
         value = shelf.value(thread, id)
         if value is None:
             continue
-        if not _is_deleted(value):
+        if not is_deleted(value):
             if len(kept) == space:
                 break
             kept[id] = value, shelf.reactions(thread, id)
         taken.append(id)
     return _Plan(thread, tuple(taken), kept)
-
-
-def _is_deleted(value: Value) -> bool:
-    return isinstance(value, dict) and bool(value.get("deleted"))
 
 
 def _taking(shelf: Shelf, there: Shelf, last: Filed, plan: _Plan) -> bytes:

@@ -4,28 +4,27 @@ Owns, by root and key, what the document shows there: the last of a key's items,
 Yjs and pycrdt give them, unless that is deleted. Invariants:
 
 - It says what a client shows that has integrated the same updates, whatever came at the same time.
-- A message that is gone stays gone: what comes under its key later is no message any more. One
-  that the server took to an archive is known a while longer, for what its author wrote meanwhile.
-- A key takes memory for as long as its root's index of places does; of what is gone, a few bytes.
+- A message that is gone is known to be, and so is what stood under its key: what comes there late
+  has its place in that order.
+- A key takes memory for as long as its root's index of places does; of what is gone, some 200
+  bytes.
 
 It is about what was let in, committed or not. Decides on nothing, and knows no clock.
 """
 
 from array import array
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from crdtsync.channels.changes import GONE, Archived, Change, Changes, Drop, Gone, Reacted, Said
+from crdtsync.channels.changes import GONE, Change, Changes, Drop, Gone, Reacted, Said
 from crdtsync.channels.model import Message, Person
 from crdtsync.channels.names import ARCHIVES, CHAT, PRESENCE, REACTIONS, RECEIPTS
 from crdtsync.idset import IdSet
 from crdtsync.structs import Id, Range
 
-__all__ = ["MAX_ARCHIVED", "Book", "Draft", "Slot"]
+__all__ = ["Book", "Draft", "Slot"]
 
-MAX_ARCHIVED: Final = 1_000
-"""Messages of one document that are known after they went to an archive; the latest that went."""
 _NOTHING: Final[Mapping[str, "Slot"]] = {}
 
 
@@ -41,6 +40,11 @@ class Slot:
         """What the last one holds, ``GONE`` where it is deleted."""
         self.owner = owner
         """Whose deleted item it is, where that came before any other; ``None``: not known."""
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether there was something that isn't there any more."""
+        return self.said is GONE and self.owner is None
 
     @property
     def last(self) -> Id:
@@ -85,13 +89,12 @@ class Slot:
 class Book:
     """What the channels of one document hold. To be read; changed by drafts alone."""
 
-    __slots__ = ("_archived", "_gone", "_order", "_slots", "strange", "version")
+    __slots__ = ("_gone", "_order", "_slots", "strange", "version")
 
     def __init__(self) -> None:
         self._slots: dict[str, dict[str, Slot]] = {}
-        self._gone: dict[str, set[str]] = {}
+        self._gone: dict[str, dict[str, array[int]]] = {}  # of messages that are gone: the chains
         self._order: dict[str, list[str]] = {}  # by root: the ids of what is a message, sorted
-        self._archived: dict[tuple[str, str], None] = {}  # roots and keys, in the order they went
         self.strange = IdSet()
         """Items that lie in others, where only plain values belong."""
         self.version = 0
@@ -155,21 +158,25 @@ class Book:
 
     def is_gone(self, id: str, thread: str = "") -> bool:
         """Return whether there was a message that isn't there any more."""
-        slot = self.slot(_chat(thread), id)
-        if slot is not None and isinstance(slot.said, Archived):
-            return True
         return id in self._gone.get(_chat(thread), ())
 
     def was_said(self, id: str, thread: str = "") -> bool:
         """Return whether there is such a message, or was, here or in an archive."""
-        if self.slot(_chat(thread), id) is not None or self.is_gone(id, thread):
+        if self.slot(_chat(thread), id) is not None:
             return True
-        prefix = f"{thread}/" if thread else ""
+        return any(id <= last for _, last in self._filed(thread))
+
+    def may_be_archived(self, id: str, thread: str = "") -> bool:
+        """Return whether a message is of a time that an archive is about."""
+        return any(first <= id <= last for first, last in self._filed(thread))
+
+    def _filed(self, thread: str) -> Iterator[tuple[str, str]]:
+        """Iterate over the archives of a thread: the ids of their first and last messages."""
         for key, archive in self.archives().items():
-            last = archive.get("last")
-            if key.rpartition("/")[0] == prefix[:-1] and isinstance(last, str) and id <= last:
-                return True
-        return False
+            if key.rpartition("/")[0] == thread:
+                first, last = archive.get("first"), archive.get("last")
+                if isinstance(first, str) and isinstance(last, str):
+                    yield first, last
 
     def _said(self, root: str) -> Iterable[Said]:
         return (slot.said for slot in self._slots.get(root, _NOTHING).values())
@@ -182,7 +189,12 @@ class Book:
 
     def slot(self, root: str, key: str) -> Slot | None:
         """Return what is known of a key."""
-        return self._slots.get(root, _NOTHING).get(key)
+        slot = self._slots.get(root, _NOTHING).get(key)
+        if slot is None:
+            gone = self._gone.get(root)
+            chain = None if gone is None else gone.get(key)
+            return None if chain is None else Slot(chain, GONE)
+        return slot
 
     def take(self, draft: "Draft") -> None:
         """Put a draft's changes into the book."""
@@ -195,50 +207,13 @@ class Book:
             chats = _is_chat(root)
             if chats:
                 self._note_order(root, key, slot)
-                if slot.said.__class__ is not Archived:
-                    self._archived.pop((root, key), None)
-            if chats and slot.said is GONE and slot.owner is None:
+            if chats and slot.is_gone:
                 slots.pop(key, None)
-                self._gone.setdefault(root, set()).add(key)
+                self._gone.setdefault(root, {})[key] = slot.chain
             else:
                 slots[key] = slot
                 if chats:
-                    self._gone.get(root, set()).discard(key)
-
-    # Archives
-
-    def leaving(self, root: str, ids: Iterable[str]) -> dict[str, Slot]:
-        """Return what is to be known of messages when the server has taken them to an archive.
-
-        For ``file``, when they are gone here. A deleted one stays gone.
-        """
-        slots = self._slots.get(root, _NOTHING)
-        found: dict[str, Slot] = {}
-        for id in ids:
-            slot = slots.get(id)
-            said = None if slot is None else slot.said
-            if slot is not None and isinstance(said, Message) and not said.deleted_ms:
-                rest = Archived(said.author, said.type, said.name, said.reply_to, said.time_ms)
-                found[id] = Slot(slot.chain, rest)
-        return found
-
-    def file(self, root: str, slots: Mapping[str, Slot]) -> None:
-        """Take note that messages which are gone here are in an archive now."""
-        gone = self._gone.get(root, set())
-        for id, slot in slots.items():
-            if id in gone:
-                gone.discard(id)
-                self._slots.setdefault(root, {})[id] = slot
-                self._archived[root, id] = None
-        while len(self._archived) > MAX_ARCHIVED:
-            self.forget(*next(iter(self._archived)))
-
-    def forget(self, root: str, id: str) -> None:
-        """Let a message that was archived be gone for good, whatever comes under its key."""
-        if (root, id) in self._archived:
-            del self._archived[root, id]
-            del self._slots[root][id]
-            self._gone.setdefault(root, set()).add(id)
+                    self._gone.get(root, {}).pop(key, None)
 
     def _note_order(self, root: str, key: str, slot: Slot) -> None:
         ids = self._order.setdefault(root, [])
@@ -257,7 +232,7 @@ class Book:
 class Draft:
     """Changes on top of a book."""
 
-    __slots__ = ("_book", "amends", "count", "slots", "strange", "who")
+    __slots__ = ("_book", "amends", "count", "restated", "slots", "strange", "who")
 
     def __init__(self, book: Book) -> None:
         self._book = book
@@ -265,6 +240,8 @@ class Draft:
         self.strange: IdSet | None = None
         self.amends: list[Range] = []
         """Items that are to be deleted when the others are let in."""
+        self.restated: list[tuple[str, str, Message]] = []
+        """Roots, keys and messages that are to stand there then, whatever else does."""
         self.who = ""
         self.count = 0
         """How many things are said in it, and by whom: what counts for a rate."""
@@ -317,9 +294,9 @@ class Draft:
         """Return whether there is, or was, such a message."""
         return (_chat(thread), id) in self.slots or self._book.was_said(id, thread)
 
-    def is_gone(self, id: str, thread: str) -> bool:
-        """Return whether there was a message before that isn't there any more."""
-        return self._book.is_gone(id, thread)
+    def may_be_archived(self, id: str, thread: str) -> bool:
+        """Return whether a message is of a time that an archive is about."""
+        return self._book.may_be_archived(id, thread)
 
 
 def _in(root: str, thread: str) -> str:

@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from crdtsync.channels.model import (
     Message,
-    MessageType,
     Person,
     Reaction,
     read_message,
@@ -26,7 +25,7 @@ from crdtsync.places import PlaceIndex, Placement
 from crdtsync.slicing import content_offset
 from crdtsync.structs import ANY, DELETED, Id, Struct
 
-__all__ = ["GONE", "Archived", "Change", "Changes", "Drop", "Gone", "Reacted", "Said", "Wrong"]
+__all__ = ["GONE", "Change", "Changes", "Drop", "Gone", "Reacted", "Said", "Wrong"]
 
 _STRING: Final = 119
 _OBJECT: Final = 118
@@ -46,29 +45,6 @@ class Gone:
 
 
 GONE: Final = Gone()
-
-
-@dataclass(frozen=True, slots=True)
-class Archived(Gone):
-    """A message that the server took to an archive, as far as rules need it."""
-
-    author: str
-    type: MessageType
-    name: str
-    reply_to: str
-    time_ms: int
-
-    def message(self, id: str) -> Message:
-        """Return what is known of the message."""
-        return Message(
-            id=id,
-            author=self.author,
-            text="",
-            time_ms=self.time_ms,
-            type=self.type,
-            name=self.name,
-            reply_to=self.reply_to,
-        )
 
 
 @dataclass(frozen=True, slots=True)

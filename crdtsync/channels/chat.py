@@ -365,8 +365,6 @@ class Chat(Listing):
                 if denial is not None:
                     raise refusal(denial.reason, hub.limits)
                 submit(archive, update, principal)
-                if (book := room.judge.keeper.book) is not None:
-                    book.forget(root, id)
                 await self._drop_reactions(archive, there, thread, id)
                 return gone
         raise UnknownMessage("there is no message of this id")

@@ -58,6 +58,8 @@ class Written(NamedTuple):
     entry: Entry
     source: object
     """Whoever sent it."""
+    before: Id | None
+    """The item that was the key's last one until then."""
 
 
 class _Line:
@@ -264,6 +266,7 @@ class Entries:
         if new.clock >= end:
             return
         line = self._lines[number]
+        last = (line.clients[-1], line.clocks[-1]) if line.clocks else None
         kind = struct.kind
         content = update[content_offset(update, struct) : struct.end] if kind == ANY else b""
         behind = new.origin
@@ -276,7 +279,7 @@ class Entries:
             runs = self._clients[client] = _Runs()
         runs.put(new.clock, end, number)
         for listener in self.listeners:
-            listener(Written(*line.name, Entry(client, clock, kind, content), source))
+            listener(Written(*line.name, Entry(client, clock, kind, content), source, last))
 
 
 def _is_channel(root: str) -> bool:

@@ -1,21 +1,19 @@
-"""The server's own hand: what it writes to channels itself, and how it takes messages out.
+"""The server's own hand: what it writes to channels itself."""
 
-Owns that a room's book tells a message that went to an archive from one that somebody deleted.
-"""
-
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from crdtsync.batch import Editor
-from crdtsync.channels.shelf import chat_root
+from crdtsync.channels.book import Draft
 from crdtsync.gate import Principal
+from crdtsync.joining import write_deletes
 from crdtsync.structs import EMPTY_UPDATE
 from crdtsync.update import scan
 
 if TYPE_CHECKING:
     from crdtsync.room import Room
 
-__all__ = ["submit", "take_out"]
+__all__ = ["put_right", "submit"]
 
 SERVER: Final = Principal()
 
@@ -27,14 +25,15 @@ def submit(room: "Room", update: bytes, principal: Principal = SERVER) -> None:
         room.submit(update, found, Editor(principal))
 
 
-def take_out(room: "Room", thread: str, archived: Iterable[str], update: bytes) -> None:
-    """Submit what takes messages out of a chat.
+def put_right(room: "Room", drafts: Sequence[Draft]) -> None:
+    """Do what is to be done beside what was let in, in the same commit.
 
-    Those that are ``archived`` stay known, while the room has a book, for what somebody wrote to
-    them before he knew.
+    What came back after it was deleted is deleted again, and a deletion that came behind something
+    else is said once more.
     """
-    book, root = room.judge.keeper.book, chat_root(thread)
-    leaving = {} if book is None else book.leaving(root, archived)
-    submit(room, update)
-    if book is not None:
-        book.file(root, leaving)
+    submit(room, b"\x00" + write_deletes(each for draft in drafts for each in draft.amends))
+    restated = [each for draft in drafts for each in draft.restated]
+    shelf = room.engine.channels.shelf(room) if restated else None
+    if shelf is not None:
+        sets = [(root, key, message.value()) for root, key, message in restated]
+        submit(room, shelf.writer.update(sets))

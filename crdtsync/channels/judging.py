@@ -4,18 +4,16 @@ Owns the decision on what an update does in the roots that are channels, beyond 
 Everybody speaks for himself alone; a message's author, time, type and what it answers stay; what
 was deleted stays so. Two things are put right instead of refused, because honest people do them
 without knowing: an edit of a message that was deleted meanwhile, and a deletion of one that was
-edited meanwhile. Either way the message is deleted in the same commit. What was written to a
-message while the server took it to an archive is let in by the same rules, as long as the book
-knows that message.
+edited meanwhile. Either way the message is deleted in the same commit. What is written late to a
+message that may be in an archive by then is let in where its author might write it: whether he is
+the message's, the archive knows, and whoever takes it there asks.
 """
 
-from dataclasses import replace
 from typing import Final
 
 from crdtsync.channels.book import Book, Draft, Slot
 from crdtsync.channels.changes import (
     GONE,
-    Archived,
     Change,
     Changes,
     Drop,
@@ -24,7 +22,7 @@ from crdtsync.channels.changes import (
     Said,
     Wrong,
 )
-from crdtsync.channels.model import MAX_NAME, Message
+from crdtsync.channels.model import MAX_NAME, Message, message_time
 from crdtsync.channels.names import Channel, Root, archive_of, is_guest, is_message_id, read_root
 from crdtsync.channels.rates import Rates, guest_at
 from crdtsync.channels.rules import ChannelRules
@@ -125,12 +123,6 @@ class ChannelJudge:
         self.rates.take(draft.who, draft.count, self._clock.monotonic_s())
 
 
-def _known(slot: Slot, key: str) -> Said:
-    """Return what a key holds, or what is known of what the server took to an archive."""
-    said = slot.said
-    return said.message(key) if isinstance(said, Archived) else said
-
-
 def _rank(change: Change) -> tuple[bool, bool]:
     return change.root.channel is not Channel.CHAT, bool(change.root.thread)
 
@@ -194,18 +186,16 @@ class _Case:
     def _message(self, change: Change, key: str) -> Deny | None:
         draft, said = self._draft, change.said
         before = draft.slot(change.name, key)
-        if self._is_gone(before, key, change.root.thread):
-            if said is not GONE:
-                draft.count += 1
-                draft.amends.append((change.client, change.start, change.end))
-            return None  # it is deleted again
+        name = change.name
+        if before is not None and before.is_gone and (name, key) not in self._under:
+            return self._late(change, key)
         if isinstance(said, Gone):
             return self._deleted(change, key, before)
         assert isinstance(said, Message)
-        there = None if before is None else _known(before, key)
+        there = None if before is None else before.said
         knew = before is not None and there is not GONE and before.last == change.origin
         if there is GONE:
-            there = self._under.get((change.name, key))
+            there = self._under.get((name, key))
         if isinstance(there, Message):
             denial = self._changed(there, said, knew=knew)
         elif before is not None and before.owner not in (None, self._principal.id):
@@ -223,13 +213,37 @@ class _Case:
             self._amend(change, key)
         return None
 
-    def _is_gone(self, before: Slot | None, key: str, thread: str) -> bool:
-        """Return whether a message was there, and no more is to be written to it."""
-        if before is None:
-            return self._draft.is_gone(key, thread)
-        said = before.said
+    def _late(self, change: Change, key: str) -> Deny | None:
+        """Decide on what is written to a message that isn't here any more.
+
+        It was deleted, and then it is deleted again; or it may be in an archive.
+        """
+        draft, said = self._draft, change.said
         # What is older may have been shed, and nothing may come to stand there.
-        return isinstance(said, Archived) and said.time_ms < self._earliest_ms
+        old = is_message_id(key) and message_time(key) < self._earliest_ms
+        if old or not draft.may_be_archived(key, change.root.thread):
+            if said is not GONE:
+                draft.count += 1
+                draft.amends.append((change.client, change.start, change.end))
+            return None
+        if isinstance(said, Gone):
+            draft.put(change)  # another may follow on it
+            return None
+        assert isinstance(said, Message)
+        draft.count += not said.deleted_ms
+        if not said.deleted_ms and not said.edited_ms:  # brought back
+            draft.amends.append((change.client, change.start, change.end))
+            return None
+        own = self._is(said.author) and said.type != "system"
+        denial = self._may_tombstone(said, own=own) if said.deleted_ms else None
+        if not own and not said.deleted_ms:
+            denial = OWN_MESSAGES
+        denial = denial or self._sound(said, named=said.name)
+        later = said.deleted_ms or said.edited_ms
+        denial = denial or self._on_time(later, "deleted" if said.deleted_ms else "edited")
+        if denial is None and not draft.put(change) and said.deleted_ms:
+            draft.restated.append((change.name, key, said))
+        return denial
 
     def _amend(self, change: Change, key: str) -> None:
         """See to it that what a key shows is deleted: somebody has deleted the message."""
@@ -246,12 +260,10 @@ class _Case:
         if not is_message_id(key):
             return Deny("a message's key is a UUID of version 7 in small letters")
         if before is not None and before.said is not GONE:
-            denial = self._may_delete(_known(before, key))
+            denial = self._may_delete(before.said)
             if denial is not None:
                 return denial
-            if isinstance(before.said, Archived):
-                change = replace(change, said=before.said)  # it is in the archive as before
-            elif isinstance(before.said, Message):
+            if isinstance(before.said, Message):
                 self._under[change.name, key] = before.said
         first = before is None or before.said is GONE  # the item that counts is yet to come
         self._draft.put(change, self._principal.id if first else None)
@@ -291,15 +303,22 @@ class _Case:
         return self._sound(said, named=there.name) or self._on_time(said.edited_ms, "edited")
 
     def _tombstone(self, there: Message, said: Message, *, own: bool, knew: bool) -> Deny | None:
-        if not own and not self._moderates:
-            return OWN_MESSAGES
         if knew and there.deleted_ms and said.deleted_by != there.deleted_by:
             return Deny("a deleted message keeps saying who deleted it")
+        same = bool(there.deleted_ms) and said.deleted_by == there.deleted_by
+        denial = self._may_tombstone(said, own=own, same=same)
+        if denial is not None:
+            return denial
+        return self._sound(said, named=there.name) or self._on_time(said.deleted_ms, "deleted")
+
+    def _may_tombstone(self, said: Message, *, own: bool, same: bool = False) -> Deny | None:
+        """Decide whether somebody may say that a message is deleted, by whom it says it is."""
+        if not own and not self._moderates:
+            return OWN_MESSAGES
         by = said.deleted_by
-        same = there.deleted_ms and by == there.deleted_by
         if not same and not (self._is(by) if by else own):
             return Deny("who deletes the message of somebody else says so, as deletedBy")
-        return self._sound(said, named=there.name) or self._on_time(said.deleted_ms, "deleted")
+        return None
 
     def _sound(self, said: Message, *, named: str = "") -> Deny | None:
         """Check what holds for a new message as for a changed one."""

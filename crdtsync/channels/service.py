@@ -67,11 +67,12 @@ class Channels:
         known = self._shelves.get(room.name)
         if known is not None and known[0] is room:
             return known[1]
-        if not room.loaded or not self.rules.chats(room.name):
+        return self._make_shelf(room, room.document) if room.loaded else None
+
+    def _make_shelf(self, room: "Room", document: "Document") -> Shelf | None:
+        if not self.rules.chats(room.name):
             return None
-        shelf = Shelf(
-            room.name, room.document, MapWriter(room.document, fresh_client(room.document.clocks))
-        )
+        shelf = Shelf(room.name, document, MapWriter(document, fresh_client(document.clocks)))
         self._shelves[room.name] = room, shelf
         if len(self._shelves) > 2 * self._dense + 16 and self.hub is not None:
             rooms = self.hub.rooms  # those that are closed were told to nobody
@@ -129,6 +130,7 @@ class Channels:
 
     def loaded(self, room: "Room", document: "Document", updated_ms: int) -> None:
         """Take note of a document that is about to be served; last changed at ``updated_ms``."""
+        self._make_shelf(room, document)  # it misses nothing that is let in
         if self.hub is not None:
             self.keeping.loaded(self.hub, room, document, updated_ms)
 

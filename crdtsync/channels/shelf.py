@@ -44,6 +44,8 @@ class Shelf:
         self.writer = writer
         self._ids: dict[str, list[str]] = {}  # by thread; what is gone may still be there
         self._reactions: dict[str, dict[str, None]] = {}  # by message: keys
+        self._document = document
+        self._late: dict[str, set[str]] = {}  # by thread
         self.most = 0
         """At least as many as the longest thread has."""
         entries = entries_of(document)
@@ -54,6 +56,10 @@ class Shelf:
 
     def _wrote(self, written: Written) -> None:
         self._add(written.root, written.key)
+        if written.before is not None and self._document.deleted.has(*written.before):
+            root = read_root(written.root)
+            if root is not None and root.channel is Channel.CHAT:
+                self._late.setdefault(root.thread, set()).add(written.key)
 
     def _add(self, root: str, key: str) -> None:
         channel = read_root(root)
@@ -142,6 +148,15 @@ class Shelf:
 
     # Archives
 
+    @property
+    def late(self) -> bool:
+        """Whether anything was written to a message that wasn't here any more."""
+        return bool(self._late)
+
+    def take_late(self, thread: str) -> set[str]:
+        """Return the ids of such messages of a thread, once."""
+        return self._late.pop(thread, set())
+
     def archives(self, thread: str) -> list[Filed]:
         """Return the archives of a thread, the oldest first."""
         return sorted(
@@ -158,12 +173,22 @@ class Shelf:
             if isinstance(first, str) and isinstance(last, str) and isinstance(count, int):
                 yield Filed(Archive(self.name, int(number), thread), first, last, count)
 
+    def begun(self, filed: Filed) -> frozenset[str]:
+        """Return what an archive, this one, holds already and its chat has not counted to it."""
+        same = len(self.ids(filed.archive.thread)) == filed.count
+        return frozenset() if same else self.moving
+
     @property
     def moving(self) -> frozenset[str]:
         """Of an archive: the ids of what was last on its way there."""
         value = self.writer.value(ARCHIVES, MOVING)
         ids = value.get("ids") if isinstance(value, dict) else None
         return frozenset(ids) if isinstance(ids, list) else frozenset()
+
+
+def is_deleted(value: Any) -> bool:
+    """Return whether a message's value says that it was deleted."""
+    return isinstance(value, dict) and bool(value.get("deleted"))
 
 
 def chat_root(thread: str) -> str:

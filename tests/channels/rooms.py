@@ -14,6 +14,7 @@ from crdtsync.clock import Clock, ManualClock
 from crdtsync.gate import ContentGate, Gate, Principal
 from crdtsync.hub import Hub
 from crdtsync.protocol import update_frame
+from crdtsync.roles import Role
 from crdtsync.store.base import Record, Store
 from crdtsync.store.memory import MemoryStore
 from tests.unit.engine import Client, quick, settle
@@ -48,9 +49,11 @@ async def chat_hub(
 class Speaker:
     """Somebody's editor, which writes to the chat as the documented lines do."""
 
-    def __init__(self, hub: Hub, who: str, document: str = ROOM) -> None:
+    def __init__(
+        self, hub: Hub, who: str, document: str = ROOM, *, role: Role | None = None
+    ) -> None:
         self.who = who
-        self.client = Client(hub, document, principal=Principal(id=who))
+        self.client = Client(hub, document, principal=Principal(id=who, role=role))
         self.doc = self.client.doc
         self.client.sync()
 

@@ -6,6 +6,7 @@ from typing import Any
 import pycrdt
 
 from crdtsync.audit import NO_AUDIT
+from crdtsync.channels.entries import Entries
 from crdtsync.channels.rules import ChannelRules
 from crdtsync.channels.service import Channels
 from crdtsync.clock import ManualClock
@@ -141,7 +142,10 @@ class Server:
         self.room = Room(
             name, engine=self, gate=gate, limits=limits, stats=self.stats, clock=self.clock
         )
-        self.room.opened(Document(limits, state=state), 0)
+        follower = Entries() if self.channels.rules.concerns(name) else None
+        document = Document(limits, state=state, follower=follower)
+        self.channels.loaded(self.room, document, 0)
+        self.room.opened(document, 0)
 
     def join(self, principal: Principal | None = None) -> "Peer":
         """Connect somebody; without a principal, an anonymous writer."""

@@ -14,6 +14,8 @@ from tests.simulation.kernel import Kernel
 
 __all__ = ["Peer", "Wire"]
 
+SLOWEST_S = 10.0
+"""A frame takes so long at most: who hears nothing for half a minute would be right to go."""
 HIGH_BYTES = (60, 300, 2_000)
 """Above one of these a socket's buffer is full; it has drained below a quarter."""
 
@@ -129,7 +131,7 @@ class Wire:
             if self._full and self._buffer_bytes <= self._high_bytes // 4:
                 self._kernel.after(0.0, self._drained)
             if self.bytes_per_s:
-                self._kernel.after(len(frame) / self.bytes_per_s, self._pump)
+                self._kernel.after(min(len(frame) / self.bytes_per_s, SLOWEST_S), self._pump)
                 return
         self._flowing = False
         if self.code and not self._buffer and not self.half_open:

@@ -53,7 +53,7 @@ class _Said:
     gone: bool = False
     """and was told that it is,"""
     away: bool = False
-    """or has done so in an editor: then it is in no chat. What was archived meanwhile stays so."""
+    """or has done so in an editor, by a value: then it is in no chat and no archive."""
     floor: int = -1
     """The text that it has at least come to; where -1, nobody knows."""
     reactions: dict[str, int] = field(default_factory=dict)
@@ -270,7 +270,7 @@ class Talk:
                         for id, value in values.items():
                             there.setdefault(id, []).append(value)
                             said = self.said.get(id)
-                            alive = archive is None and not value.get("deleted")
+                            alive = not value.get("deleted")
                             if settled and alive and said is not None and said.away:
                                 self.world.fail(f"{room}: {said.texts[0]} was deleted: {value}")
             self._compare(room, there, reactions, 1 if settled else 2)
