@@ -47,6 +47,8 @@ class Wire:
         self._flowing = False
         self.faulty = False
         """A proxy that repeats and reorders what the client sends."""
+        self.proxied = False
+        """Whether it ever did."""
         self.half_open = False
         """Nothing arrives any more, in either direction, and nobody is told."""
         self.dead = False

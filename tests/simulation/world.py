@@ -202,7 +202,9 @@ class World:
             return None
         room = caller.room
         wire = Wire(self.kernel, caller, show=lambda frame: self.show(room, frame))
-        wire.faulty = not self.faults.calm and self.faulty_proxies and self.chance.random() < 0.3
+        wire.proxied = wire.faulty = (
+            not self.faults.calm and self.faulty_proxies and self.chance.random() < 0.3
+        )
         if self.faults.calm:
             wire.bytes_per_s = 0
         try:
