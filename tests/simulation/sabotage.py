@@ -12,7 +12,7 @@ from sqlite_utils import Database
 
 from crdtsync.authoring.keeping import StoredAnswers
 from crdtsync.awareness import AwarenessTable
-from crdtsync.channels import archiving
+from crdtsync.channels import archiving, late
 from crdtsync.channels.archiving import Archiving, submit
 from crdtsync.channels.chat import Chat
 from crdtsync.channels.presence import PresenceKeeping
@@ -251,6 +251,11 @@ def _roll_in_anothers_name() -> Any:
     return patch.object(archiving, "_planned", plan)
 
 
+def _let_archives_be() -> Any:
+    """What is written late to an archived message is taken out of the chat, and that is all."""
+    return patch.object(late, "_changed", lambda *values: None)
+
+
 def _remember_late() -> Any:
     """What a request does is kept when it is committed, and not before."""
 
@@ -351,6 +356,7 @@ SABOTAGES = {
     "restore another moment": _of_histories(_restore_another_moment, "restore"),
     "roll without writing": _of_talk(_roll_without_writing, "kill", "disk"),
     "roll in another's name": _of_talk(_roll_in_anothers_name),
+    "let archives be": _of_talk(_let_archives_be),
     "let anyone say anything": _of_talk(_let_anyone_say_anything),
     "say before it is kept": _of_talk(_say_before_it_is_kept, "kill"),
     "forget who leaves": _of_talk(_forget_who_leaves, "drop"),
