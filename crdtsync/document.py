@@ -36,8 +36,8 @@ class Document:
     """A document of this server, with everything but its connections."""
 
     __slots__ = (
-        "_committed", "_held", "_limits", "_loading", "_pairs", "_state_vector",
-        "_stored_limits", "_voids", "clocks", "deleted", "follower", "judge", "ready", "root",
+        "_held", "_limits", "_loading", "_pairs", "_state_vector", "_stored_limits", "_voids",
+        "clocks", "committed", "deleted", "follower", "judge", "ready", "root",
         "structure", "waiting",
     )  # fmt: skip
 
@@ -66,7 +66,8 @@ class Document:
         """Where all items lie, directly and without keys; ``None`` where it isn't so simple."""
         self._pairs: set[tuple[int, int]] | None = None
         self._voids = IdSet()  # what came as deleted and collected: it may have been anything
-        self._committed = CommittedState(self._stored_limits, state, watch, clock)
+        self.committed = CommittedState(self._stored_limits, state, watch, clock)
+        """What is committed, and what of it newcomers get."""
         self._held = Held(limits)
         self.waiting: Collection[bytes] = self._held.sources
         """The updates that wait for something missing; to be read."""
@@ -88,7 +89,7 @@ class Document:
         except InvalidUpdate as error:
             if error.kind != "update-conflicts":
                 raise
-            self._committed.keep_verbatim("too many items compete for one place")
+            self.committed.keep_verbatim("too many items compete for one place")
             return scan(state, self._stored_limits)
 
     # Admission
@@ -299,24 +300,24 @@ class Document:
         A UTF-16 pair that an edit splits becomes two U+FFFD in Yjs; pycrdt can't split it, and
         loses its neighbour instead. So the halves are known of each document that has pairs.
         """
-        if self._committed.verbatim:
+        if self.committed.verbatim:
             return
         if found.verbatim:
-            self._committed.keep_verbatim("it holds big integers or XML hooks")
+            self.committed.keep_verbatim("it holds big integers or XML hooks")
             return
         if found.structs is None:
             found = scan(update, self._stored_limits, structs=True)
         pairs = self._pairs = self._pairs or set()
         pairs.update(found.pairs or ())
         if not pairs.isdisjoint(borders_of(found, self.clocks)):
-            self._committed.keep_verbatim("an edit splits a UTF-16 surrogate pair")
+            self.committed.keep_verbatim("an edit splits a UTF-16 surrogate pair")
             self._pairs = None
 
     # What is committed
 
     def commit(self, update: bytes, layout: Layout, count: int = 1) -> None:
         """Take over a committed update (of ``count`` joined ones)."""
-        self._committed.append(update, layout, count)
+        self.committed.append(update, layout, count)
 
     def loaded(self) -> None:
         """Take note that what follows comes from clients: their limits hold from here on."""
@@ -338,12 +339,12 @@ class Document:
     @property
     def tail_updates(self) -> int:
         """Committed updates that wait to be integrated."""
-        return self._committed.tail_updates
+        return self.committed.tail_updates
 
     @property
     def verbatim(self) -> str:
         """Why the document is kept as its updates' own bytes; empty where it is not."""
-        return self._committed.verbatim
+        return self.committed.verbatim
 
     def state_vector(self) -> bytes:
         """Return the encoded clocks, admitted updates included."""
@@ -353,46 +354,42 @@ class Document:
 
     def state(self) -> bytes:
         """Return everything committed as one update."""
-        return self._committed.state()
+        return self.committed.state()
 
     def parts(self) -> list[bytes]:
         """Return everything committed as updates that follow one another, without making any."""
-        return self._committed.parts()
+        return self.committed.parts()
 
     def diff(self, state_vector: bytes) -> list[bytes]:
         """Return updates that bring a client with ``state_vector`` up to what is committed."""
         pairs, has = self._pairs, state_vector
         cuts = pairs and not pairs.isdisjoint(read_state_vector(has, self._stored_limits).items())
-        return self._committed.diff(has, self.clocks, exact=bool(cuts))
+        return self.committed.diff(has, self.clocks, exact=bool(cuts))
 
     def prepare(self) -> None:
         """Make ahead of time what newcomers will ask for. May be called on another thread."""
-        self._committed.prepare(self.clocks)
+        self.committed.prepare(self.clocks)
 
     def integrate(self) -> None:
         """Fold the log's tail into the state."""
-        self._committed.integrate()
+        self.committed.integrate()
 
     def rest(self) -> None:
         """Let go of what can be made again."""
-        self._committed.rest()
+        self.committed.rest()
 
     def checkpoint(self) -> bytes:
         """Return the state, proven to reload to the same document."""
-        return self._committed.checkpoint()
+        return self.committed.checkpoint()
 
     def snapshot(self) -> Snapshot:
         """Return the state and what its proof takes, to be proven elsewhere."""
-        return self._committed.snapshot()
+        return self.committed.snapshot()
 
     def proven(self, snapshot: Snapshot) -> None:
         """Take note of a snapshot's proof."""
-        self._committed.proven(snapshot)
-
-    def shrink(self, snapshot: Snapshot, smaller: bytes) -> None:
-        """Go on from a state that stands for a snapshot's."""
-        self._committed.shrink(snapshot, smaller)
+        self.committed.proven(snapshot)
 
     def keep_verbatim(self, reason: str) -> None:
         """Never let pycrdt have this document, from now on."""
-        self._committed.keep_verbatim(reason)
+        self.committed.keep_verbatim(reason)

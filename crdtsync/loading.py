@@ -10,6 +10,7 @@ from typing import Final
 import anyio.to_thread
 
 from crdtsync.channels.entries import Entries
+from crdtsync.channels.shrinking import lighten
 from crdtsync.clock import Clock
 from crdtsync.document import Document
 from crdtsync.errors import InvalidUpdate
@@ -87,6 +88,8 @@ class Loader:
         except InvalidUpdate as error:
             problem = _read_only(f"checkpoint {sequence}: {error}")
             return self._document(EMPTY_UPDATE), 0, problem
+        if checkpoint and self._follows and size_of(loaded) > LOAD_HERE_BYTES:
+            lighten(document, checkpoint.state)
         for record in loaded.records:
             try:
                 document.replay(record.update)

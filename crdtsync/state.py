@@ -4,6 +4,8 @@ Owns the answers to "everything" and "what do I lack". Invariants:
 
 - Integration is lazy: the tail goes into the replica when an answer needs it or it grows long.
   A newcomer is answered from the cached state and the tail, without integrating.
+- Newcomers may be given less than everything, where it shows the same (``lighten``), and all that
+  came since.
 - What pycrdt can't carry exactly never goes through it: such a document is *verbatim*, its
   state is made from the updates' own bytes. That is larger, for it compacts nothing, and exact.
 
@@ -51,10 +53,13 @@ class CommittedState:
         "_base",
         "_clock",
         "_diffs",
+        "_light",
         "_limits",
+        "_next",
         "_pieces",
         "_recovery",
         "_replica",
+        "_since",
         "_tail",
         "_watch",
         "tail_updates",
@@ -79,6 +84,9 @@ class CommittedState:
         self._replica: Replica | None = None
         self._pieces: tuple[bytes, list[bytes]] | None = None  # of which state
         self._diffs: dict[bytes, bytes] = {}
+        self._light: list[bytes] | None = None  # for newcomers, with what was committed
+        self._since: list[Part] = []  # since then
+        self._next: list[Part] | None = None  # the same for the next such, which is being made
         self.tail_updates = 0
         """Updates that wait to be integrated."""
         self.verbatim = ""
@@ -87,6 +95,10 @@ class CommittedState:
     def append(self, update: bytes, layout: Layout, count: int) -> None:
         """Take over a committed update (of ``count`` joined ones)."""
         self._tail.append((update, layout))
+        if self._light is not None:
+            self._since.append((update, layout))
+        if self._next is not None:
+            self._next.append((update, layout))
         self.tail_updates += count
         if self._diffs:
             self._diffs.clear()
@@ -101,6 +113,8 @@ class CommittedState:
         self._applied = []
         self._replica = None
         self._pieces = None
+        self._light = self._next = None
+        self._since = []
         self._diffs.clear()
 
     def state(self) -> bytes:
@@ -174,9 +188,13 @@ class CommittedState:
         ``state_vector`` has been checked; ``clocks`` are the document's. ``exact`` says that it
         ends where pycrdt can't cut.
         """
+        if self._light is not None and self._is_new(state_vector, clocks):
+            self._since = self._compact(self._since, clocks)
+            return [*self._light, *(update for update, _ in self._since)]
         if state_vector == b"\x00":
             base = self._cached_base()
-            return [*self._cut_base(base, clocks), *self._compact_tail(clocks)]
+            self._tail = self._compact(self._tail, clocks)
+            return [*self._cut_base(base, clocks), *(update for update, _ in self._tail)]
         known = self._diffs.get(state_vector)
         if known is None:
             known = self._make_diff(state_vector, exact)
@@ -185,6 +203,10 @@ class CommittedState:
                     self._diffs.clear()
                 self._diffs[state_vector] = known
         return self._cut(known, clocks)
+
+    def _is_new(self, state_vector: bytes, clocks: Mapping[int, int]) -> bool:
+        """Return whether a reader has nothing of what is here."""
+        return not clocks.keys() & read_state_vector(state_vector, self._limits).keys()
 
     def prepare(self, clocks: Mapping[int, int]) -> None:
         """Cut the state for newcomers ahead of time. May be called on another thread."""
@@ -226,22 +248,40 @@ class CommittedState:
         slices = slice_update(update, found, before, max_bytes=limit)
         return [update] if slices.rest is not None else slices.ready
 
-    def _compact_tail(self, clocks: Mapping[int, int]) -> list[bytes]:
-        """Join small neighbours of the tail and cut large updates, once for all newcomers."""
-        tail = self._tail
-        if len(tail) > 1:
+    def _compact(self, parts: list[Part], clocks: Mapping[int, int]) -> list[Part]:
+        """Join small neighbours and cut large updates, once for all newcomers."""
+        if len(parts) > 1:
             compacted: list[Part] = []
-            for group in _groups(tail):
+            for group in _groups(parts):
                 joined = join_updates(group)
                 compacted += group if joined is None else [joined]
-            self._tail = tail = compacted
-        if any(len(update) > self._limits.max_frame_bytes for update, _ in tail):
-            self._tail = [part for whole in tail for part in self._cut_part(whole, clocks)]
-        return [update for update, _ in self._tail]
+            parts = compacted
+        if any(len(update) > self._limits.max_frame_bytes for update, _ in parts):
+            parts = [part for whole in parts for part in self._cut_part(whole, clocks)]
+        return parts
 
     def _cut_part(self, part: Part, clocks: Mapping[int, int]) -> list[Part]:
         pieces = self._cut(part[0], clocks)
         return [part] if len(pieces) == 1 else [(each, scan(each, self._limits)) for each in pieces]
+
+    def begin_light(self) -> None:
+        """Remember what is committed from now on: something smaller is made of what there is."""
+        self._next = []
+
+    def lighten(self, light: list[bytes] | None) -> None:
+        """Give newcomers this in place of what there was then; ``None``: go on as before."""
+        since, self._next = self._next, None
+        if since is not None and light is not None:  # not verbatim by now, for example
+            self._light, self._since = light, since
+
+    @property
+    def since_light_bytes(self) -> int | None:
+        """What newcomers are given beside the light state; ``None`` where there is no such."""
+        return None if self._light is None else sum(len(update) for update, _ in self._since)
+
+    def cut(self, update: bytes, clocks: Mapping[int, int]) -> list[bytes]:
+        """Cut a state into what newcomers are sent. May be called on another thread."""
+        return self._cut(update, dict(clocks))
 
     def rest(self) -> None:
         """Let go of the replica: the state's bytes are smaller, and enough for newcomers."""

@@ -231,7 +231,8 @@ class _Case:
             return None
         assert isinstance(said, Message)
         draft.count += not said.deleted_ms
-        if not said.deleted_ms and not said.edited_ms:  # brought back
+        brought_back = not said.deleted_ms and not said.edited_ms
+        if brought_back or change.origin is None:  # newcomers don't know that something was there
             draft.amends.append((change.client, change.start, change.end))
             return None
         own = self._is(said.author) and said.type != "system"

@@ -21,10 +21,10 @@ from crdtsync.encoding import write_var_uint
 from crdtsync.joining import Block, assemble
 from crdtsync.limits import Limits, trusting
 from crdtsync.slicing import causal_order
-from crdtsync.structs import DELETED, GC, SKIP, Id, Range, Struct
+from crdtsync.structs import DELETED, GC, SKIP, Id, Range, Scan, Struct
 from crdtsync.update import scan
 
-__all__ = ["MIN_SHED", "Shed", "shed"]
+__all__ = ["MIN_SHED", "Shed", "shed", "sheds"]
 
 MIN_SHED: Final = 200
 """Fewer items than this are not worth a new state."""
@@ -44,11 +44,20 @@ def shed(state: bytes, before_ms: int) -> Shed | None:
 
     ``None`` where there are few. May be called on another thread.
     """
+    return sheds(state, before_ms)[0]
+
+
+def sheds(state: bytes, *times_ms: int) -> list[Shed | None]:
+    """Do the same for several times."""
     found = scan(state, _UNLIMITED, structs=True)
     structs = found.structs or []
     if any(struct.kind == SKIP for struct in structs):
-        return None
-    gone = _gone(structs, before_ms)
+        return [None for _ in times_ms]
+    ordered = list(causal_order(structs, {}))
+    return [_shed(state, found, structs, _gone(ordered, each)) for each in times_ms]
+
+
+def _shed(state: bytes, found: Scan, structs: list[Struct], gone: set[Id]) -> Shed | None:
     if len(gone) < MIN_SHED:
         return None
     blocks: dict[int, Block] = {}
@@ -72,12 +81,12 @@ def shed(state: bytes, before_ms: int) -> Shed | None:
     return Shed(assemble(blocks, found.deletes)[0], collected)
 
 
-def _gone(structs: list[Struct], before_ms: int) -> set[Id]:
-    """Return the first ids of the items that can be shed."""
+def _gone(ordered: Iterable[Struct], before_ms: int) -> set[Id]:
+    """Return the first ids of the items that can be shed, of all in causal order."""
     lines: dict[Id, tuple[str, str]] = {}  # of each clock under a message's key
     items: dict[tuple[str, str], list[Struct]] = {}
     kept: set[tuple[str, str]] = set()
-    for struct in causal_order(structs, {}):
+    for struct in ordered:
         line = _line(struct, lines, before_ms)
         for reference in (struct.origin, struct.right, struct.parent):
             if isinstance(reference, tuple) and reference in lines and lines[reference] != line:

@@ -7,9 +7,11 @@ import anyio
 import pycrdt
 import pytest
 
+from crdtsync.channels import shedding
 from crdtsync.channels.archiving import Archiving
 from crdtsync.channels.model import Message, message_id
 from crdtsync.channels.names import ARCHIVES, CHAT, Archive
+from crdtsync.channels.shedding import shed
 from crdtsync.channels.writing import MapWriter
 from crdtsync.gate import Principal
 from crdtsync.hub import Hub
@@ -183,6 +185,24 @@ def test_a_deletion_that_comes_behind_something_else(anew: bool) -> None:
         other.says(update(each))
     ann.says(deletion)
     assert (ann.denials, other.denials, talk.root()) == ([], [], {ID: gone})
+    assert contents(talk.book) == contents(fresh_book(talk))
+
+
+@pytest.mark.parametrize("client", [1, 1 << 52])
+def test_a_key_that_is_begun_anew(client: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who never had what was there doesn't write to it: it goes in the same commit."""
+    talk, _ = said()
+    other = talk.join(ANN)
+    doc: pycrdt.Doc[Any] = pycrdt.Doc(client_id=client)
+    setting("chat", {ID: CHANGED})(doc)
+    other.says(doc.get_update())
+    assert (other.denials, other.closed, talk.root()) == ([], None, {})
+    newcomer: pycrdt.Doc[Any] = pycrdt.Doc()
+    monkeypatch.setattr(shedding, "MIN_SHED", 1)
+    light = shed(talk.room.state(), 1 << 48)
+    assert light is not None
+    newcomer.apply_update(light.state)
+    assert newcomer.get("chat", type=pycrdt.Map).to_py() == {}
     assert contents(talk.book) == contents(fresh_book(talk))
 
 

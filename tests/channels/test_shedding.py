@@ -5,17 +5,20 @@ from typing import Any
 
 import pycrdt
 import pytest
+from pycrdt import merge_updates
 
+from crdtsync import loading
 from crdtsync.channels import shedding
 from crdtsync.channels.model import Message, message_id
 from crdtsync.channels.shedding import shed
 from crdtsync.clock import ManualClock
+from crdtsync.document import Document, Verdict
 from crdtsync.gate import Principal
 from crdtsync.hub import Hub
 from crdtsync.limits import Limits, trusting
 from crdtsync.update import scan
 from tests.channels.rooms import ANN, NOON_MS, ROOM, Speaker, chat_hub, everything, live, rested
-from tests.unit.engine import TestStore, settle
+from tests.unit.engine import TestStore, settle, until
 
 pytestmark = pytest.mark.anyio
 LIMITS = trusting(Limits())
@@ -94,6 +97,49 @@ def test_not_what_may_still_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shed(whole.get_update(), NOON_MS) is None
 
 
+@pytest.mark.parametrize("seed", range(30))
+def test_what_newcomers_are_given(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whenever something smaller is made for newcomers, and whatever comes then: it shows the same.
+
+    Also to those who bring something of their own.
+    """
+    monkeypatch.setattr(shedding, "MIN_SHED", 1)
+    dice = Random(seed)
+    whole, docs = lived(dice)
+    document = Document(Limits())
+    pieces = [doc.get_update(pycrdt.Doc().get_state()) for doc in docs]
+    pieces = [merge_updates(*dice.sample(pieces, dice.randrange(1, 4))) for _ in range(3)] + pieces
+    begun = dice.randrange(len(pieces))
+    for number, update in enumerate(pieces):
+        if number == begun:
+            state = document.state()
+            document.committed.begin_light()
+        take_in(document, update)
+        if number == begun:
+            made = shed(state, LATER_MS)
+            document.committed.lighten(None if made is None else [made.state])
+    for own in (False, True):
+        newcomer: pycrdt.Doc[Any] = pycrdt.Doc()
+        if own:
+            newcomer.get("text", type=pycrdt.Text).insert(0, "mine")
+        for update in document.diff(newcomer.get_state()):
+            newcomer.apply_update(update)
+        if own:
+            whole.apply_update(newcomer.get_update(whole.get_state()))
+        assert shown(newcomer) == shown(whole)
+
+
+def take_in(document: Document, update: bytes) -> None:
+    """Let a document have an update, and commit what is new of it."""
+    found = scan(update, LIMITS)
+    verdict = document.admit(update, found)
+    ready = document.take_ready()
+    if verdict is Verdict.NEW and not ready:
+        ready = [(update, found, None)]
+    for piece, described, _ in ready:
+        document.commit(piece, described)
+
+
 async def chatted(hub: Hub, clock: ManualClock) -> tuple[Speaker, list[str]]:
     """Have somebody say so much that most of it is archived."""
     ann = Speaker(hub, "ann")
@@ -127,6 +173,49 @@ async def test_a_checkpoint_sheds() -> None:
         assert more in newcomer.map("chat")
     async with chat_hub(store, clock=clock) as hub:
         assert [each.id for each in await everything(hub)] == [*sent, more]
+
+
+def received(speaker: Speaker) -> int:
+    """Return the bytes that somebody was sent."""
+    return sum(map(len, speaker.client.link.frames))
+
+
+@pytest.mark.parametrize("anew", [False, True])
+async def test_newcomers_of_today(anew: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who joins a chat gets nothing of what is archived, however young; late edits don't show."""
+    monkeypatch.setattr(loading, "LOAD_HERE_BYTES", 100)
+    clock, store = ManualClock(), TestStore()
+    async with chat_hub(store, clock=clock) as hub:
+        ann = Speaker(hub, "ann")
+        sent = [ann.say(f"{n}", time_ms=NOON_MS + n) for n in range(400)]
+        await rested(hub)
+        assert await checkpointed(hub) > 400 * 45
+        if not anew:
+            await newcomers(hub, ann, sent)
+    if anew:
+        async with chat_hub(store, clock=clock) as hub:
+            back = Speaker(hub, "ann")
+            back.doc.apply_update(ann.doc.get_update())
+            await settle()
+            await newcomers(hub, back, sent)
+
+
+async def newcomers(hub: Hub, ann: Speaker, sent: list[str]) -> None:
+    """Have people join, and somebody say more who has everything."""
+    bob = Speaker(hub, "bob")
+    await until(lambda: bob.map("chat").to_py() and received(bob))
+    assert received(bob) < 400 * 25
+    ann.say("and on", time_ms=NOON_MS + 500)
+    value = Message(id=sent[0], author="ann", text="late", time_ms=NOON_MS, edited_ms=NOON_MS + 1)
+    ann.put("chat", {sent[0]: value.value()})
+    cy = Speaker(hub, "cy")
+    await rested(hub)
+    assert (await everything(hub))[0].text == "late"
+    shown = [each.map("chat").to_py() for each in (ann, bob, cy)]
+    assert shown == [await live(hub)] * 3
+    bob.say("it goes both ways", time_ms=NOON_MS + 501)
+    await settle()
+    assert ann.map("chat").to_py() == bob.map("chat").to_py() == cy.map("chat").to_py()
 
 
 async def test_threads_shed() -> None:
