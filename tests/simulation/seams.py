@@ -9,7 +9,7 @@ import anyio.lowlevel
 import anyio.to_thread
 
 from crdtsync.authoring import running
-from crdtsync.channels import keeping, model, service
+from crdtsync.channels import keeping, model, service, shedding, shrinking
 from crdtsync.history.worker import Workers
 from tests.simulation.kernel import Kernel
 
@@ -40,6 +40,8 @@ def seamless(kernel: Kernel) -> Iterator[None]:
         stack.enter_context(patch.object(model, "secrets", Secrets))
         for module in (keeping, running, service):
             stack.enter_context(patch.object(module, "fresh_client", fresh_client))
+        for module in (shedding, shrinking):  # the stories' chats are short
+            stack.enter_context(patch.object(module, "MIN_SHED", 5))
         stack.enter_context(patch.object(anyio.to_thread, "run_sync", in_place))
         yield
 

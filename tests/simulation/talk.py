@@ -54,6 +54,9 @@ class _Said:
     """and was told that it is,"""
     away: bool = False
     """or has done so in an editor, by a value: then it is in no chat and no archive."""
+    hands: set[int] = field(default_factory=set)
+    """The editors that have changed or deleted it. Of several one may not show that another one
+    has deleted it, and a server that dies then takes that along."""
     floor: int = -1
     """The text that it has at least come to; where -1, nobody knows."""
     reactions: dict[str, int] = field(default_factory=dict)
@@ -157,6 +160,7 @@ class Talk:
         said = self.said[id]
         said.texts.append(text)
         said.floor = -1
+        said.hands.add(client.number)
         client.tell(f"changes {before['text']} to {text}")
         chat[id] = before | {"text": text, "edited": max(before["time"], self._now_ms())}
 
@@ -168,6 +172,7 @@ class Talk:
             del chat[id]
             return
         self.said[id].away = True
+        self.said[id].hands.add(client.number)
         gone = {each: before[each] for each in ("author", "time", "type")}
         chat[id] = gone | {"text": "", "deleted": max(before["time"], self._now_ms())}
 
@@ -271,7 +276,8 @@ class Talk:
                             there.setdefault(id, []).append(value)
                             said = self.said.get(id)
                             alive = not value.get("deleted")
-                            if settled and alive and said is not None and said.away:
+                            away = said is not None and said.away and len(said.hands) == 1
+                            if settled and alive and said is not None and away:
                                 self.world.fail(f"{room}: {said.texts[0]} was deleted: {value}")
             self._compare(room, there, reactions, 1 if settled else 2)
 
