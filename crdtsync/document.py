@@ -85,7 +85,7 @@ class Document:
         """Read a state; one that would take pycrdt too long is kept from it."""
         wary = replace(self._stored_limits, max_conflicts=self._limits.max_conflicts)
         try:
-            return scan(state, wary)
+            return scan(state, wary, structs=self.follower is not None)
         except InvalidUpdate as error:
             if error.kind != "update-conflicts":
                 raise

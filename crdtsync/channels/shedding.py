@@ -13,6 +13,7 @@ the same, for nothing will ever stand under these keys again:
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from crdtsync.channels.model import message_time
@@ -48,13 +49,15 @@ def shed(state: bytes, before_ms: int) -> Shed | None:
 
 
 def sheds(state: bytes, *times_ms: int) -> list[Shed | None]:
-    """Do the same for several times."""
+    """Do the same for several times, nothing for 0."""
     found = scan(state, _UNLIMITED, structs=True)
     structs = found.structs or []
     if any(struct.kind == SKIP for struct in structs):
         return [None for _ in times_ms]
     ordered = list(causal_order(structs, {}))
-    return [_shed(state, found, structs, _gone(ordered, each)) for each in times_ms]
+    return [
+        _shed(state, found, structs, _gone(ordered, each)) if each else None for each in times_ms
+    ]
 
 
 def _shed(state: bytes, found: Scan, structs: list[Struct], gone: set[Id]) -> Shed | None:
@@ -114,9 +117,14 @@ def _line(
         return next((lines[each] for each in beside if each is not None and each in lines), None)
     if not isinstance(struct.parent, str) or struct.key is None:
         return None
-    root = read_root(struct.parent)
-    if root is None or root.channel is not Channel.CHAT or not is_message_id(struct.key):
+    if not _is_chat(struct.parent) or not is_message_id(struct.key):
         return None
     if message_time(struct.key) >= before_ms:
         return None
     return struct.parent, struct.key
+
+
+@lru_cache(1_000)
+def _is_chat(root: str) -> bool:
+    channel = read_root(root)
+    return channel is not None and channel.channel is Channel.CHAT
