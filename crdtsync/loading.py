@@ -10,6 +10,7 @@ from typing import Final
 import anyio.to_thread
 
 from crdtsync.channels.entries import Entries
+from crdtsync.channels.shelf import Shelf
 from crdtsync.channels.shrinking import lighten
 from crdtsync.clock import Clock
 from crdtsync.document import Document
@@ -39,11 +40,16 @@ async def load_room(room: Room, store: Store, limiter: anyio.CapacityLimiter) ->
     loaded = await store.load(room.name)
     follows = room.engine.channels.rules.concerns(room.name)
     loader = Loader(room.limits, room.watch, room.clock, follows=follows)
+
+    def build() -> tuple[Built, Shelf | None]:
+        built = loader.build(loaded)
+        return built, room.engine.channels.shelve(room.name, built[0])
+
     if size_of(loaded) <= LOAD_HERE_BYTES:
-        document, sequence, problem = loader.build(loaded)
+        (document, sequence, problem), shelf = build()
     else:
-        document, sequence, problem = await anyio.to_thread.run_sync(
-            loader.build, loaded, limiter=limiter
+        (document, sequence, problem), shelf = await anyio.to_thread.run_sync(
+            build, limiter=limiter
         )
     room.log_records = len(loaded.records)
     room.log_bytes = sum(len(record.update) for record in loaded.records)
@@ -52,7 +58,7 @@ async def load_room(room: Room, store: Store, limiter: anyio.CapacityLimiter) ->
     room.fill.note(room.log_bytes, 0)
     if problem:
         log.error("document %r is served read-only: %s", room.name, problem)
-    room.engine.channels.loaded(room, document, _updated_ms(loaded))
+    room.engine.channels.loaded(room, document, shelf, _updated_ms(loaded))
     room.opened(document, sequence)
 
 

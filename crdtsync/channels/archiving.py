@@ -41,6 +41,8 @@ SLACK: Final = 1.5
 """A chat rolls when it has so many times what stays."""
 MAX_UPDATE_BYTES: Final = 128 * 1024
 """An archive gets its messages in updates of about this size."""
+MAX_AT_ONCE: Final = 100
+"""Messages that move in one step: these take some milliseconds, in which nobody else has a turn."""
 MAX_TRIES: Final = 10
 """So often a roll begins anew because its messages changed meanwhile; then it is put off."""
 MIN_ARCHIVE: Final = 5
@@ -168,7 +170,7 @@ class Archiving:
         if last is None or last.count >= limits.chat_archive_messages:
             number = 1 if last is None else last.archive.number + 1
             last = Filed(Archive(room.name, number, thread), "", "", 0)
-        space = limits.chat_archive_messages - last.count
+        space = min(MAX_AT_ONCE, limits.chat_archive_messages - last.count)
         others = [each for each in filed if each.archive != last.archive]
         async with hub.open(last.archive.name) as archive:
             there = self._channels.shelf(archive)

@@ -13,7 +13,7 @@ Knows nothing of what values mean, nor which items are deleted: the document doe
 """
 
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -150,6 +150,14 @@ class _Runs:
             return _NOWHERE
         return self.numbers[bisect_right(self.starts, clock) - 1]
 
+    def between(self, start: int, end: int) -> Iterable[int]:
+        """Return the lines that some clocks lie in."""
+        if start >= self.end:
+            return ()
+        first = bisect_right(self.starts, start) - 1
+        last = bisect_left(self.starts, end)
+        return {number for number in self.numbers[max(0, first) : last] if number}
+
 
 class Entries:
     """The entries of one document's channels, or of other roots by name."""
@@ -162,6 +170,8 @@ class Entries:
         self._clients: dict[int, _Runs] = {}
         self.listeners: list[Callable[[Written], None]] = []
         """Told of each value that is written, while that is noted: they may not write then."""
+        self.mourners: list[Callable[[str, str], None]] = []
+        """Told of roots and keys of which an item is about to be deleted."""
         self.collected = IdSet()
         """What is collected, as far as it was noted."""
         self.lost: list[Range] = []
@@ -187,8 +197,18 @@ class Entries:
         self, update: bytes, found: Scan, clocks: Mapping[int, int], source: object = None
     ) -> None:
         """Take note of an update that is let in, on top of ``clocks``."""
-        if not found.ranges or not (found.keys or self._clients):
-            return
+        if found.ranges and (found.keys or self._clients):
+            self._note_items(update, found, clocks, source)
+        if self.mourners:
+            for client, start, end in found.deletes:
+                runs = self._clients.get(client)
+                for number in () if runs is None else runs.between(start, end):
+                    for mourner in self.mourners:
+                        mourner(*self._lines[number].name)
+
+    def _note_items(
+        self, update: bytes, found: Scan, clocks: Mapping[int, int], source: object
+    ) -> None:
         if found.structs is None:
             found = scan(update, _UNLIMITED, structs=True)
         structs = found.structs or []

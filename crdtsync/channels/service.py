@@ -67,18 +67,29 @@ class Channels:
         known = self._shelves.get(room.name)
         if known is not None and known[0] is room:
             return known[1]
-        return self._make_shelf(room, room.document) if room.loaded else None
-
-    def _make_shelf(self, room: "Room", document: "Document") -> Shelf | None:
-        if not self.rules.chats(room.name):
+        if not room.loaded:
             return None
-        shelf = Shelf(room.name, document, MapWriter(document, fresh_client(document.clocks)))
+        shelf = self.shelve(room.name, room.document)
+        self._keep_shelf(room, shelf)
+        return shelf
+
+    def shelve(self, name: str, document: "Document") -> Shelf | None:
+        """Return the messages of a document that nobody has yet; ``None`` where there is no chat.
+
+        May be called on another thread.
+        """
+        if not self.rules.chats(name):
+            return None
+        return Shelf(name, document, MapWriter(document, fresh_client(document.clocks)))
+
+    def _keep_shelf(self, room: "Room", shelf: Shelf | None) -> None:
+        if shelf is None:
+            return
         self._shelves[room.name] = room, shelf
         if len(self._shelves) > 2 * self._dense + 16 and self.hub is not None:
             rooms = self.hub.rooms  # those that are closed were told to nobody
             self._shelves = {n: v for n, v in self._shelves.items() if rooms.get(n) is v[0]}
             self._dense = len(self._shelves)
-        return shelf
 
     async def shed(self, room: "Room") -> None:
         """Make a room's document smaller where that can be, ahead of its checkpoint."""
@@ -128,9 +139,11 @@ class Channels:
 
     # What the hub tells
 
-    def loaded(self, room: "Room", document: "Document", updated_ms: int) -> None:
+    def loaded(
+        self, room: "Room", document: "Document", shelf: Shelf | None, updated_ms: int
+    ) -> None:
         """Take note of a document that is about to be served; last changed at ``updated_ms``."""
-        self._make_shelf(room, document)  # it misses nothing that is let in
+        self._keep_shelf(room, shelf)  # it misses nothing that is let in
         if self.hub is not None:
             self.keeping.loaded(self.hub, room, document, updated_ms)
 

@@ -42,7 +42,8 @@ class Shelf:
         """``document`` is the one that ``writer`` writes to; ``name`` its name."""
         self.name = name
         self.writer = writer
-        self._ids: dict[str, list[str]] = {}  # by thread; what is gone may still be there
+        self._ids: dict[str, list[str]] = {}  # by thread; what is gone may still be there,
+        self._changed: dict[str, set[str]] = {}  # but only if it is here as well
         self._reactions: dict[str, dict[str, None]] = {}  # by message: keys
         self._document = document
         self._late: dict[str, set[str]] = {}  # by thread
@@ -52,10 +53,18 @@ class Shelf:
         for root in list(entries.roots()):
             for key in writer.keys(root):
                 self._add(root, key)
+        self._changed = {thread: set(ids) for thread, ids in self._ids.items()}
         entries.listeners.append(self._wrote)
+        entries.mourners.append(self._note)
+
+    def _note(self, root: str, key: str) -> None:
+        channel = read_root(root)
+        if channel is not None and channel.channel is Channel.CHAT:
+            self._changed.setdefault(channel.thread, set()).add(key)
 
     def _wrote(self, written: Written) -> None:
         self._add(written.root, written.key)
+        self._note(written.root, written.key)
         if written.before is not None and self._document.deleted.has(*written.before):
             root = read_root(written.root)
             if root is not None and root.channel is Channel.CHAT:
@@ -86,11 +95,15 @@ class Shelf:
         if not ids:
             return []
         root = chat_root(thread)
-        there = [each for each in ids if self.writer.holds(root, each)]
-        if len(there) < len(ids):
-            self._ids[thread] = there
+        before = len(ids)
+        for id in self._changed.pop(thread, ()):
+            if not self.writer.holds(root, id):
+                at = bisect_left(ids, id)
+                if at < len(ids) and ids[at] == id:
+                    del ids[at]
+        if len(ids) < before:
             self.most = max(map(len, self._ids.values()), default=0)
-        return list(there)
+        return list(ids)
 
     def count(self, thread: str) -> int:
         """Return how many messages a thread has, or more where some were taken out lately."""

@@ -144,7 +144,8 @@ class Server:
         )
         follower = Entries() if self.channels.rules.concerns(name) else None
         document = Document(limits, state=state, follower=follower)
-        self.channels.loaded(self.room, document, 0)
+        shelf = self.channels.shelve(name, document)
+        self.channels.loaded(self.room, document, shelf, 0)
         self.room.opened(document, 0)
 
     def join(self, principal: Principal | None = None) -> "Peer":
