@@ -41,8 +41,8 @@ SLACK: Final = 1.5
 """A chat rolls when it has so many times what stays."""
 MAX_UPDATE_BYTES: Final = 128 * 1024
 """An archive gets its messages in updates of about this size."""
-MAX_AT_ONCE: Final = 100
-"""Messages that move in one step: these take some milliseconds, in which nobody else has a turn."""
+MAX_AT_ONCE: Final = 25
+"""Messages that move in one step: others have a turn behind each."""
 MAX_TRIES: Final = 10
 """So often a roll begins anew because its messages changed meanwhile; then it is put off."""
 MIN_ARCHIVE: Final = 5
