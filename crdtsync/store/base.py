@@ -16,7 +16,7 @@ The rules, the same for every adapter:
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, Protocol, Self
+from typing import Literal, NamedTuple, Protocol, Self
 
 __all__ = [
     "Checkpoint",
@@ -33,9 +33,8 @@ Durability = Literal["fsync", "os", "none"]
 """``fsync``: survives power loss. ``os``: survives the process. ``none``: for tests."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One committed update."""
+class Record(NamedTuple):
+    """One committed update. A tuple: there is one of each keystroke, made in half the time."""
 
     document: str
     sequence: int

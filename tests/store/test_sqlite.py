@@ -491,9 +491,7 @@ async def test_forgotten_documents_are_asked_for_again(
 
 async def test_times_may_go_back(make_sqlite: Maker) -> None:
     """The wall clock orders nothing: later records may have earlier times."""
-    from dataclasses import replace
-
-    records = [replace(rec("d", n), time_ms=NOW - n) for n in range(1, 5)]
+    records = [rec("d", n)._replace(time_ms=NOW - n) for n in range(1, 5)]
     async with make_sqlite() as store:
         await store.append(records)
         assert (await store.load("d")).records == tuple(records)
