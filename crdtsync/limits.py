@@ -91,7 +91,8 @@ class Limits:
     max_document_bytes: int = 0
     """The state of one document, as stored; above, nothing is added to it. 0: any size."""
     commit_interval_s: float = 0.0025
-    """At most one commit starts in this time: updates that arrive meanwhile share the next."""
+    """An update waits this long for others to share its commit; if the last commit is longer ago,
+    not at all. So at most one starts in this time."""
     commit_retry_s: float = 5.0
     """A failing store is retried for this long before the affected clients are sent away."""
     awareness_interval_s: float = 0.05

@@ -158,7 +158,7 @@ LIMIT_OPTIONS: Final = (
     _limit(
         "commit_interval_s",
         Duration(0, 1),
-        "At most one commit starts in this time; 0 commits as fast as the disk can.",
+        "An update waits this long for others, if the last commit isn't longer ago; 0: never.",
     ),
     _limit(
         "commit_retry_s",

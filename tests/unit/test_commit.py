@@ -6,6 +6,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from crdtsync.committer import pause_s
 from crdtsync.engine import Change
 from crdtsync.errors import CrdtsyncError, InvalidUpdate, Unavailable
 from crdtsync.gate import Principal
@@ -128,6 +129,25 @@ async def test_commit_interval_s() -> None:
         await until(lambda: hub.stats.updates_committed == 21)
         took_s = hub.clock.monotonic_s() - begun_s  # 0.1 s, where nothing else holds it up
         assert len(store.batches) - 1 <= took_s / interval_s
+
+
+def test_waiting_for_others() -> None:
+    """An update waits the interval from its own arrival; a lone one commits at once."""
+    assert pause_s(10.0, float("-inf"), 10.0, 2.0) == 0
+    assert pause_s(10.0, 8.0, 10.0, 2.0) == 0  # the last commit is long enough ago
+    assert pause_s(10.0, 8.5, 10.0, 2.0) == 2  # not what is left of the interval, 0.5
+    assert pause_s(10.0, 9.0, 11.5, 2.0) == 0.5  # it came while another was under way
+    assert pause_s(10.0, 9.0, 13.0, 2.0) <= 0
+    assert pause_s(10.0, 10.0, 10.0, 0.0) == 0
+
+
+async def test_a_lone_update_does_not_wait() -> None:
+    """What nothing was committed shortly before is committed at once, whatever the interval."""
+    store = TestStore()
+    async with Hub(store, limits=quick(commit_interval_s=60.0)) as hub:
+        client = await join(hub)
+        client.type("a")
+        await until(lambda: len(store.batches) == 1)
 
 
 async def test_max_merge() -> None:
