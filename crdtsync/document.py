@@ -23,7 +23,7 @@ from crdtsync.held import Following, Held, Judging, Verdict
 from crdtsync.idset import IdSet
 from crdtsync.limits import Limits, trusting
 from crdtsync.slicing import Slices, borders_of, causal_order, missing_from, new_part, slice_update
-from crdtsync.state import CommittedState, Snapshot
+from crdtsync.state import CommittedState, Draft, Snapshot
 from crdtsync.state_vector import encode_state_vector, read_state_vector
 from crdtsync.structs import EMPTY_UPDATE, Layout, Scan
 from crdtsync.structure import StructureIndex
@@ -366,10 +366,6 @@ class Document:
         cuts = pairs and not pairs.isdisjoint(read_state_vector(has, self._stored_limits).items())
         return self.committed.diff(has, self.clocks, exact=bool(cuts))
 
-    def prepare(self) -> None:
-        """Make ahead of time what newcomers will ask for. May be called on another thread."""
-        self.committed.prepare(self.clocks)
-
     def integrate(self) -> None:
         """Fold the log's tail into the state."""
         self.committed.integrate()
@@ -386,9 +382,13 @@ class Document:
         """Return the state and what its proof takes, to be proven elsewhere."""
         return self.committed.snapshot()
 
-    def proven(self, snapshot: Snapshot) -> None:
-        """Take note of a snapshot's proof."""
-        self.committed.proven(snapshot)
+    def draft(self) -> Draft:
+        """Return what a state can be made of elsewhere."""
+        return self.committed.draft()
+
+    def adopt(self, draft: Draft, state: bytes, frames: list[bytes]) -> bool:
+        """Go on from what was made of a draft; return whether that can be."""
+        return self.committed.adopt(draft, state, frames)
 
     def keep_verbatim(self, reason: str) -> None:
         """Never let pycrdt have this document, from now on."""

@@ -5,23 +5,18 @@ spreads pings and keepalives so that many connections don't have their turn at t
 """
 
 import logging
-import os
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Final
 
 import anyio
 import anyio.lowlevel
-import anyio.to_thread
 
 from crdtsync.connection import Connection
 from crdtsync.crdt import IntegrationError
+from crdtsync.elsewhere import Died, condense_elsewhere
 from crdtsync.errors import CloseCode, DocumentQuarantined, StoreError
-from crdtsync.guard import CRASHES, Watch, Work
-from crdtsync.proof import UNPROVEN, pack, prove_state
+from crdtsync.guard import Work
 from crdtsync.protocol import KEEPALIVE
 from crdtsync.room import Room
-from crdtsync.state import Snapshot
 from crdtsync.store.base import Checkpoint
 from crdtsync.waiting import Alarm
 from crdtsync.yielding import Yielding
@@ -33,10 +28,8 @@ __all__ = ["Housekeeping"]
 
 log = logging.getLogger("crdtsync")
 
-PROVE_HERE_BYTES: Final = 128 * 1024
-"""A larger state is proven in a process of its own: the others' keystrokes don't wait for it."""
-PROOF_TIMEOUT_S: Final = 120.0
-"""What takes longer than this does not end: a megabyte takes some 100 ms."""
+CONDENSE_HERE_BYTES: Final = 128 * 1024
+"""A larger state is made and proven in a process of its own: others' keystrokes don't wait."""
 DOUBT_S: Final = 10.0
 """A connection whose client seems to have come back on another one has so long to answer."""
 
@@ -105,20 +98,16 @@ class Housekeeping:
                 await self._hub.channels.shed(room)
             document = room.document
             verbatim = document.verbatim
-            snapshot, mark = document.snapshot(), room.log_mark()
-            if len(snapshot.state) <= PROVE_HERE_BYTES or document.verbatim:
-                state = document.checkpoint()
-            else:
+            mark, state = room.log_mark(), None
+            if not verbatim and sum(map(len, document.parts())) > CONDENSE_HERE_BYTES:
                 try:
-                    await _prove_elsewhere(snapshot, room.watch, self._yielding)
+                    state = await self._condense(room)
                 except IntegrationError as error:
-                    if isinstance(error, _ProofDied) and self._quarantines(room, error.signum):
+                    if isinstance(error, Died) and self._quarantines(room, error.signum):
                         return False
                     document.keep_verbatim(f"pycrdt can't carry it: {error}")
-                    snapshot, mark = document.snapshot(), room.log_mark()
-                document.proven(snapshot)
-                await anyio.to_thread.run_sync(document.prepare)
-                state = snapshot.state
+            if state is None:
+                mark, state = room.log_mark(), document.checkpoint()
             if document.verbatim and not verbatim:
                 self._hub.stats.integration_errors += 1
                 log.warning("document %r is kept verbatim: %s", room.name, document.verbatim)
@@ -141,6 +130,17 @@ class Housekeeping:
             room.fill.state_bytes = len(state)
             room.note_size()
             return room.log_records == 0
+
+    async def _condense(self, room: Room) -> bytes | None:
+        """Have a state made and proven apart; ``None`` where that can't be."""
+        draft = room.document.draft()
+        frame = self._hub.limits.max_frame_bytes
+        condensed = await condense_elsewhere(draft.parts, frame, self._yielding)
+        if condensed is None:
+            return None
+        state, frames = condensed
+        room.document.adopt(draft, state, frames)
+        return state
 
     def _quarantines(self, room: Room, signum: int) -> bool:
         """Count a proof's death over a document, which the next one in this process may be."""
@@ -240,43 +240,3 @@ def _give_up(connection: Connection) -> None:
     connection.closed = True
     connection.room.detach(connection)
     connection.link.abort()
-
-
-class _ProofDied(IntegrationError):
-    """The process of a proof crashed: this one would have, too."""
-
-    def __init__(self, signum: int) -> None:
-        super().__init__(f"its proof ended with signal {signum}")
-        self.signum = signum
-
-
-async def _prove_elsewhere(snapshot: Snapshot, watch: Watch, yielding: Yielding) -> None:
-    """Prove a state in a process of its own, or here where there can be none.
-
-    Raises ``IntegrationError`` where the state is not proven.
-    """
-    path = os.pathsep.join(each or os.getcwd() for each in sys.path)
-
-    def run() -> subprocess.CompletedProcess[bytes]:
-        return yielding.run(
-            [sys.executable, "-m", "crdtsync.proof"],
-            pack(snapshot.state, snapshot.state_vector),
-            env={**os.environ, "PYTHONPATH": path},
-            timeout_s=PROOF_TIMEOUT_S,
-        )
-
-    try:
-        result = await anyio.to_thread.run_sync(run, abandon_on_cancel=True)
-    except OSError as error:
-        log.warning("no process for a proof: %s", error)
-    except subprocess.TimeoutExpired:
-        raise IntegrationError(f"its proof takes over {PROOF_TIMEOUT_S:.0f} s") from None
-    else:
-        if result.returncode == 0:
-            return
-        if result.returncode == UNPROVEN:
-            raise IntegrationError(result.stderr.decode(errors="replace"))
-        if -result.returncode in CRASHES:  # pycrdt does not survive it
-            raise _ProofDied(-result.returncode)
-        log.warning("the process for a proof ended with %d", result.returncode)
-    prove_state(snapshot.state, snapshot.state_vector, watch)

@@ -21,7 +21,7 @@ from crdtsync.guard import NO_WATCH, Watch
 from crdtsync.joining import join_updates
 from crdtsync.limits import Limits
 from crdtsync.proof import prove_state
-from crdtsync.slicing import missing_from, slice_update, weave_updates
+from crdtsync.slicing import frames_of, missing_from, weave_updates
 from crdtsync.state_vector import read_state_vector
 from crdtsync.structs import EMPTY_UPDATE, Layout
 from crdtsync.update import scan
@@ -45,6 +45,15 @@ class Snapshot(NamedTuple):
     """How many of the updates kept for a second try are in it."""
 
 
+class Draft(NamedTuple):
+    """What a state is made of elsewhere."""
+
+    parts: list[bytes]
+    """Updates that follow one another."""
+    updates: int
+    """How many of those that wait to be integrated are in it."""
+
+
 class CommittedState:
     """A document's committed content."""
 
@@ -53,6 +62,7 @@ class CommittedState:
         "_base",
         "_clock",
         "_diffs",
+        "_drafted",
         "_light",
         "_limits",
         "_next",
@@ -87,6 +97,7 @@ class CommittedState:
         self._light: list[bytes] | None = None  # for newcomers, with what was committed
         self._since: list[Part] = []  # since then
         self._next: list[Part] | None = None  # the same for the next such, which is being made
+        self._drafted: int | None = None  # so much of ``_applied`` and ``_tail`` is in a draft
         self.tail_updates = 0
         """Updates that wait to be integrated."""
         self.verbatim = ""
@@ -115,6 +126,7 @@ class CommittedState:
         self._pieces = None
         self._light = self._next = None
         self._since = []
+        self._drafted = None
         self._diffs.clear()
 
     def state(self) -> bytes:
@@ -193,8 +205,7 @@ class CommittedState:
             return [*self._light, *(update for update, _ in self._since)]
         if state_vector == b"\x00":
             base = self._cached_base()
-            self._tail = self._compact(self._tail, clocks)
-            return [*self._cut_base(base, clocks), *(update for update, _ in self._tail)]
+            return [*self._cut_base(base, clocks), *self._compact_tail(clocks)]
         known = self._diffs.get(state_vector)
         if known is None:
             known = self._make_diff(state_vector, exact)
@@ -202,23 +213,17 @@ class CommittedState:
                 if len(self._diffs) >= MAX_CACHED_DIFFS:
                     self._diffs.clear()
                 self._diffs[state_vector] = known
-        return self._cut(known, clocks)
+        return frames_of(known, self._limits, clocks)
 
     def _is_new(self, state_vector: bytes, clocks: Mapping[int, int]) -> bool:
         """Return whether a reader has nothing of what is here."""
         return not clocks.keys() & read_state_vector(state_vector, self._limits).keys()
 
-    def prepare(self, clocks: Mapping[int, int]) -> None:
-        """Cut the state for newcomers ahead of time. May be called on another thread."""
-        base = self._base
-        if base is not None:
-            self._cut_base(base, dict(clocks))
-
     def _cut_base(self, base: bytes, clocks: Mapping[int, int]) -> list[bytes]:
         known = self._pieces
         if known is not None and known[0] is base:
             return known[1]
-        pieces = self._cut(base, clocks)
+        pieces = frames_of(base, self._limits, clocks)
         self._pieces = base, pieces
         return pieces
 
@@ -233,23 +238,16 @@ class CommittedState:
         has = read_state_vector(state_vector, self._limits)
         return missing_from(state, scan(state, self._limits, structs=True), has)
 
-    def _cut(self, update: bytes, clocks: Mapping[int, int]) -> list[bytes]:
-        """Cut a large update, so that a client on a slow line hears something now and then."""
-        if update == EMPTY_UPDATE:
-            return []
-        limit = self._limits.max_frame_bytes
-        if len(update) <= limit:
-            return [update]
-        found = scan(update, self._limits, structs=True)
-        # What it refers to beside itself its reader has: everything but the ranges.
-        before = dict(clocks)
-        for client, start, _ in found.ranges:
-            before[client] = min(start, before.get(client, start))
-        slices = slice_update(update, found, before, max_bytes=limit)
-        return [update] if slices.rest is not None else slices.ready
+    def _compact_tail(self, clocks: Mapping[int, int]) -> list[bytes]:
+        """Join small neighbours of the tail and cut large updates, once for all newcomers."""
+        border = max(0, (self._drafted or 0) - len(self._applied))
+        drafted = self._compact(self._tail[:border], clocks)
+        if border:
+            self._drafted = len(self._applied) + len(drafted)
+        self._tail = drafted + self._compact(self._tail[border:], clocks)
+        return [update for update, _ in self._tail]
 
     def _compact(self, parts: list[Part], clocks: Mapping[int, int]) -> list[Part]:
-        """Join small neighbours and cut large updates, once for all newcomers."""
         if len(parts) > 1:
             compacted: list[Part] = []
             for group in _groups(parts):
@@ -261,7 +259,7 @@ class CommittedState:
         return parts
 
     def _cut_part(self, part: Part, clocks: Mapping[int, int]) -> list[Part]:
-        pieces = self._cut(part[0], clocks)
+        pieces = frames_of(part[0], self._limits, clocks)
         return [part] if len(pieces) == 1 else [(each, scan(each, self._limits)) for each in pieces]
 
     def begin_light(self) -> None:
@@ -281,7 +279,7 @@ class CommittedState:
 
     def cut(self, update: bytes, clocks: Mapping[int, int]) -> list[bytes]:
         """Cut a state into what newcomers are sent. May be called on another thread."""
-        return self._cut(update, dict(clocks))
+        return frames_of(update, self._limits, clocks)
 
     def rest(self) -> None:
         """Let go of the replica: the state's bytes are smaller, and enough for newcomers."""
@@ -311,6 +309,7 @@ class CommittedState:
             return
         self._recovery = smaller
         del self._applied[: snapshot.applied]
+        self._drafted = None
         self._base = None if self._applied else smaller
         self._replica = None
         self._pieces = None
@@ -332,6 +331,40 @@ class CommittedState:
         """Rely on a proven state: what went into it need not be kept for a second try."""
         self._recovery = snapshot.state
         del self._applied[: snapshot.applied]
+        self._drafted = None
+
+    def draft(self) -> Draft:
+        """Return what everything is made of, to be made elsewhere; hand it to ``adopt`` then."""
+        self._drafted = len(self._applied) + len(self._tail)
+        return Draft(self.parts(), self.tail_updates)
+
+    def adopt(self, draft: Draft, state: bytes, frames: list[bytes]) -> bool:
+        """Go on from a proven state that was made of the last draft; return whether that can be.
+
+        ``frames`` is the same, cut for newcomers.
+        """
+        drafted, self._drafted = self._drafted, None
+        if drafted is None or self.verbatim:
+            return False
+        waiting = drafted - len(self._applied)  # of the draft, if nothing was integrated since
+        if waiting > 0:
+            self._apply_drafted(self._tail[:waiting])
+            self._tail = self._tail[waiting:]
+            self.tail_updates -= draft.updates
+        self._applied = self._applied[drafted:]
+        self._recovery = state
+        if not self._applied:
+            self._base = state
+            self._pieces = state, frames
+        return True
+
+    def _apply_drafted(self, parts: list[Part]) -> None:
+        """Bring the replica to where a draft ends, where there is one."""
+        if self._replica is not None:
+            try:
+                self._replica.apply(update for update, _ in parts)
+            except IntegrationError:
+                self._replica = None
 
 
 def _groups(parts: Iterable[Part]) -> Iterator[list[Part]]:

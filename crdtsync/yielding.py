@@ -11,13 +11,16 @@ system has no such class, or doesn't say what a process got, all are ordinary.
 import contextlib
 import os
 import subprocess
+import sys
+import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import IO, Final, Generic, TypeVar
 
-__all__ = ["INSIST_S", "LOOK_S", "PATIENCE_S", "STARVED", "Job", "Yielding", "cpu_s", "end"]
+__all__ = ["INSIST_S", "LOOK_S", "PATIENCE_S", "STARVED", "Done", "Job", "Yielding", "cpu_s", "end"]
 
 PATIENCE_S: Final = 1.0
 """So long a job lasts before its process may be starved;"""
@@ -28,6 +31,21 @@ STARVED: Final = 0.1
 its nice 10, gets beside another one that never rests."""
 INSIST_S: Final = 60.0
 """So long new processes are ordinary when one was starved."""
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Generic[T]):
+    """What became of a process for one job."""
+
+    code: int
+    """How it ended, as ``Popen.returncode``."""
+    answer: T | None
+    """What it said, where it ended with 0."""
+    problem: str
+    """What it said on its standard error."""
 
 
 class Yielding:
@@ -60,47 +78,80 @@ class Yielding:
         self._ordinary_until_s = time.monotonic() + INSIST_S
 
     def run(
-        self, command: Sequence[str], data: bytes, *, env: Mapping[str, str], timeout_s: float
-    ) -> "subprocess.CompletedProcess[bytes]":
-        """Run a command for one job, by the rule; return what became of it, and its stderr.
+        self,
+        command: Sequence[str],
+        ask: Callable[[IO[bytes]], None],
+        hear: Callable[[IO[bytes]], T],
+        *,
+        env: Mapping[str, str],
+        timeout_s: float,
+    ) -> Done[T]:
+        """Run a command for one job, by the rule; return what became of it.
 
+        ``ask`` writes its standard input, ``hear`` reads its standard output if it ends with 0.
+        Both are files in memory: through pipes, megabytes would keep this process busy, too.
         Blocks. Raises ``OSError`` where it can't be started, ``TimeoutExpired``.
         """
-        while True:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                env=env,
-                process_group=0,  # a Ctrl-C is the server's; nice says nothing outside of a session
-            )
-            try:
-                problem = self._wait(process, data, timeout_s)
-            except _Starved:
-                end(process)
-                self.insist()
-            except BaseException:
-                end(process)
-                raise
-            else:
-                return subprocess.CompletedProcess(command, process.returncode, b"", problem)
+        with _file() as question:
+            with open(question, "wb", closefd=False) as target:
+                ask(target)
+            while True:
+                os.lseek(question, 0, os.SEEK_SET)
+                with _file() as answer, _file() as problem:
+                    process = subprocess.Popen(
+                        command,
+                        stdin=question,
+                        stdout=answer,
+                        stderr=problem,
+                        env=env,
+                        # A Ctrl-C is the server's. No session: nice would say nothing outside.
+                        process_group=0,
+                    )
+                    try:
+                        code = self._wait(process, timeout_s)
+                    except _Starved:
+                        end(process)
+                        self.insist()
+                        continue
+                    except BaseException:
+                        end(process)
+                        raise
+                    for each in (answer, problem):  # the process has moved them
+                        os.lseek(each, 0, os.SEEK_SET)
+                    with (
+                        open(answer, "rb", closefd=False) as source,
+                        open(problem, "rb", closefd=False) as words,
+                    ):
+                        heard = None if code else hear(source)
+                        return Done(code, heard, words.read().decode(errors="replace"))
 
-    def _wait(self, process: "subprocess.Popen[bytes]", data: bytes, timeout_s: float) -> bytes:
+    def _wait(self, process: "subprocess.Popen[bytes]", timeout_s: float) -> int:
         job = Job(process.pid) if self.begin(process.pid) else None
         deadline_s = time.monotonic() + timeout_s
-        rest: bytes | None = data
         while True:
             left_s = max(0.0, deadline_s - time.monotonic())
             pause_s = left_s if job is None else min(LOOK_S, left_s)
             try:
-                return process.communicate(rest, timeout=pause_s)[1]
+                return process.wait(timeout=pause_s)
             except subprocess.TimeoutExpired:
                 if not left_s:
                     raise
-            rest = None  # it is on its way
             if job is not None and job.starved():
                 raise _Starved
+
+
+@contextlib.contextmanager
+def _file() -> Iterator[int]:
+    """Open a file without a name, in memory where the system has such."""
+    if sys.platform == "linux":
+        file = os.memfd_create("crdtsync")
+        try:
+            yield file
+        finally:
+            os.close(file)
+    else:
+        with tempfile.TemporaryFile() as temporary:
+            yield temporary.fileno()
 
 
 class _Starved(Exception):

@@ -8,6 +8,7 @@ import pycrdt
 import pytest
 
 from crdtsync import housekeeping
+from crdtsync.elsewhere import Died
 from crdtsync.errors import DocumentQuarantined
 from crdtsync.gate import Principal
 from crdtsync.guard import NoGuard, Watch, Work
@@ -93,12 +94,12 @@ async def test_every_call_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_a_proof_that_dies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first time the document is kept verbatim, the second one it is quarantined."""
-    monkeypatch.setattr(housekeeping, "PROVE_HERE_BYTES", 0)
+    monkeypatch.setattr(housekeeping, "CONDENSE_HERE_BYTES", 0)
 
     async def dies(*_: object) -> None:
-        raise housekeeping._ProofDied(11)
+        raise Died(11)
 
-    monkeypatch.setattr(housekeeping, "_prove_elsewhere", dies)
+    monkeypatch.setattr(housekeeping, "condense_elsewhere", dies)
     guard = DocumentGuard(tmp_path)
     store = MemoryStore()
     async with Hub(store, guard=guard) as hub:

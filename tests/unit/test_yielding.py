@@ -4,20 +4,22 @@ import os
 import subprocess
 import sys
 import time
+from typing import IO
 
 import pytest
 
 from crdtsync import yielding
-from crdtsync.yielding import Job, Yielding, cpu_s
+from crdtsync.yielding import Done, Job, Yielding, cpu_s
 from tests.needs import require
 
 SAYS = """
 import os, sys, time
 data = sys.stdin.buffer.read()
+sys.stdout.write(f"{{len(data)}}")
 if waits := os.sched_getscheduler(0) == os.SCHED_IDLE:
     time.sleep({seconds})
-sys.stderr.write(f"{{waits}} {{len(data)}}")
-sys.exit(5)
+sys.stderr.write(f"{{waits}}")
+sys.exit({code})
 """
 
 linux = pytest.mark.usefixtures("idle_class")
@@ -29,13 +31,18 @@ def idle_class() -> None:
     require(hasattr(os, "SCHED_IDLE"), "this system has no class of processes for idle times")
 
 
-def say(seconds: float) -> list[str]:
-    return [sys.executable, "-c", SAYS.format(seconds=seconds)]
+def say(seconds: float, code: int = 0) -> list[str]:
+    return [sys.executable, "-c", SAYS.format(seconds=seconds, code=code)]
 
 
-def run(rule: Yielding, command: list[str], timeout_s: float = 170.0) -> tuple[int, bytes]:
-    done = rule.run(command, bytes(300_000), env=os.environ, timeout_s=timeout_s)
-    return done.returncode, done.stderr
+def run(rule: Yielding, command: list[str], timeout_s: float = 170.0) -> Done[bytes]:
+    def ask(target: IO[bytes]) -> None:
+        target.write(bytes(300_000))
+
+    def hear(source: IO[bytes]) -> bytes:
+        return source.read()
+
+    return rule.run(command, ask, hear, env=os.environ, timeout_s=timeout_s)
 
 
 @pytest.fixture
@@ -96,7 +103,14 @@ def test_for_how_long_processes_are_ordinary(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_process_for_one_job(monkeypatch: pytest.MonkeyPatch) -> None:
     """It gives way, gets its input, and says how it ended."""
     monkeypatch.setattr(yielding, "PATIENCE_S", 1000.0)
-    assert run(Yielding(), say(0)) == (5, b"True 300000")
+    assert run(Yielding(), say(0)) == Done(0, b"300000", "True")
+
+
+@linux
+def test_a_process_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one that does not end with 0 nothing is heard but how it ended, and why."""
+    monkeypatch.setattr(yielding, "PATIENCE_S", 1000.0)
+    assert run(Yielding(), say(0, code=5)) == Done(5, None, "True")
 
 
 @linux
@@ -104,9 +118,9 @@ def test_a_process_for_one_job(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_starved_one_is_replaced() -> None:
     """Its job is done by an ordinary one, and so is the next one at once."""
     rule = Yielding()
-    assert run(rule, say(100)) == (5, b"False 300000")
+    assert run(rule, say(100)) == Done(0, b"300000", "False")
     assert not rule.wanted
-    assert run(rule, say(100)) == (5, b"False 300000")
+    assert run(rule, say(100)) == Done(0, b"300000", "False")
 
 
 @pytest.mark.parametrize("starved", [True, False])
@@ -136,5 +150,5 @@ def test_where_it_is_not_to_be_had(monkeypatch: pytest.MonkeyPatch, lacking: str
     else:
         monkeypatch.setattr(yielding, "cpu_s", lambda pid: None)
     rule = Yielding()
-    assert run(rule, command) == (5, b"False 300000")
+    assert run(rule, command) == Done(0, b"300000", "False")
     assert not rule.wanted
