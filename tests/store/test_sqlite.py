@@ -341,11 +341,16 @@ async def test_records_move_from_the_tail_to_the_log(
             assert worse_than_ok(await findings(store)) == []
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [("SETTLE_DOCUMENTS", 2, 4), ("SETTLE_SLICE_BYTES", 1, 2 * 21)],
+    ids=["by documents", "by bytes"],
+)
 async def test_records_that_are_moving_are_there_once(
-    make_sqlite: Maker, monkeypatch: pytest.MonkeyPatch
+    make_sqlite: Maker, monkeypatch: pytest.MonkeyPatch, option: str, value: int, expected: int
 ) -> None:
     """Between two steps of a move every document is whole, and so it is after a crash there."""
-    monkeypatch.setattr(sqlite_tail, "SETTLE_DOCUMENTS", 2)
+    monkeypatch.setattr(sqlite_tail, option, value)
     names = [f"d{n}" for n in range(7)]
     async with make_sqlite() as store:
         await store.append([rec(name, n) for n in (1, 2, 3) for name in names])
@@ -374,21 +379,24 @@ async def test_records_that_are_moving_are_there_once(
                     assert loaded.records == tuple(recs(name, after + 1, steps + 3))
                 assert worse_than_ok(await findings(store)) == []
                 assert worse_than_ok(await findings(copy)) == []
-        assert steps == 4
+        assert steps == expected
 
 
+@pytest.mark.parametrize("slice_bytes", [128 * 1024, 2_000])
 async def test_large_updates_move_sooner(
-    make_sqlite: Maker, monkeypatch: pytest.MonkeyPatch
+    make_sqlite: Maker, monkeypatch: pytest.MonkeyPatch, slice_bytes: int
 ) -> None:
     """Records leave the tail when they are many, or when their updates are long."""
     monkeypatch.setattr(sqlite_tail, "SETTLE_BYTES", 10_000)
+    monkeypatch.setattr(sqlite_tail, "SETTLE_SLICE_BYTES", slice_bytes)
     async with make_sqlite() as store:
         await store.append([rec("a", n, update=bytes(900)) for n in range(1, 12)])
         await store.probe()  # behind the moving, on the same thread
         with opened(make_sqlite) as db:
             assert db.execute("SELECT count(*) FROM tail").fetchone() == (11,)
         await store.append([rec("a", 12, update=bytes(900))])
-        await store.probe()
+        for _ in range(12):
+            await store.probe()
         with opened(make_sqlite) as db:
             assert db.execute("SELECT count(*) FROM tail").fetchone() == (0,)
 
