@@ -30,6 +30,15 @@ log = logging.getLogger("crdtsync")
 
 CONDENSE_HERE_BYTES: Final = 128 * 1024
 """A larger state is made and proven in a process of its own: others' keystrokes don't wait."""
+BRIEF_S: Final = 0.005
+"""While a checkpoint is written no edit is committed. If that takes longer than this, the next one
+of the same room in use has to wait:"""
+WRITING_SHARE: Final = 0.005
+"""no more than this share of the time is for it,"""
+MAX_REST_S: Final = 30.0
+"""but no longer than this,"""
+OVERLONG: Final = 8
+"""nor until the log is so many times as long as it may get."""
 DOUBT_S: Final = 10.0
 """A connection whose client seems to have come back on another one has so long to answer."""
 
@@ -44,6 +53,8 @@ class Housekeeping:
         self._checkpoints: set[Room] = set()
         self._closing: set[Room] = set()
         self._one_checkpoint = anyio.Lock()
+        self._resting: dict[Room, float] = {}
+        """Rooms whose next checkpoint waits, until when."""
         self._yielding = Yielding()
         self._tick = 0
 
@@ -75,10 +86,33 @@ class Housekeeping:
     # Checkpoints
 
     def schedule_checkpoint(self, room: Room) -> None:
-        """Write a checkpoint of a room in use, in the background."""
-        if room not in self._checkpoints:
+        """Write a checkpoint of a room in use, in the background; not too soon after the last."""
+        if room not in self._checkpoints and not self._rests(room):
             self._checkpoints.add(room)
             self._hub.spawn(lambda: self._checkpoint_once(room))
+
+    def _rests(self, room: Room) -> bool:
+        until_s = self._resting.get(room)
+        if until_s is None:
+            return False
+        limits = self._hub.limits
+        overlong = (
+            room.log_records > OVERLONG * limits.max_log_records
+            or room.log_bytes > OVERLONG * limits.max_log_bytes
+        )
+        urgent = overlong or room.fill.full or room.fill.wants_checkpoint
+        if not urgent and self._hub.clock.monotonic_s() < until_s:
+            return True
+        del self._resting[room]
+        return False
+
+    def _wrote(self, room: Room, began_s: float) -> None:
+        """Take note of how long a checkpoint took to be written."""
+        now_s = self._hub.clock.monotonic_s()
+        rest_s = min(MAX_REST_S, (now_s - began_s - BRIEF_S) / WRITING_SHARE)
+        self._resting = {each: until for each, until in self._resting.items() if until > now_s}
+        if rest_s > 0:
+            self._resting[room] = now_s + rest_s
 
     async def _checkpoint_once(self, room: Room) -> None:
         try:
@@ -119,12 +153,14 @@ class Housekeeping:
                 return False
             if self._hub.rooms.get(room.name) is not room:
                 return False  # deleted meanwhile, for example: a checkpoint would bring it back
+            began_s = self._hub.clock.monotonic_s()
             try:
                 await self._hub.store.checkpoint(checkpoint)
             except StoreError as error:
                 self._hub.stats.store_errors["checkpoint"] += 1
                 log.error("no checkpoint of %r, its log is kept: %s", room.name, error)
                 return False
+            self._wrote(room, began_s)
             room.log_records -= records
             room.log_bytes -= size
             room.fill.state_bytes = len(state)

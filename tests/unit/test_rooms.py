@@ -15,10 +15,11 @@ from crdtsync.errors import (
     Unavailable,
 )
 from crdtsync.gate import Allow, Decision, Deny, Gate, Principal
+from crdtsync.housekeeping import OVERLONG, WRITING_SHARE
 from crdtsync.hub import Hub
 from crdtsync.limits import Limits
 from crdtsync.protocol import KEEPALIVE, SyncStep2, SyncUpdate, step_2_frame, update_frame
-from crdtsync.store.base import Damage, Loaded
+from crdtsync.store.base import Checkpoint, Damage, Loaded
 from crdtsync.structs import Scan
 
 from .documents import content, fresh, history, replay
@@ -193,6 +194,43 @@ async def test_max_log_bytes() -> None:
         assert store.checkpoints == []
         client.type("x" * 900)
         await until(lambda: store.checkpoints)
+
+
+async def test_a_checkpoint_that_takes_long_is_rare() -> None:
+    """The next one comes when such ones take little of the time, or the log is much too long."""
+    clock = ManualClock()
+
+    class SlowStore(TestStore):
+        async def checkpoint(self, checkpoint: Checkpoint) -> None:
+            clock.advance(0.1)
+            await super().checkpoint(checkpoint)
+
+    store = SlowStore()
+    async with Hub(store, limits=quick(max_log_records=3), clock=clock) as hub:
+        client = await join(hub)
+        typed = 0
+
+        async def type_some(count: int) -> None:
+            nonlocal typed
+            for _ in range(count):
+                typed += 1
+                client.type("x")
+                await committed(hub, typed)
+            await settle()
+
+        await type_some(4)
+        await until(lambda: len(store.checkpoints) == 1)
+        await type_some(4)
+        clock.advance(0.095 / WRITING_SHARE - 1)
+        await type_some(4)
+        assert len(store.checkpoints) == 1
+        clock.advance(2)
+        await type_some(1)
+        await until(lambda: len(store.checkpoints) == 2)
+        await type_some(OVERLONG * 3)
+        assert len(store.checkpoints) == 2
+        await type_some(1)
+        await until(lambda: len(store.checkpoints) == 3)
 
 
 async def test_checkpoints_count_every_record() -> None:
