@@ -33,7 +33,7 @@ CONDENSE_HERE_BYTES: Final = 128 * 1024
 BRIEF_S: Final = 0.005
 """While a checkpoint is written no edit is committed. If that takes longer than this, the next one
 of the same room in use has to wait:"""
-WRITING_SHARE: Final = 0.005
+WRITING_SHARE: Final = 0.0025
 """no more than this share of the time is for it,"""
 MAX_REST_S: Final = 30.0
 """but no longer than this,"""

@@ -1,8 +1,8 @@
 """A worker's process: calls functions that it is told on standard input, in nobody's way.
 
-``python -m crdtsync.history.working``. A message is its length in eight bytes, big-endian, and a
-pickle: a function with its arguments one way, whether it returned and what the other. The
-process ends at once when its standard input does, whatever it is doing.
+``python -m crdtsync.history.working``. A message is a pickle: a function with its arguments one
+way, whether it returned and what the other. The process ends at once when its standard input
+does, whatever it is doing.
 """
 
 import contextlib
@@ -21,28 +21,32 @@ __all__ = ["NICENESS", "answer", "read_message", "write_message"]
 
 NICENESS: Final = 10
 """On a busy machine the server goes first."""
-_LENGTH: Final = 8
 
 
 def write_message(stream: IO[bytes], value: object) -> None:
-    """Write one message."""
-    data = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
-    stream.write(len(data).to_bytes(_LENGTH, "big"))
-    stream.write(data)
+    """Write one message, or nothing of it where it can't be pickled.
+
+    What is large in it is not copied on the way: whoever shares the interpreter would wait.
+    """
+    parts = _Parts()
+    pickle.dump(value, parts, pickle.HIGHEST_PROTOCOL)
+    for part in parts:
+        stream.write(part)
     stream.flush()
+
+
+class _Parts(list[bytes]):
+    """What a pickler writes, as it comes."""
+
+    write = list[bytes].append
 
 
 def read_message(stream: IO[bytes]) -> Any:
     """Read one message. Raises ``EOFError`` where the other side is gone."""
-    data = _read(stream, int.from_bytes(_read(stream, _LENGTH), "big"))
-    return pickle.loads(data)
-
-
-def _read(stream: IO[bytes], length: int) -> bytes:
-    data = stream.read(length)
-    if len(data) < length:
-        raise EOFError
-    return data
+    try:
+        return pickle.load(stream)
+    except pickle.UnpicklingError as error:
+        raise EOFError from error
 
 
 def answer(call: Callable[..., object], args: tuple[object, ...]) -> tuple[bool, object]:

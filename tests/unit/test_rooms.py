@@ -202,7 +202,7 @@ async def test_a_checkpoint_that_takes_long_is_rare() -> None:
 
     class SlowStore(TestStore):
         async def checkpoint(self, checkpoint: Checkpoint) -> None:
-            clock.advance(0.1)
+            clock.advance(0.05)
             await super().checkpoint(checkpoint)
 
     store = SlowStore()
@@ -221,7 +221,7 @@ async def test_a_checkpoint_that_takes_long_is_rare() -> None:
         await type_some(4)
         await until(lambda: len(store.checkpoints) == 1)
         await type_some(4)
-        clock.advance(0.095 / WRITING_SHARE - 1)
+        clock.advance(0.045 / WRITING_SHARE - 1)
         await type_some(4)
         assert len(store.checkpoints) == 1
         clock.advance(2)
