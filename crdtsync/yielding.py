@@ -143,15 +143,19 @@ class Yielding:
 @contextlib.contextmanager
 def _file() -> Iterator[int]:
     """Open a file without a name, in memory where the system has such."""
-    if sys.platform == "linux":
-        file = os.memfd_create("crdtsync")
-        try:
-            yield file
-        finally:
-            os.close(file)
-    else:
-        with tempfile.TemporaryFile() as temporary:
-            yield temporary.fileno()
+    file = _nameless()
+    try:
+        yield file
+    finally:
+        os.close(file)
+
+
+def _nameless() -> int:
+    if sys.platform == "linux" and hasattr(os, "memfd_create"):
+        with contextlib.suppress(OSError):
+            return os.memfd_create("crdtsync")
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
 
 
 class _Starved(Exception):

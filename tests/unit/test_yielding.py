@@ -106,6 +106,17 @@ def test_a_process_for_one_job(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(Yielding(), say(0)) == Done(0, b"300000", "True")
 
 
+def test_where_there_are_no_files_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of the system's folder for temporary ones do as well."""
+
+    def refused(_: str) -> int:
+        raise OSError
+
+    monkeypatch.setattr(os, "memfd_create", refused, raising=False)
+    done = run(Yielding(), say(0))
+    assert (done.code, done.answer) == (0, b"300000")
+
+
 @linux
 def test_a_process_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of one that does not end with 0 nothing is heard but how it ended, and why."""
