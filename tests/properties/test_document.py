@@ -44,7 +44,7 @@ def test_the_order_of_arrival_does_not_matter(history: History, held: int, verba
     """Updates that come shuffled and twice make what they make in causal order."""
     document = _opened(Limits(max_held_updates=held))
     if verbatim:
-        document._committed.keep_verbatim("the test says so")
+        document.committed.keep_verbatim("the test says so")
     arriving = _shuffled(history.updates, history.dice)
     for _ in range(len(history.updates)):  # a sender is asked again for what could not be held
         ahead = [update for update in arriving if _feed(document, update) is Verdict.AHEAD]
@@ -65,7 +65,7 @@ def test_a_reader_gets_what_it_lacks(history: History, frame: int, verbatim: boo
     updates, dice = history.updates, history.dice
     document = _opened(Limits(max_frame_bytes=frame))
     if verbatim:
-        document._committed.keep_verbatim("the test says so")
+        document.committed.keep_verbatim("the test says so")
     integrated = dice.roll(len(updates))
     for number, update in enumerate(updates):
         _feed(document, update)

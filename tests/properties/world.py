@@ -336,7 +336,7 @@ class World:
     async def keep_verbatim(self) -> None:
         """Keep the document as its updates' own bytes, which a few contents make necessary."""
         async with self.hub.open(DOCUMENT) as room:
-            room.document._committed.keep_verbatim("the test says so")
+            room.document.committed.keep_verbatim("the test says so")
 
     # Its clients
 
