@@ -76,7 +76,7 @@ class Document:
         self.judge: Judging | None = None
         """Told of each update but those that ``admit`` lets in by its short way."""
         self.follower = follower
-        """Told of each update that may touch keys of maps, before its clocks count."""
+        """Told of each update that may touch keys of maps, before it counts."""
         self._state_vector: bytes | None = None
         if state != EMPTY_UPDATE:
             self._note(self._scan_stored(state), state)
@@ -142,7 +142,7 @@ class Document:
                     clocks[client] = end
                     self._state_vector = None
                     return Verdict.NEW
-            elif len(deletes) == 1 and not ranges:
+            elif len(deletes) == 1 and not ranges and self.follower is None:
                 client, start, end = deletes[0]
                 if end <= clocks.get(client, 0):
                     changed = self.deleted.insert(client, start, end)

@@ -6,6 +6,7 @@ from typing import Any
 import anyio
 import pytest
 
+from crdtsync.channels.hand import submit
 from crdtsync.channels.names import Archive
 from crdtsync.channels.shelf import MOVING, Shelf
 from crdtsync.clock import ManualClock
@@ -95,6 +96,30 @@ async def test_a_roll_looks_at_a_chat_a_few_times(monkeypatch: pytest.MonkeyPatc
             ann.say(f"{n}", time_ms=NOON_MS + n)
         await rested(hub)
         assert 0 < looks < 30
+
+
+async def test_what_is_listed() -> None:
+    """What a chat lists is what it shows, however a message came or went: even by one deletion."""
+    dice = random.Random(1)
+    async with chat_hub(chat_live_messages=1000) as hub:
+        ann = Speaker(hub, "ann")
+        await settle()
+        room = hub.rooms[ROOM]
+        shelf = hub.channels.shelf(room)
+        assert shelf is not None
+        for n in range(120):
+            there = sorted(ann.map("chat").keys())
+            match dice.randrange(4):
+                case 0 if there:
+                    submit(room, shelf.writer.update((), [("chat", dice.choice(there))]))
+                case 1 if there:
+                    ann.take_out(dice.choice(there))
+                case 2 if len(there) > 2:
+                    ann.put("chat", {}, tuple(dice.sample(there, 2)))
+                case _:
+                    ann.say(f"{n}", time_ms=NOON_MS + n)
+            await settle()
+            assert shelf.ids("") == sorted(ann.map("chat").keys())
 
 
 async def test_reactions_go_along_and_deleted_messages_go_nowhere() -> None:
