@@ -4,6 +4,7 @@ Everything goes through a hub's real archiving, shedding and checkpoints, on a c
 from message to message; it takes a minute, so the store is kept in benchmarks/.cache.
 """
 
+import os
 import random
 import shutil
 import sys
@@ -123,3 +124,4 @@ def prepared(past: Past, folder: Path) -> None:
         anyio.run(_write, past, partial)
         partial.rename(kept)
     shutil.copytree(kept, folder, dirs_exist_ok=True)
+    os.sync()  # or the disk writes it while the server waits for its own
