@@ -99,14 +99,18 @@ class Automatic:
     def _take_note(self, edited: Iterable["Room"], now_s: float) -> None:
         time_ms = self._histories.clock.time_ms()
         for room in edited:
-            known = self._editing.get(room.name)
+            known, sequence = self._editing.get(room.name), self._sequence(room)
             if known is None:
                 if len(self._editing) < MAX_WAITING and self._histories.keeps(room.name):
-                    sequence = room.committed_sequence
                     self._editing[room.name] = _Editing(sequence, now_s, now_s, time_ms)
             else:
-                known.sequence, known.last_s = room.committed_sequence, now_s
-                known.time_ms = time_ms
+                known.sequence, known.last_s, known.time_ms = sequence, now_s, time_ms
+
+    def _sequence(self, room: "Room") -> int:
+        """Return a document's last sequence: by its room of now, where this one was given up."""
+        hub = self._histories.hub
+        now = None if hub is None else hub.rooms.get(room.name)
+        return (room if now is None or not now.loaded else now).committed_sequence
 
     async def _write(self, due: list[str]) -> None:
         try:

@@ -93,6 +93,21 @@ async def test_the_end_makes_the_last_one() -> None:
         assert [version.sequence for version in await auto(histories)] == [2]
 
 
+@pytest.mark.parametrize("late", [0, 1])
+async def test_a_room_that_was_given_up(late: int) -> None:
+    """The version is of the document's last moment, in whatever order its rooms are looked at."""
+    async with recorded(limits=SLOW) as (hub, histories):
+        await typed(hub, "x")
+        before = hub.rooms["doc"]
+        hub.abandon(before, "the test says so")
+        await typed(hub, "y", "z")
+        rooms = [before, hub.rooms["doc"]]
+        assert rooms[0] is not rooms[1]
+        histories.automatic._take_note([rooms[1 - late], rooms[late]], 0.0)
+        await histories.automatic.finish()
+        assert [version.sequence for version in await auto(histories)] == [3]
+
+
 async def test_documents_without_history() -> None:
     """Of what is left out there is no version."""
     rules = HistoryRules(excluded=("doc",))
