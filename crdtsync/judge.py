@@ -277,9 +277,7 @@ class Judge:
         channels, book = keeper.channels, keeper.book
         looked = None if channels is None or book is None else channels.look(update, index, book)
         edit, placements = read_edit(update, found, index, document.deleted, looked)
-        decision = clearance.check(edit)
-        if content is not None and not isinstance(decision, Deny):
-            decision = self._ask(content.check_edit, clearance.principal, room.name, edit)
+        decision = self._on_edit(clearance, edit)
         draft: Draft | None = None
         if looked and channels is not None and book is not None and not isinstance(decision, Deny):
             asked = channels.judge(looked, clearance.principal, book, address=address)
@@ -299,14 +297,21 @@ class Judge:
 
     def objection(self, principal: Principal, edit: Edit) -> Deny | None:
         """Return what a role or a custom gate has against an edit; channels' rules aside."""
-        name, decision = self._room.name, self.clear(principal).check(edit)
         if principal.read_only and self._by_default:
             return Deny(READ_ONLY)
+        decision = self._on_edit(self.clear(principal), edit)
         if self._check is not None and not isinstance(decision, Deny):
+            name = self._room.name
             decision = self._ask(self._check.check, principal, name, edit.update, edit.scan)
-        if self._content is not None and not isinstance(decision, Deny):
-            decision = self._ask(self._content.check_edit, principal, name, edit)
         return decision if isinstance(decision, Deny) else None
+
+    def _on_edit(self, clearance: Clearance, edit: Edit) -> Decision:
+        """Decide on what an update does where: by the role, then by a custom gate for content."""
+        decision = clearance.check(edit)
+        if self._content is not None and not isinstance(decision, Deny):
+            name = self._room.name
+            decision = self._ask(self._content.check_edit, clearance.principal, name, edit)
+        return decision
 
     def _ask(self, decide: Callable[..., Decision], *question: object) -> Decision:
         """Ask a custom gate; one that fails lets nothing in, and disturbs nobody else."""

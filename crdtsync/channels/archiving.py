@@ -91,16 +91,14 @@ class Archiving:
 
     @property
     def _threshold(self) -> int:
-        assert self._channels.hub is not None
-        return int(self._channels.hub.limits.chat_live_messages * SLACK)
+        return int(self._channels.open_hub.limits.chat_live_messages * SLACK)
 
     def _fit(self, room: "Room") -> bool:
         """Return whether anything may be moved out of a room's document."""
         if room.damage or room.fill.full or room.stalled or archive_of(room.name) is not None:
             return False
-        assert self._channels.hub is not None
         longest = Archive(room.name, 1, "0" * 36).name
-        return len(longest.encode()) <= self._channels.hub.limits.max_document_name_bytes
+        return len(longest.encode()) <= self._channels.open_hub.limits.max_document_name_bytes
 
     async def _roll_in_turn(self, name: str) -> None:
         try:
@@ -110,8 +108,7 @@ class Archiving:
             return
         finally:
             self._rolling.discard(name)
-        hub = self._channels.hub
-        room = None if hub is None else hub.rooms.get(name)
+        room = self._channels.open_hub.rooms.get(name)
         shelf = None if room is None else self._channels.shelf(room)
         if room is not None and shelf is not None and shelf.late:  # since then
             self.look(room)
@@ -133,8 +130,7 @@ class Archiving:
 
     async def roll(self, document: str) -> int:
         """Move what is too much in a chat to its archives; return how many messages went."""
-        hub = self._channels.hub
-        assert hub is not None
+        hub = self._channels.open_hub
         moved = 0
         async with self.alone(document), hub.open(document) as room:
             shelf = self._channels.shelf(room)
@@ -162,8 +158,7 @@ class Archiving:
 
         What an earlier archive may hold goes only where it is known to be ``new``.
         """
-        hub = self._channels.hub
-        assert hub is not None
+        hub = self._channels.open_hub
         limits = hub.limits
         filed = shelf.archives(thread)
         last = filed[-1] if filed else None
@@ -194,8 +189,7 @@ class Archiving:
 
     async def _fill(self, archive: "Room", there: Shelf, last: Filed, plan: _Plan) -> None:
         """Bring an archive to hold what its chat counts to it, and the plan's messages."""
-        hub = self._channels.hub
-        assert hub is not None
+        hub = self._channels.open_hub
         root, reactions = chat_root(plan.thread), reactions_root(plan.thread)
         orphans = there.begun(last) - set(plan.kept)
         gone = [(root, id) for id in orphans]

@@ -156,10 +156,6 @@ class Book:
         slots = self._slots.get(root, _NOTHING)
         return [key for key, slot in slots.items() if not isinstance(slot.said, Gone)]
 
-    def is_gone(self, id: str, thread: str = "") -> bool:
-        """Return whether there was a message that isn't there any more."""
-        return id in self._gone.get(_chat(thread), ())
-
     def was_said(self, id: str, thread: str = "") -> bool:
         """Return whether there is such a message, or was, here or in an archive."""
         if self.slot(_chat(thread), id) is not None:

@@ -224,12 +224,10 @@ class Chat(Listing):
 
     @property
     def _limits(self) -> Limits:
-        assert self._channels.hub is not None
-        return self._channels.hub.limits
+        return self._channels.open_hub.limits
 
     def _now_ms(self) -> int:
-        assert self._channels.hub is not None
-        return self._channels.hub.clock.time_ms()
+        return self._channels.open_hub.clock.time_ms()
 
     async def _there(self, shelf: Shelf, thread: str, id: str) -> Message:
         """Return a message of the document itself."""
@@ -259,8 +257,7 @@ class Chat(Listing):
         deletes: Sequence[tuple[str, str]] = (),
     ) -> None:
         """Write as a principal: what a document's judge lets in, and commit it."""
-        hub, judge = self._channels.hub, room.judge
-        assert hub is not None
+        hub, judge = self._channels.open_hub, room.judge
         judge.keeper.users += 1
         try:
             for _ in range(MAX_TRIES):
@@ -276,7 +273,6 @@ class Chat(Listing):
 
     def _leave(self, room: "Room") -> None:
         """Let go of what deciding takes, a while later: whoever says something goes on to."""
-        assert self._channels.hub is not None
         keeper = room.judge.keeper
 
         def leave() -> None:
@@ -286,7 +282,7 @@ class Chat(Listing):
 
         if keeper.index is not None and not keeper.lingers:
             keeper.lingers = True
-            self._channels.hub.later(KEEP_S, leave)
+            self._channels.open_hub.later(KEEP_S, leave)
         else:
             keeper.users -= 1
             room.judge.left()
@@ -302,8 +298,7 @@ class Chat(Listing):
         deletes: Sequence[tuple[str, str]],
     ) -> bool:
         """Let an update in; return whether it still is what was meant when that was decided."""
-        hub = self._channels.hub
-        assert hub is not None
+        hub = self._channels.open_hub
 
         def insist() -> None:
             if shelf.writer.update(sets, deletes) != update:
@@ -328,23 +323,20 @@ class Chat(Listing):
             raise StoreDamaged(room.damage, document=room.name)
         if room.fill.full:
             raise Forbidden("the document is full", kind="document-full")
-        assert self._channels.hub is not None
         submit(room, shelf.writer.update(sets), principal)
-        await self._channels.hub.committed(room)
+        await self._channels.open_hub.committed(room)
 
     async def _drop_reactions(self, room: "Room", shelf: Shelf, thread: str, id: str) -> None:
         """Take out what was said by everybody about a message that is deleted."""
         root = reactions_root(thread)
-        assert self._channels.hub is not None
         submit(room, shelf.writer.update((), [(root, key) for key in shelf.reactions(thread, id)]))
-        await self._channels.hub.committed(room)
+        await self._channels.open_hub.committed(room)
 
     async def _delete_archived(
         self, room: "Room", shelf: Shelf, thread: str, id: str, who: str, principal: Principal
     ) -> Message:
         """Delete what only the server writes to, for who might delete it in the chat."""
-        hub = self._channels.hub
-        assert hub is not None
+        hub = self._channels.open_hub
         for filed in holding(shelf, thread, id):
             async with hub.open(filed.archive.name) as archive:
                 there = self._channels.shelf(archive)

@@ -236,12 +236,11 @@ class _Case:
             draft.amends.append((change.client, change.start, change.end))
             return None
         own = self._is(said.author) and said.type != "system"
-        denial = self._may_tombstone(said, own=own) if said.deleted_ms else None
-        if not own and not said.deleted_ms:
-            denial = OWN_MESSAGES
-        denial = denial or self._sound(said, named=said.name)
-        later = said.deleted_ms or said.edited_ms
-        denial = denial or self._on_time(later, "deleted" if said.deleted_ms else "edited")
+        if said.deleted_ms:
+            denial, when_ms, what = self._may_tombstone(said, own=own), said.deleted_ms, "deleted"
+        else:
+            denial, when_ms, what = None if own else OWN_MESSAGES, said.edited_ms, "edited"
+        denial = denial or self._sound(said, named=said.name) or self._on_time(when_ms, what)
         if denial is None and not draft.put(change) and said.deleted_ms:
             draft.restated.append((change.name, key, said))
         return denial

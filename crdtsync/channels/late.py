@@ -34,8 +34,7 @@ class Late:
         ones no archive holds although they are as old is added to ``new``; but what was deleted
         here before goes again.
         """
-        hub = self._channels.hub
-        assert hub is not None
+        hub = self._channels.open_hub
         root, moved = chat_root(thread), 0
         late = shelf.take_late(thread)
         old: set[str] = set()
@@ -87,8 +86,7 @@ class Late:
         self, room: "Room", shelf: Shelf, thread: str, values: Mapping[str, Value]
     ) -> int:
         """Delete messages where they are as they were; return how many."""
-        hub = self._channels.hub
-        assert hub is not None
+        hub = self._channels.open_hub
         if hub.rooms.get(room.name) is not room:
             return 0
         same = [id for id, value in values.items() if shelf.value(thread, id) == value]
@@ -98,8 +96,7 @@ class Late:
 
     async def bring_reactions(self, room: "Room", shelf: Shelf) -> None:
         """Move what came as a reaction to a message that was archived by then."""
-        hub = self._channels.hub
-        assert hub is not None
+        hub = self._channels.open_hub
         for thread, id in shelf.strays():
             said = shelf.reactions(thread, id)
             root = reactions_root(thread)

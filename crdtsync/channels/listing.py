@@ -31,8 +31,7 @@ class Listing:
 
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[tuple["Room", Shelf]]:
-        hub = self._channels.hub
-        assert hub is not None
+        hub = self._channels.open_hub
         async with hub.open(self._document) as room:
             shelf = self._channels.shelf(room)
             assert shelf is not None
@@ -81,16 +80,13 @@ class Listing:
 
     async def _archived(self, filed: Filed, before: str | None, limit: int) -> list[Said]:
         """Return messages of an archive, but those that are only on their way there."""
-        hub = self._channels.hub
-        assert hub is not None
+        hub = self._channels.open_hub
         async with hub.open(filed.archive.name) as room:
             shelf = self._channels.shelf(room)
             if shelf is None:
                 return []
             thread = filed.archive.thread
-            moving: frozenset[str] = frozenset()
-            if shelf.count(thread) != filed.count and len(shelf.ids(thread)) != filed.count:
-                moving = shelf.moving
+            moving = shelf.begun(filed)
             found = shelf.before(thread, before, limit + len(moving))
             kept = [_said(shelf, thread, each) for each in found if each.id not in moving]
             return kept[:limit]

@@ -6,6 +6,7 @@ Owns the naming convention of docs/chat.md, in both directions. Knows no documen
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, unquote
 
@@ -13,6 +14,7 @@ __all__ = [
     "ARCHIVES",
     "CHAT",
     "GUEST",
+    "MESSAGE_ID",
     "PRESENCE",
     "REACTIONS",
     "RECEIPTS",
@@ -25,6 +27,7 @@ __all__ = [
     "is_guest",
     "members_of",
     "read_root",
+    "thread_of",
 ]
 
 CHAT: Final = "chat"
@@ -41,7 +44,7 @@ _DIRECT: Final = "dm/"
 _ARCHIVE: Final = re.compile(
     r"(?s:(?P<document>.+))/chat-archive/(?:(?P<thread>[0-9a-f-]{36})/)?(?P<number>[0-9]{6})"
 )
-_MESSAGE_ID: Final = re.compile(
+MESSAGE_ID: Final = re.compile(
     r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 )
 _UNESCAPED: Final = "!'()*~"  # what JavaScript's encodeURIComponent leaves, beside quote's own
@@ -98,7 +101,7 @@ class Archive:
 
 def is_message_id(text: str) -> bool:
     """Return whether a text is a UUID of version 7 (RFC 9562) in its usual form."""
-    return _MESSAGE_ID.fullmatch(text) is not None
+    return MESSAGE_ID.fullmatch(text) is not None
 
 
 def read_root(name: str) -> Root | None:
@@ -109,6 +112,13 @@ def read_root(name: str) -> Root | None:
     if kind not in _THREADED or not is_message_id(thread):
         return None
     return Root(Channel(kind), thread)
+
+
+@lru_cache(1_000)
+def thread_of(name: str) -> str | None:
+    """Return the thread whose messages a root holds; empty for the chat, ``None`` for others."""
+    root = read_root(name)
+    return root.thread if root is not None and root.channel is Channel.CHAT else None
 
 
 def is_chat(name: str) -> bool:

@@ -48,6 +48,12 @@ class Channels:
         self.keeping = PresenceKeeping(rules.present)
         self._last_ms = 0
 
+    @property
+    def open_hub(self) -> "Hub":
+        """The hub, for what happens only while it is open."""
+        assert self.hub is not None
+        return self.hub
+
     # Chat
 
     def chat(self, document: str) -> Chat:
@@ -102,16 +108,14 @@ class Channels:
         if archive_of(document) is not None or not self.rules.chats(document):
             yield []
             return
-        assert self.hub is not None
         async with self.archiving.alone(document):
-            yield await archive_names(self.hub.store, document)
+            yield await archive_names(self.open_hub.store, document)
 
     # What may be asked
 
     def presence(self, document: str) -> RoomPresence:
         """Return presence in a document, to be asked."""
-        assert self.hub is not None
-        return RoomPresence(self.hub, self.keeping, document)
+        return RoomPresence(self.open_hub, self.keeping, document)
 
     def people(self, ids: Sequence[str]) -> dict[str, Sighting]:
         """Return what presence knows of people, over all open documents; by id."""

@@ -13,11 +13,10 @@ the same, for nothing will ever stand under these keys again:
 """
 
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 from crdtsync.channels.model import message_time
-from crdtsync.channels.names import Channel, is_message_id, read_root
+from crdtsync.channels.names import is_message_id, thread_of
 from crdtsync.encoding import write_var_uint
 from crdtsync.joining import Block, assemble
 from crdtsync.limits import Limits, trusting
@@ -54,7 +53,7 @@ def sheds(state: bytes, *times_ms: int) -> list[Shed | None]:
     structs = found.structs or []
     if any(struct.kind == SKIP for struct in structs):
         return [None for _ in times_ms]
-    ordered = list(causal_order(structs, {}))
+    ordered = causal_order(structs, {})
     return [
         _shed(state, found, structs, _gone(ordered, each)) if each else None for each in times_ms
     ]
@@ -117,14 +116,8 @@ def _line(
         return next((lines[each] for each in beside if each is not None and each in lines), None)
     if not isinstance(struct.parent, str) or struct.key is None:
         return None
-    if not _is_chat(struct.parent) or not is_message_id(struct.key):
+    if thread_of(struct.parent) is None or not is_message_id(struct.key):
         return None
     if message_time(struct.key) >= before_ms:
         return None
     return struct.parent, struct.key
-
-
-@lru_cache(1_000)
-def _is_chat(root: str) -> bool:
-    channel = read_root(root)
-    return channel is not None and channel.channel is Channel.CHAT

@@ -12,7 +12,15 @@ from typing import Any, Final
 
 from crdtsync.channels.entries import Written
 from crdtsync.channels.model import Message, read_message
-from crdtsync.channels.names import ARCHIVES, Archive, Channel, Root, is_message_id, read_root
+from crdtsync.channels.names import (
+    ARCHIVES,
+    Archive,
+    Channel,
+    Root,
+    is_message_id,
+    read_root,
+    thread_of,
+)
 from crdtsync.channels.writing import MapWriter, entries_of
 from crdtsync.document import Document
 
@@ -54,21 +62,24 @@ class Shelf:
             for key in writer.keys(root):
                 self._add(root, key)
         self._changed = {thread: set(ids) for thread, ids in self._ids.items()}
+        for thread in self._ids:
+            self.ids(thread)
         entries.listeners.append(self._wrote)
-        entries.mourners.append(self._note)
+        entries.mourners.append(self._drops)
 
-    def _note(self, root: str, key: str) -> None:
-        channel = read_root(root)
-        if channel is not None and channel.channel is Channel.CHAT:
-            self._changed.setdefault(channel.thread, set()).add(key)
+    def _drops(self, root: str, key: str) -> None:
+        thread = thread_of(root)
+        if thread is not None:
+            self._changed.setdefault(thread, set()).add(key)
 
     def _wrote(self, written: Written) -> None:
         self._add(written.root, written.key)
-        self._note(written.root, written.key)
-        if written.before is not None and self._document.deleted.has(*written.before):
-            root = read_root(written.root)
-            if root is not None and root.channel is Channel.CHAT:
-                self._late.setdefault(root.thread, set()).add(written.key)
+        thread, before = thread_of(written.root), written.before
+        if thread is None:
+            return
+        self._changed.setdefault(thread, set()).add(written.key)
+        if before is not None and self._document.deleted.has(*before):
+            self._late.setdefault(thread, set()).add(written.key)
 
     def _add(self, root: str, key: str) -> None:
         channel = read_root(root)
@@ -104,10 +115,6 @@ class Shelf:
         if len(ids) < before:
             self.most = max(map(len, self._ids.values()), default=0)
         return list(ids)
-
-    def count(self, thread: str) -> int:
-        """Return how many messages a thread has, or more where some were taken out lately."""
-        return len(self._ids.get(thread, ()))
 
     def before(self, thread: str, before: str | None, limit: int) -> list[Message]:
         """Return up to ``limit`` messages ahead of an id, the latest first."""

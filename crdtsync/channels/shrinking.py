@@ -13,7 +13,7 @@ import anyio.to_thread
 
 from crdtsync.channels.entries import Entries
 from crdtsync.channels.hand import submit
-from crdtsync.channels.names import Channel, read_root
+from crdtsync.channels.names import thread_of
 from crdtsync.channels.shedding import MIN_SHED, Shed, sheds
 from crdtsync.channels.writing import entries_of
 from crdtsync.joining import write_deletes
@@ -27,14 +27,14 @@ __all__ = ["Shrinking"]
 LOOK_S: Final = 600.0
 """A document is looked at so often at most: that takes some 400 ms for 100,000 messages, on a
 thread."""
-
-
 ANY_TIME_MS: Final = 1 << 48
 """After all messages."""
 MIN_LIGHTER: Final = 0.75
 """What newcomers are given instead is no more than this part of the state."""
 PAUSE: Final = 50.0
-"""That is made anew after so many times as long as it took to make, ten seconds at least."""
+"""That is made anew after so many times as long as it took to make,"""
+MIN_PAUSE_S: Final = 10.0
+"""and after this time at least."""
 MAX_SINCE_BYTES: Final = 64 * 1024
 """It is good until so much has come since."""
 
@@ -73,7 +73,7 @@ class Shrinking:
         document.committed.lighten(light)
         if sheds_some:
             _note(self._looked_s, room.name, now_s, LOOK_S)
-        _note(self._lighten_s, room.name, end_s, max(10.0, PAUSE * (end_s - start_s)))
+        _note(self._lighten_s, room.name, end_s, max(MIN_PAUSE_S, PAUSE * (end_s - start_s)))
         if found is None or document.verbatim:
             return False
         document.committed.shrink(snapshot, found.state)
@@ -114,10 +114,5 @@ def _note(times: dict[str, float], name: str, now_s: float, pause_s: float) -> N
 
 def _many(entries: Entries) -> bool:
     """Return whether there are, or were, so many messages that some may be shed."""
-    chats = (root for root in entries.roots() if _is_messages(root))
+    chats = (root for root in entries.roots() if thread_of(root) is not None)
     return sum(1 for root in chats for _ in entries.keys(root)) >= MIN_SHED
-
-
-def _is_messages(root: str) -> bool:
-    channel = read_root(root)
-    return channel is not None and channel.channel is Channel.CHAT

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from crdtsync.channels.listing import MAX_PAGE
 from crdtsync.channels.model import MAX_EMOJI, MAX_NAME, MAX_URL
+from crdtsync.channels.names import MESSAGE_ID
 from crdtsync.server.openapi_parts import (
     COUNT,
     SECURITY,
@@ -27,7 +28,7 @@ __all__ = ["PARTS"]
 
 _ID: Final[Json] = {
     "type": "string",
-    "pattern": "^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$",
+    "pattern": f"^{MESSAGE_ID.pattern}$",
 }
 _GUEST: Final = STRING | {
     "description": "Whom somebody anonymous calls himself: it begins with `guest-`."

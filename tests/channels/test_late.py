@@ -3,7 +3,6 @@
 import random
 from typing import Any
 
-import anyio
 import pycrdt
 import pytest
 
@@ -12,6 +11,7 @@ from crdtsync.channels.archiving import Archiving
 from crdtsync.channels.model import Message, message_id
 from crdtsync.channels.names import ARCHIVES, CHAT, Archive
 from crdtsync.channels.shedding import shed
+from crdtsync.channels.shelf import is_deleted
 from crdtsync.channels.writing import MapWriter
 from crdtsync.gate import Principal
 from crdtsync.hub import Hub
@@ -23,7 +23,7 @@ from tests.channels.kit import ANN, BOB, GUEST, MOD, NOW_MS, Talk, setting
 from tests.channels.rooms import NOON_MS, ROOM, Speaker, chat_hub, everything, live, rested
 from tests.channels.test_random import contents, fresh_book
 from tests.permissions.kit import LIMITS, Peer
-from tests.unit.engine import settle
+from tests.unit.engine import settle, until
 from tests.unit.wire import block, deleted, item, update
 
 pytestmark = pytest.mark.anyio
@@ -48,7 +48,9 @@ def said(limits: Limits = LIMITS) -> tuple[Talk, Peer]:
     ann = talk.join(ANN).sync()
     ann.edits(setting("chat", {ID: SAID}))
     archive(talk, ID)
-    assert (talk.root(), talk.book.count(), talk.book.is_gone(ID)) == ({}, 0, True)
+    slot = talk.book.slot(CHAT, ID)
+    assert slot is not None
+    assert (talk.root(), talk.book.count(), slot.is_gone) == ({}, 0, True)
     return talk, ann
 
 
@@ -282,12 +284,16 @@ async def test_it_reaches_the_archive_at_once(anew: bool) -> None:
 
 
 async def check_archive(hub: Hub, sent: list[str]) -> None:
-    there: dict[str, Any] = {}
-    with anyio.fail_after(20):  # a large document is loaded on a thread, and so on
-        while not there.get(sent[1], {}).get("deleted"):
-            await anyio.sleep(0.01)
-            there = await live(hub, "chat", Archive(ROOM, 1).name)
+    name = Archive(ROOM, 1).name
+
+    def reached() -> bool:
+        archive = hub.rooms.get(name)
+        shelf = None if archive is None else hub.channels.shelf(archive)
+        return shelf is not None and is_deleted(shelf.value("", sent[1]))
+
+    await until(reached)  # a large document is loaded on a thread, and so on
     await rested(hub)
+    there = await live(hub, "chat", name)
     assert there[sent[0]]["text"] == "changed"
     assert there[sent[1]]["deleted"]
     assert not there.keys() & (await live(hub)).keys()
