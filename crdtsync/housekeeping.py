@@ -35,10 +35,9 @@ BRIEF_S: Final = 0.005
 of the same room in use has to wait:"""
 WRITING_SHARE: Final = 0.0025
 """no more than this share of the time is for it,"""
-MAX_REST_S: Final = 30.0
-"""but no longer than this,"""
 OVERLONG: Final = 8
-"""nor until the log is so many times as long as it may get."""
+"""but no longer than ``Limits.checkpoint_rest_s``, nor until the log is so many times as long as
+it may get."""
 DOUBT_S: Final = 10.0
 """A connection whose client seems to have come back on another one has so long to answer."""
 
@@ -109,7 +108,8 @@ class Housekeeping:
     def _wrote(self, room: Room, began_s: float) -> None:
         """Take note of how long a checkpoint took to be written."""
         now_s = self._hub.clock.monotonic_s()
-        rest_s = min(MAX_REST_S, (now_s - began_s - BRIEF_S) / WRITING_SHARE)
+        longest_s = self._hub.limits.checkpoint_rest_s
+        rest_s = min(longest_s, (now_s - began_s - BRIEF_S) / WRITING_SHARE)
         self._resting = {each: until for each, until in self._resting.items() if until > now_s}
         if rest_s > 0:
             self._resting[room] = now_s + rest_s
@@ -203,6 +203,8 @@ class Housekeeping:
                 for rival in room.fanout.awareness.rivals():
                     if isinstance(rival, Connection):
                         self._doubt(rival, now_s)
+                if room in self._resting and room.wants_checkpoint:
+                    self.schedule_checkpoint(room)  # nobody may edit when the rest is over
                 if room.fill.full and room.fill.uncertain:
                     self.schedule_checkpoint(room)  # so much may have been deleted by now
                 if not room.connections and not room.pins and room.loaded:

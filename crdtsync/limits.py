@@ -49,6 +49,9 @@ class Limits:
     """Stored records after the newest checkpoint; above, the next checkpoint is written."""
     max_log_bytes: int = 4 * 1024 * 1024
     """The same, in bytes."""
+    checkpoint_rest_s: float = 30.0
+    """No edit is committed while a checkpoint is written; after one that took long the next one
+    of the same document waits, until such ones take little of the time, or for this long."""
     max_awareness_clients: int = 10_000
     """Awareness states of one document, and entries of one awareness message."""
     max_awareness_bytes: int = 64 * 1024

@@ -77,6 +77,11 @@ LIMIT_OPTIONS: Final = (
     _limit("max_log_records", _COUNT, "Stored records that make the next checkpoint due."),
     _limit("max_log_bytes", _BUFFER, "Stored bytes that make the next checkpoint due."),
     _limit(
+        "checkpoint_rest_s",
+        Duration(0, 3600),
+        "After a checkpoint that took long to write, a document's next one waits up to this long.",
+    ),
+    _limit(
         "max_awareness_clients",
         _COUNT,
         "Awareness states of a document, and entries of one awareness message.",

@@ -33,6 +33,7 @@ EDITS_A_ROUND = 390
 OPTIONS = (
     *("--host", "127.0.0.1", "--port", "0"),
     *("--max-log-records", "25", "--housekeeping-interval-s", "0.05", "--idle-room-s", "0.1"),
+    *("--checkpoint-rest-s", "0"),
 )
 """Checkpoints after some dozen records, and of documents that nobody has open."""
 

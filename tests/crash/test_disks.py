@@ -28,7 +28,7 @@ BATCH = 150
 """Edits that each writer sends at a time."""
 OPTIONS = (
     *("--host", "127.0.0.1", "--port", "0", "--max-log-records", "25"),
-    *("--housekeeping-interval-s", "0.1", "--idle-room-s", "0.2"),
+    *("--housekeeping-interval-s", "0.1", "--idle-room-s", "0.2", "--checkpoint-rest-s", "0"),
 )
 SOON = ("--commit-retry-s", "0.3")
 

@@ -15,7 +15,9 @@ from tests.client import Client
 from tests.docs.kit import serving
 from tests.processes import serving_process, wait_gone
 
-QUICK = ("--max-log-records", "1", "--housekeeping-interval-s", "0.05")
+QUICK = (
+    *("--max-log-records", "1", "--housekeeping-interval-s", "0.05", "--checkpoint-rest-s", "0"),
+)
 """Each edit or two make a checkpoint due."""
 
 

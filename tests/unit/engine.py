@@ -46,6 +46,7 @@ def quick(**changed: Any) -> Limits:
         "idle_room_s": 1e6,
         "max_lag_s": 1e6,
         "refusal_delay_s": 0.0,
+        "checkpoint_rest_s": 0.0,
     }
     return Limits(**times | changed)
 

@@ -198,15 +198,26 @@ async def test_max_log_bytes() -> None:
 
 async def test_a_checkpoint_that_takes_long_is_rare() -> None:
     """The next one comes when such ones take little of the time, or the log is much too long."""
+    rest_s = 0.045 / WRITING_SHARE
+    await rests(takes_s=0.05, rest_s=rest_s, limits=quick(max_log_records=3, checkpoint_rest_s=30))
+
+
+async def test_checkpoint_rest_s() -> None:
+    """However long a checkpoint took, the next one does not wait for longer than this."""
+    await rests(takes_s=5, rest_s=12, limits=quick(max_log_records=3, checkpoint_rest_s=12))
+
+
+async def rests(*, takes_s: float, rest_s: float, limits: Limits) -> None:
+    """Let checkpoints take their time, and see when the next ones come."""
     clock = ManualClock()
 
     class SlowStore(TestStore):
         async def checkpoint(self, checkpoint: Checkpoint) -> None:
-            clock.advance(0.05)
+            clock.advance(takes_s)
             await super().checkpoint(checkpoint)
 
     store = SlowStore()
-    async with Hub(store, limits=quick(max_log_records=3), clock=clock) as hub:
+    async with Hub(store, limits=limits, clock=clock) as hub:
         client = await join(hub)
         typed = 0
 
@@ -221,11 +232,10 @@ async def test_a_checkpoint_that_takes_long_is_rare() -> None:
         await type_some(4)
         await until(lambda: len(store.checkpoints) == 1)
         await type_some(4)
-        clock.advance(0.045 / WRITING_SHARE - 1)
+        clock.advance(rest_s - 1)
         await type_some(4)
         assert len(store.checkpoints) == 1
-        clock.advance(2)
-        await type_some(1)
+        clock.advance(2)  # nobody types
         await until(lambda: len(store.checkpoints) == 2)
         await type_some(OVERLONG * 3)
         assert len(store.checkpoints) == 2
