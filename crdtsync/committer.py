@@ -140,7 +140,7 @@ class Committer:
             for room, _ in batches:
                 room.committed()
             if hub.history is not None and batches:
-                hub.history.automatic.noticing.note(batches)
+                hub.history.committed(batches)
             if hub.channels.active:
                 hub.channels.committed([room for room, _ in batches])
         finally:
@@ -191,7 +191,7 @@ class Committer:
             room.stalled = False
             room.committed()
             if hub.history is not None:
-                hub.history.automatic.noticing.note([(room, batch)])
+                hub.history.committed([(room, batch)])
             hub.channels.committed([room])
             if room.dirty:
                 self.schedule(room)

@@ -20,7 +20,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, Generic, TypeVar
 
-__all__ = ["INSIST_S", "LOOK_S", "PATIENCE_S", "STARVED", "Done", "Job", "Yielding", "cpu_s", "end"]
+__all__ = [
+    "INSIST_S",
+    "LOOK_S",
+    "PATIENCE_S",
+    "STARVED",
+    "Done",
+    "Job",
+    "Yielding",
+    "cpu_s",
+    "end",
+    "nameless",
+]
 
 PATIENCE_S: Final = 1.0
 """So long a job lasts before its process may be starved;"""
@@ -142,15 +153,15 @@ class Yielding:
 
 @contextlib.contextmanager
 def _file() -> Iterator[int]:
-    """Open a file without a name, in memory where the system has such."""
-    file = _nameless()
+    file = nameless()
     try:
         yield file
     finally:
         os.close(file)
 
 
-def _nameless() -> int:
+def nameless() -> int:
+    """Open a file without a name, in memory where the system has such. Raises ``OSError``."""
     if sys.platform == "linux" and hasattr(os, "memfd_create"):
         with contextlib.suppress(OSError):
             return os.memfd_create("crdtsync")

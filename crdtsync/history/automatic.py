@@ -50,7 +50,7 @@ class Automatic:
     def __init__(self, histories: "Histories") -> None:
         self._histories = histories
         self.noticing = Noticing(histories)
-        """What was committed since the last look; the committer tells it."""
+        """What was committed since the last look."""
         self._editing: dict[str, _Editing] = {}
         self._met: dict[str, str] = {}
         self._known: dict[str, str] = {}
@@ -66,6 +66,7 @@ class Automatic:
         """See what was edited and what is due; have that written in the background."""
         histories = self._histories
         now_s = histories.clock.monotonic_s()
+        histories.following.look(now_s)
         self._take_note(self.noticing.take(spawn), now_s)
         if histories.retaining.due and not histories.retaining.sweeping:
             spawn(histories.retaining.sweep)

@@ -32,6 +32,7 @@ __all__ = [
     "Version",
     "VersionKind",
     "WrongKind",
+    "size_of",
 ]
 
 VersionKind = Literal["named", "auto", "restore", "import"]
@@ -139,6 +140,11 @@ class Stored:
     """Everything ever inserted, as one v1 update that deletes nothing; compressed."""
     blocks: tuple[bytes, ...] = ()
     """The changes in order, some thousand each; see ``timeline``."""
+
+
+def size_of(stored: Stored) -> int:
+    """Return how many bytes a history's content has."""
+    return len(stored.head) + len(stored.structs) + sum(map(len, stored.blocks))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

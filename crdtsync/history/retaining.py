@@ -16,7 +16,7 @@ from crdtsync.guard import NO_WATCH
 from crdtsync.history import erasing
 from crdtsync.history.base import Kept
 from crdtsync.history.erasing import Marked
-from crdtsync.history.model import HistoryError, HistoryUnavailable, Stored, UnknownMoment
+from crdtsync.history.model import HistoryError, HistoryUnavailable, Stored, UnknownMoment, size_of
 from crdtsync.history.retention import Retention
 from crdtsync.history.rewriting import MAX_CHANGED, rewrite
 from crdtsync.history.timeline import Timeline
@@ -100,8 +100,8 @@ class Retaining:
             moments_before=found.before,
             moments=found.after,
             versions=len(found.versions),
-            bytes_before=_size(kept.stored),
-            bytes=_size(left),
+            bytes_before=size_of(kept.stored),
+            bytes=size_of(left),
         )
 
     async def _kept(self, document: str) -> Kept:
@@ -188,8 +188,8 @@ class Retaining:
             moments_before=before,
             moments=after,
             versions=len(gone),
-            bytes_before=_size(kept.stored),
-            bytes=_size(new),
+            bytes_before=size_of(kept.stored),
+            bytes=size_of(new),
         )
 
     async def erase_author(self, author: str) -> int:
@@ -291,10 +291,6 @@ class Retaining:
                 hint="Ask the running server for it, or have the store alone",
             ) from error
         return verbatim
-
-
-def _size(stored: Stored) -> int:
-    return len(stored.head) + len(stored.structs) + sum(map(len, stored.blocks))
 
 
 def _moments(stored: Stored) -> int:

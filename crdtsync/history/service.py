@@ -6,7 +6,7 @@ store beside a running server. A document changes by a restore alone, which is a
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, TypeVarTuple
@@ -22,14 +22,14 @@ from crdtsync.guard import NO_GUARD, Guard
 from crdtsync.history.activity import activity
 from crdtsync.history.asking import Asking
 from crdtsync.history.automatic import Automatic
-from crdtsync.history.base import HistoryStore, Kept, NewVersion
+from crdtsync.history.base import HistoryStore, NewVersion
 from crdtsync.history.entering import LiveEdits, StoredEdits
-from crdtsync.history.log import Inputs, plain_checkpoint, plain_records
+from crdtsync.history.following import Following, Now
+from crdtsync.history.log import Inputs
 from crdtsync.history.model import (
     HistoryDamaged,
     HistoryOff,
     HistoryUnavailable,
-    Stored,
     UnknownDocument,
     Version,
     VersionKind,
@@ -54,6 +54,8 @@ from crdtsync.store.base import Store
 
 if TYPE_CHECKING:
     from crdtsync.hub import Hub
+    from crdtsync.room import Room
+    from crdtsync.store.base import Record
 
 __all__ = ["Histories", "Inputs", "Resolved"]
 
@@ -95,6 +97,7 @@ class Histories(Asking):
         self.workers = workers or Workers(self.limits)
         self.changed: set[str] = set()
         """Documents whose history has grown since it was last looked at for what may go."""
+        self.following = Following(self)
         self.recorder = Recorder(self)
         self.automatic = Automatic(self)
         self.retaining = Retaining(self)
@@ -124,6 +127,12 @@ class Histories(Asking):
     def keeps(self, document: str) -> bool:
         """Whether history is kept of a document."""
         return self.rules.keeps(document)
+
+    def committed(self, batches: Sequence[tuple["Room", Sequence["Record"]]]) -> None:
+        """Take note of what was committed; the committer tells it."""
+        self.automatic.noticing.note(batches)
+        if self.following.active:
+            self.following.note(batches)
 
     @property
     def channels(self) -> ChannelRules:
@@ -164,14 +173,14 @@ class Histories(Asking):
     ) -> Version:
         """Make a version of a document as it is now. Raises ``UnknownMoment`` where it is empty."""
         self._check(document)
-        info = await self.store.info(document)
-        if info is None or not info.sequence:
+        now = await self._now(document)
+        if now is None or not now.sequence:
             raise UnknownDocument(f"there is no document {document!r} to make a version of")
         new = NewVersion(
             document=document,
-            incarnation=info.created_ms,
-            sequence=info.sequence,
-            time_ms=info.updated_ms,
+            incarnation=now.created_ms,
+            sequence=now.sequence,
+            time_ms=now.time_ms,
             kind=kind,
             label=label[:MAX_LABEL],
             note=note[:MAX_NOTE],
@@ -202,6 +211,10 @@ class Histories(Asking):
 
     # Moments
 
+    async def exists(self, document: str) -> bool:
+        """Return whether there is a document of this name."""
+        return await self._now(document) is not None
+
     async def resolve(self, document: str, moment: str) -> Resolved:
         """Find out which moment is meant. Raises ``UnknownMoment``."""
         wanted, version = await self._wanted(document, moment)
@@ -222,8 +235,16 @@ class Histories(Asking):
 
     async def _same_life(self, document: str) -> bool:
         """Return whether a history is of the document that is there, not of one before."""
-        kept, info = await self.kept.outline(document), await self.store.info(document)
-        return kept is None or info is None or kept.incarnation == info.created_ms
+        kept, now = await self.kept.outline(document), await self._now(document)
+        return kept is None or now is None or kept.incarnation == now.created_ms
+
+    async def _now(self, document: str) -> Now | None:
+        """Return a document's last moment; ``None`` where there is no such document."""
+        now = self.following.now(document)
+        if now is not None:
+            return now
+        info = await self.store.info(document)
+        return None if info is None else Now(info.created_ms, info.sequence, info.updated_ms)
 
     async def _find(self, inputs: Inputs, wanted: Wanted) -> Resolved:
         found = await anyio.to_thread.run_sync(find_moment, *inputs, wanted)
@@ -242,23 +263,7 @@ class Histories(Asking):
     async def inputs(self, document: str) -> Inputs:
         """Return all that is known of a document's past. Raises ``UnknownMoment``."""
         self._check(document)
-        # The log first: what it lets go meanwhile is in the history before.
-        loaded = await self.store.load(document)
-        info = await self.store.info(document)
-        if info is None:
-            raise UnknownDocument(f"there is no document {document!r}")
-        kept = await self.kept.load(document)
-        stored = None if kept is None else self._fitting(kept, info.created_ms, info.sequence)
-        known = 0 if stored is None else stored.sequence
-        checkpoint = plain_checkpoint(loaded.checkpoint, known)
-        records = plain_records(loaded.records, known, sifted=self.channels.present(document))
-        return Inputs(stored, checkpoint, records)
-
-    def _fitting(self, kept: Kept, incarnation: int, sequence: int) -> Stored | None:
-        """Return a history's content, if it is of this document and no later state of it."""
-        if kept.outline.incarnation != incarnation or kept.stored.sequence > sequence:
-            return None
-        return kept.stored if kept.stored.sequence else None
+        return await self.following.read(document)
 
     # What was there
 
@@ -352,11 +357,17 @@ class Histories(Asking):
 
     async def erase_before(self, document: str, moment: str) -> Pruned:
         """Let go of all moments before one, and make unreadable what was deleted by then."""
-        return await self.retaining.erase_before(document, moment)
+        try:
+            return await self.retaining.erase_before(document, moment)
+        finally:
+            self.following.forget()
 
     async def erase_author(self, author: str) -> int:
         """Make a person unknown in all histories; return in how many documents he was."""
-        return await self.retaining.erase_author(author)
+        try:
+            return await self.retaining.erase_author(author)
+        finally:
+            self.following.forget()
 
     # The end of a document
 
@@ -369,6 +380,7 @@ class Histories(Asking):
 
     async def _forget(self, document: str) -> None:
         self.automatic.forget(document)
+        self.following.forget()
         self.changed.discard(document)
         try:
             if await self.kept.forget(document):

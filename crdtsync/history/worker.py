@@ -12,6 +12,7 @@ import logging
 import os
 import subprocess
 import sys
+import weakref
 from collections import deque
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -23,9 +24,10 @@ import anyio.to_thread
 
 from crdtsync.errors import CrdtsyncError
 from crdtsync.history.model import HistoryUnavailable
-from crdtsync.history.working import answer, read_message, write_message
+from crdtsync.history.saying import Said
+from crdtsync.history.working import Mail, answer
 from crdtsync.limits import Limits
-from crdtsync.yielding import LOOK_S, Job, Yielding, end
+from crdtsync.yielding import LOOK_S, Job, Yielding, end, nameless
 
 __all__ = ["Workers"]
 
@@ -182,8 +184,17 @@ class _Starved(Exception):
 class _Worker:
     """One process. ``start`` and ``ask`` block."""
 
-    def __init__(self, process: subprocess.Popen[bytes], *, yields: bool) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], questions: int, answers: int, *, yields: bool
+    ) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for file in (questions, answers):
+            weakref.finalize(self, os.close, file)  # whoever is in ``ask`` still needs them
         self._process = process
+        self._questions = Mail(questions, process.stdin)
+        self._answers = Mail(answers, process.stdout)
+        self._said = Said()
         self.yields = yields
         """Whether it gives way."""
 
@@ -191,9 +202,12 @@ class _Worker:
     def start(cls, yielding: Yielding) -> "_Worker | None":
         """Start a process; ``None`` where there can be none."""
         path = os.pathsep.join(each or os.getcwd() for each in sys.path)
+        files: list[int] = []
         try:
+            files.extend(nameless() for _ in range(2))
             process = subprocess.Popen(
-                [sys.executable, "-m", "crdtsync.history.working"],
+                [sys.executable, "-m", "crdtsync.history.working", *map(str, files)],
+                pass_fds=files,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -203,8 +217,10 @@ class _Worker:
             )
         except (OSError, ValueError, TypeError) as error:
             log.debug("no process: %s", error)
+            for file in files:
+                os.close(file)
             return None
-        return cls(process, yields=yielding.begin(process.pid))
+        return cls(process, *files, yields=yielding.begin(process.pid))
 
     @property
     def pid(self) -> int:
@@ -218,11 +234,9 @@ class _Worker:
 
     def ask(self, function: Callable[..., object], args: tuple[object, ...]) -> tuple[bool, Any]:
         """Have it call a function; return whether that returned, and what. Raises ``_Died``."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        write_message(self._process.stdin, (function, *args))
+        self._questions.send(self._said.shorten((function, *args)))
         try:
-            good, value = read_message(self._process.stdout)
+            good, value = self._answers.receive()
         except EOFError:
             raise _Died from None
         return good, value

@@ -1,8 +1,10 @@
-"""A worker's process: calls functions that it is told on standard input, in nobody's way.
+"""A worker's process: calls functions that it is told, in nobody's way.
 
-``python -m crdtsync.history.working``. A message is a pickle: a function with its arguments one
-way, whether it returned and what the other. The process ends at once when its standard input
-does, whatever it is doing.
+``python -m crdtsync.history.working QUESTIONS ANSWERS``, two open files. A message is a pickle: a
+function with its arguments one way, whether it returned and what the other. It is written into
+its file, and a byte on standard input, or output, says that it is there: through a pipe megabytes
+would go in small pieces, for each of which both sides wait for a core. The process ends at once
+when its standard input does, whatever it is doing.
 """
 
 import contextlib
@@ -16,37 +18,42 @@ from collections.abc import Callable
 from typing import IO, Any, Final
 
 from crdtsync.history.lately import remember
+from crdtsync.history.saying import Said
 
-__all__ = ["NICENESS", "answer", "read_message", "write_message"]
+__all__ = ["NICENESS", "Mail", "answer"]
 
 NICENESS: Final = 10
 """On a busy machine the server goes first."""
 
 
-def write_message(stream: IO[bytes], value: object) -> None:
-    """Write one message, or nothing of it where it can't be pickled.
+class Mail:
+    """Messages one way: each is read before the next one is written."""
 
-    What is large in it is not copied on the way: whoever shares the interpreter would wait.
-    """
-    parts = _Parts()
-    pickle.dump(value, parts, pickle.HIGHEST_PROTOCOL)
-    for part in parts:
-        stream.write(part)
-    stream.flush()
+    def __init__(self, file: int, bell: IO[bytes]) -> None:
+        self._file = file
+        """Open in both processes, which share where they are in it."""
+        self._bell = bell
 
+    def send(self, value: object) -> None:
+        """Write one message. Where it can't be pickled it is as if there were none.
 
-class _Parts(list[bytes]):
-    """What a pickler writes, as it comes."""
+        What is large in it is not copied on the way: whoever shares the interpreter would wait.
+        """
+        os.lseek(self._file, 0, os.SEEK_SET)
+        with open(self._file, "wb", closefd=False) as target:
+            pickle.dump(value, target, pickle.HIGHEST_PROTOCOL)
+        self._bell.write(b"\n")
+        self._bell.flush()
 
-    write = list[bytes].append
-
-
-def read_message(stream: IO[bytes]) -> Any:
-    """Read one message. Raises ``EOFError`` where the other side is gone."""
-    try:
-        return pickle.load(stream)
-    except pickle.UnpicklingError as error:
-        raise EOFError from error
+    def receive(self) -> Any:
+        """Wait for one message, and return it. Raises ``EOFError`` where the other side is gone."""
+        if not self._bell.read(1):
+            raise EOFError
+        os.lseek(self._file, 0, os.SEEK_SET)
+        with open(self._file, "rb", closefd=False) as source:
+            value = pickle.load(source)
+        os.ftruncate(self._file, 0)
+        return value
 
 
 def answer(call: Callable[..., object], args: tuple[object, ...]) -> tuple[bool, object]:
@@ -63,13 +70,15 @@ def _main() -> None:
     gc.disable()
     remember()
     inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    source, target = sys.stdin.buffer, sys.stdout.buffer
+    questions = Mail(int(sys.argv[1]), sys.stdin.buffer)
+    answers = Mail(int(sys.argv[2]), sys.stdout.buffer)
     sys.stdout = sys.stderr
+    said = Said()
 
     def listen() -> None:
         while True:
             try:
-                inbox.put(read_message(source))
+                inbox.put(said.lengthen(questions.receive()))
             except BaseException:  # noqa: BLE001 - whatever it is, nobody asks any more
                 os._exit(0)
 
@@ -78,9 +87,9 @@ def _main() -> None:
         call, *args = inbox.get()
         found = answer(call, tuple(args))
         try:
-            write_message(target, found)
+            answers.send(found)
         except (pickle.PicklingError, TypeError, AttributeError) as error:
-            write_message(target, (False, RuntimeError(f"{type(error).__name__}: {error}")))
+            answers.send((False, RuntimeError(f"{type(error).__name__}: {error}")))
         del found, call, args
         gc.collect(0)  # what is left of it in circles; nobody waits for that
 

@@ -195,7 +195,12 @@ async def read_document(hub: Hub, request: Request, permits: HistoryPermits) -> 
 
 async def check_there(hub: Hub, document: str) -> None:
     """Raise ``Problem`` where there is no such document; for who may read it."""
-    if await hub.store.info(document) is None:
+    histories = hub.history
+    if histories is None:
+        there = await hub.store.info(document) is not None
+    else:
+        there = await histories.exists(document)
+    if not there:
         raise Problem(404, "There is no document of this name.", code="unknown-document")
 
 

@@ -1,57 +1,59 @@
 """What goes between a server and its workers: messages, one after another."""
 
-from io import BufferedReader, BytesIO
+import os
+from collections.abc import Iterator
+from io import BytesIO
+from typing import IO
 
 import pytest
 
-from crdtsync.history.working import read_message, write_message
+from crdtsync.history.working import Mail
+from crdtsync.yielding import nameless
 
 LARGE = bytes(300_000)
 
 
-class Target(BytesIO):
-    """Keeps what was written as it came."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.parts: list[object] = []
-
-    def write(self, data: object, /) -> int:
-        self.parts.append(data)
-        return super().write(data)  # type: ignore[arg-type]
+@pytest.fixture
+def file() -> Iterator[int]:
+    """An open file."""
+    file = nameless()
+    yield file
+    os.close(file)
 
 
-def test_messages_follow_one_another() -> None:
+@pytest.fixture
+def bell() -> Iterator[tuple[IO[bytes], IO[bytes]]]:
+    """Both ends of a pipe."""
+    ears, hand = os.pipe()
+    with open(ears, "rb") as source, open(hand, "wb") as target:
+        yield source, target
+
+
+def test_messages_follow_one_another(file: int, bell: tuple[IO[bytes], IO[bytes]]) -> None:
     """Each is read as it was written, however large, and behind the last one there is an end."""
-    stream = BytesIO()
-    messages = [(len, LARGE, [LARGE, "small"]), (True, None), (False, "why")]
-    for each in messages:
-        write_message(stream, each)
-    source = BufferedReader(BytesIO(stream.getvalue()))
-    assert [read_message(source) for _ in messages] == messages
+    source, target = bell
+    there, here = Mail(file, target), Mail(file, source)
+    for each in [(len, LARGE, [LARGE, "small"]), (True, None), (False, "why")]:
+        there.send(each)
+        assert here.receive() == each
+        assert os.fstat(file).st_size == 0, "it takes no memory any more"
+    target.close()
     with pytest.raises(EOFError):
-        read_message(source)
+        here.receive()
 
 
-@pytest.mark.parametrize("length", [1, 20, 100_000])
-def test_a_message_that_breaks_off(length: int) -> None:
-    """It ends as if there were none: the other side is gone."""
-    stream = BytesIO()
-    write_message(stream, (len, LARGE))
+def test_a_message_that_breaks_off(file: int) -> None:
+    """As long as nobody says that it is there, there is none: the other side is gone."""
+    os.write(file, b"half of a message")
     with pytest.raises(EOFError):
-        read_message(BufferedReader(BytesIO(stream.getvalue()[:length])))
+        Mail(file, BytesIO()).receive()
 
 
-def test_what_is_large_is_not_copied() -> None:
-    """It is written itself: others would wait for a copy."""
-    target = Target()
-    write_message(target, (len, LARGE))
-    assert any(part is LARGE for part in target.parts)
-
-
-def test_what_can_t_be_pickled() -> None:
-    """Nothing of it is written, so that another message can take its place."""
-    target = Target()
+def test_what_can_t_be_pickled(file: int, bell: tuple[IO[bytes], IO[bytes]]) -> None:
+    """Nobody hears of it, and another message can take its place."""
+    source, target = bell
+    there, here = Mail(file, target), Mail(file, source)
     with pytest.raises((AttributeError, TypeError)):
-        write_message(target, (True, LARGE, lambda: None))
-    assert not target.parts
+        there.send((True, LARGE, lambda: None))
+    there.send((True, "small"))
+    assert here.receive() == (True, "small")
