@@ -346,6 +346,8 @@ class Hub:
 
         Raises ``Unavailable`` where the store failed.
         """
+        if room.stalled and self.rooms.get(room.name) is not room:
+            raise Unavailable(room.degraded)  # it was given up: nothing of it is committed any more
         done = anyio.Event()
         room.when_committed(done.set)
         await done.wait()

@@ -6,6 +6,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from crdtsync.batch import Editor
 from crdtsync.committer import pause_s
 from crdtsync.engine import Change
 from crdtsync.errors import CrdtsyncError, InvalidUpdate, Unavailable
@@ -15,7 +16,7 @@ from crdtsync.protocol import SyncStep2, SyncUpdate, update_frame
 from crdtsync.update import scan
 
 from .documents import content, history, replay
-from .engine import FAST, Client, TestStore, join, quick, settle, until
+from .engine import FAST, TIMEOUT_S, Client, TestStore, join, quick, settle, until
 from .wire import block, item, one, update
 
 pytestmark = pytest.mark.anyio
@@ -251,6 +252,7 @@ async def test_commit_retry_s() -> None:
     store.failing = lambda _: True
     async with Hub(store, limits=quick(commit_retry_s=0.08)) as hub:
         author, reader = await join(hub, acknowledge=True), await join(hub)
+        held = hub.rooms["doc"]
         before = len(author.link.frames)
         author.type("kept")
         with pytest.raises(Unavailable):
@@ -262,6 +264,10 @@ async def test_commit_retry_s() -> None:
         assert str(reader.text) == ""
         assert "doc" not in hub.rooms
         assert hub.stats.store_errors["append"] >= 2
+        late = one(9, 0, "by who still had the room", parent="other")
+        held.submit(late, scan(late, FAST), Editor(Principal()))
+        with anyio.fail_after(TIMEOUT_S), pytest.raises(Unavailable, match="can't take edits now"):
+            await hub.committed(held)
         store.failing = lambda _: False
         again = Client(hub)
         again.doc.apply_update(author.doc.get_update())
