@@ -53,7 +53,7 @@ def _who(
     talk: "Talk", room: str, people: dict[str, list[Client]], values: Mapping[str, Any]
 ) -> str:
     for id, value in values.items():
-        shown = (value["status"], value["connections"])
+        shown = (value.get("status"), value.get("connections"))
         if id not in people:
             if shown != ("offline", 0):
                 return f"{room}: {id} is {shown}, and not there"
