@@ -139,12 +139,14 @@ class SideDatabase:
 
     def _shrink(self, pages: int) -> bool:
         database = self._open_database()
+        (before,) = database.execute("PRAGMA freelist_count").fetchone()
         # A script, which runs to its end: one page is all that a single step of it gives back.
         database.conn.executescript(f"PRAGMA incremental_vacuum({pages})")
         (free,) = database.execute("PRAGMA freelist_count").fetchone()
-        if not free:  # the file ends where the log's last page says so
+        done = not free or free >= before  # a file that was not made to shrink gives nothing back
+        if done:  # the file ends where the log's last page says so
             database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        return not free
+        return done
 
     def _data_version(self) -> int:
         (version,) = self._open_database().execute("PRAGMA data_version").fetchone()

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from crdtsync.errors import StoreDamaged, StoreError
@@ -210,6 +211,20 @@ async def test_the_file_shrinks(tmp_path: Path) -> None:
         assert space.free == 0
         assert (tmp_path / tables.FILE).stat().st_size == space.used < 100_000
         assert b"SECRET" not in everything(tmp_path)
+
+
+async def test_a_file_that_does_not_shrink(tmp_path: Path) -> None:
+    """Whoever asks for room that a file can't give back does not wait for it for ever."""
+    connection = sqlite3.connect(tmp_path / tables.FILE)
+    connection.executescript("PRAGMA auto_vacuum = NONE; CREATE TABLE made_otherwise (id)")
+    connection.close()
+    large = Stored(7, b"head", bytes(range(256)) * 4_000)
+    async with HistoryDatabase(tmp_path) as histories:
+        await histories.save("doc", large, incarnation=5, revision=0)
+        await histories.forget("doc")
+        with anyio.fail_after(20):
+            await histories.shrink()
+        assert (await histories.space()).free > 1_000_000
 
 
 async def test_versions(tmp_path: Path) -> None:
