@@ -6,7 +6,7 @@ interpreter with everybody's typing. So one document's log is kept, and what is 
 to it, for as long as its room is open, its history is as it was, and somebody asks.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -68,7 +68,7 @@ class _Log:
         self.created_ms, self.told, self.last = created_ms, last, after + len(self.records)
         self.size = sum(len(each.update) for each in self.records)
         self.size += 0 if checkpoint is None else len(checkpoint.state)
-        self.whole = loaded.damage is None
+        self.whole = loaded.damage is None  # what is added has to follow from here on
         self.whole = self.whole and self.add(came)
         return self.whole
 
@@ -182,10 +182,6 @@ class Following:
     def _inputs(self, document: str, log: _Log) -> Inputs:
         stored = log.fitting()
         known = 0 if stored is None else stored.sequence
-        records = Records(_behind(log.records, known))
-        records.sifted = self._histories.channels.present(document)
+        behind = (each for each in log.records if each.sequence > known)
+        records = Records.of(behind, sifted=self._histories.channels.present(document))
         return Inputs(stored, plain_checkpoint(log.checkpoint, known), records)
-
-
-def _behind(records: Sequence[LogRecord], after: int) -> Iterator[LogRecord]:
-    return (each for each in records if each.sequence > after)

@@ -44,11 +44,16 @@ class Records(tuple[LogRecord, ...]):
     sifted: bool = False
     """Whether presence is none of its history's business: see ``sieve``."""
 
+    @classmethod
+    def of(cls, records: Iterable[LogRecord], *, sifted: bool) -> "Records":
+        """Return records of a document whose history is sifted, or not."""
+        found = cls(records)
+        found.sifted = sifted
+        return found
+
     def none(self) -> "Records":
         """Return no records of the same document."""
-        found = Records()
-        found.sifted = self.sifted
-        return found
+        return Records.of((), sifted=self.sifted)
 
 
 def is_sifted(records: Iterable[LoggedRecord]) -> bool:
@@ -58,13 +63,12 @@ def is_sifted(records: Iterable[LoggedRecord]) -> bool:
 
 def plain_records(records: Iterable[LoggedRecord], after: int, *, sifted: bool = False) -> Records:
     """Return the records behind a sequence."""
-    found = Records(
+    behind = (
         LogRecord(each.sequence, each.time_ms, each.author, each.update)
         for each in records
         if each.sequence > after
     )
-    found.sifted = sifted
-    return found
+    return Records.of(behind, sifted=sifted)
 
 
 def plain_checkpoint(checkpoint: LoggedCheckpoint | None, after: int) -> LogCheckpoint | None:

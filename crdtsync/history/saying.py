@@ -79,9 +79,7 @@ def _longer(part: Any, last: Any) -> Any:
     if isinstance(part, _Same):
         return last
     if isinstance(part, _More):
-        records = Records((*last, *part.records))
-        records.sifted = part.sifted
-        return records
+        return Records.of((*last, *part.records), sifted=part.sifted)
     return part
 
 
