@@ -51,7 +51,9 @@ class Server:
     def stop(self, signum: signal.Signals = signal.SIGTERM) -> tuple[int, str, str]:
         """Send a signal; return exit code and the rest of both outputs."""
         self.process.send_signal(signum)
-        out, err = self.process.communicate(timeout=TIMEOUT_S)
+        assert self.process.stdout is not None
+        out = self.process.stdout.read()  # what readline has taken beforehand, too
+        _, err = self.process.communicate(timeout=TIMEOUT_S)
         return self.process.returncode, out, err
 
 
