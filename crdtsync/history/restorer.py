@@ -3,7 +3,8 @@
 Owns the order of it: the edit is worked out and proven apart from the server, a version of the
 moment before is made, and the edit enters the document as any other does. What is edited
 meanwhile stays. One at a time is restored of each document. Whatever goes wrong before the edit
-is stored, the document is as it was.
+is stored, the document is as it was. The version of the moment before is taken away again where
+the edit was refused, and stays where it is not known whether the store has the edit.
 
 Who may restore is decided before.
 """
@@ -19,7 +20,7 @@ import anyio
 from crdtsync.audit import NO_AUDIT, NOBODY, Audit, Caller, What
 from crdtsync.channels.names import Channel, read_root
 from crdtsync.channels.rules import ChannelRules
-from crdtsync.errors import CrdtsyncError, StoreError
+from crdtsync.errors import CrdtsyncError, StoreError, Unavailable
 from crdtsync.gate import Principal
 from crdtsync.history.forward import restore_from, undo_from
 from crdtsync.history.model import (
@@ -213,6 +214,8 @@ class Restorer:
         )
         try:
             sequence = await self._edits.enter(document, update, principal)
+        except (Unavailable, StoreError):
+            raise  # it may have reached the store, and be there at the next start
         except CrdtsyncError:
             with suppress(HistoryError, StoreError):
                 await self._archive.remove(before.id)

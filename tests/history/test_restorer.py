@@ -4,7 +4,8 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,13 @@ import pycrdt
 import pytest
 
 from crdtsync.audit import Caller, Event, NoAudit, What
-from crdtsync.errors import DocumentQuarantined, Restarting, StoreDamaged, StoreError
+from crdtsync.errors import (
+    DocumentQuarantined,
+    Restarting,
+    StoreDamaged,
+    StoreError,
+    Unavailable,
+)
 from crdtsync.gate import Principal
 from crdtsync.guard import NoGuard, Quarantined
 from crdtsync.history.database import HistoryDatabase
@@ -22,13 +29,13 @@ from crdtsync.history.model import NotRestorable, UnknownMoment, UnknownRoot
 from crdtsync.history.restorer import Restorer
 from crdtsync.history.service import Histories, Resolved
 from crdtsync.hub import Hub
-from crdtsync.store.base import Damage, Loaded
+from crdtsync.store.base import Damage, Loaded, Record
 from crdtsync.store.memory import MemoryStore
 from crdtsync.store.sqlite import SQLiteStore
 from tests.docs.kit import REPOSITORY, blocks, code, environment, page, tables
 from tests.history.dying import STEPS, opened
 from tests.history.recording import ANN, BOB, checkpointed, past_of, recorded, text_at, typed
-from tests.unit.engine import FAST, join, quick, until
+from tests.unit.engine import FAST, TestStore, join, quick, until
 
 pytestmark = pytest.mark.anyio
 
@@ -282,18 +289,54 @@ class Quarantining(NoGuard):
         return Quarantined(document, 0, ()) if self.quarantines else None
 
 
-async def test_an_edit_that_fails_leaves_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the store refuses the edit all is as it was, and no version says otherwise."""
+async def test_an_edit_that_is_refused_leaves_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the document refuses the edit all is as it was, and no version says otherwise."""
     async with recorded() as (hub, histories):
         ann = await typed(hub, "one ", "two ")
 
-        async def fail(*_: object) -> int:
-            raise StoreError("no room")
+        async def refuse(*_: object) -> int:
+            raise NotRestorable("no room")
 
-        monkeypatch.setattr(histories.restorer._edits, "enter", fail)
-        with pytest.raises(StoreError, match="no room"):
+        monkeypatch.setattr(histories.restorer._edits, "enter", refuse)
+        with pytest.raises(NotRestorable, match="no room"):
             await histories.restore("doc", "s1", principal=BOB)
         assert await histories.versions("doc") == []
+        await ann.shows("one two ")
+
+
+class Doubtful(TestStore):
+    """A store whose disk says that it failed, and has the records at the next start after all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[Record] = []
+
+    async def append(self, batch: Sequence[Record]) -> None:
+        try:
+            await super().append(batch)
+        except StoreError:
+            self.written = self.written or list(batch)
+            raise
+
+
+async def test_an_edit_that_the_store_may_have_keeps_its_version() -> None:
+    """The store fails while it gets the edit, and has it: so there is a version of before."""
+    store, kept = Doubtful(), HistoryDatabase(None)
+    impatient = replace(FAST, commit_retry_s=0.0)
+    async with recorded(store, kept=kept, limits=impatient) as (hub, histories):
+        await typed(hub, "one ", "two ")
+        store.failing = lambda _: True
+        with pytest.raises(Unavailable):
+            await histories.restore("doc", "s1", principal=BOB)
+        (before,) = await histories.versions("doc")
+        assert (before.kind, before.sequence) == ("restore", 2)
+        store.failing = lambda _: False
+    async with store:
+        await store.append(store.written)
+    async with recorded(store, kept=kept) as (hub, histories):
+        ann = await join(hub)
+        await ann.shows("one ")
+        await histories.restore("doc", f"v{before.id}", principal=BOB)
         await ann.shows("one two ")
 
 
