@@ -319,11 +319,11 @@ class Doubtful(TestStore):
             raise
 
 
-async def test_an_edit_that_the_store_may_have_keeps_its_version() -> None:
+async def test_an_edit_that_the_store_may_have_keeps_its_version(tmp_path: Path) -> None:
     """The store fails while it gets the edit, and has it: so there is a version of before."""
-    store, kept = Doubtful(), HistoryDatabase(None)
+    store = Doubtful()
     impatient = replace(FAST, commit_retry_s=0.0)
-    async with recorded(store, kept=kept, limits=impatient) as (hub, histories):
+    async with recorded(store, tmp_path, limits=impatient) as (hub, histories):
         await typed(hub, "one ", "two ")
         store.failing = lambda _: True
         with pytest.raises(Unavailable):
@@ -333,7 +333,7 @@ async def test_an_edit_that_the_store_may_have_keeps_its_version() -> None:
         store.failing = lambda _: False
     async with store:
         await store.append(store.written)
-    async with recorded(store, kept=kept) as (hub, histories):
+    async with recorded(store, tmp_path) as (hub, histories):
         ann = await join(hub)
         await ann.shows("one ")
         await histories.restore("doc", f"v{before.id}", principal=BOB)
