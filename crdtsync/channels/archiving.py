@@ -45,6 +45,8 @@ MAX_AT_ONCE: Final = 25
 """Messages that move in one step: others have a turn behind each."""
 MAX_TRIES: Final = 10
 """So often a roll begins anew because its messages changed meanwhile; then it is put off."""
+RETRY_S: Final = 10.0
+"""After a failure, what came late to an archived message is tried again in so long."""
 MIN_ARCHIVE: Final = 5
 """A thread with fewer messages stays where it is, in full."""
 
@@ -69,6 +71,7 @@ class Archiving:
         self._channels = channels
         self._late = Late(channels)
         self._rolling: set[str] = set()
+        self._failed: set[str] = set()
         self._locks: dict[str, tuple[anyio.Lock, int]] = {}
 
     # When
@@ -103,14 +106,24 @@ class Archiving:
     async def _roll_in_turn(self, name: str) -> None:
         try:
             await self.roll(name)
-        except CrdtsyncError as error:  # it is looked at again with the next message
+        except CrdtsyncError as error:  # it is looked at again with the next message,
             log.warning("the chat of document %r is not archived now: %s", name, error)
-            return
+            failed = True
+        else:
+            failed = False
         finally:
             self._rolling.discard(name)
+        if failed:  # or without one
+            if name in self._failed:
+                return
+            self._failed.add(name)
+            try:
+                await anyio.sleep(RETRY_S)
+            finally:
+                self._failed.discard(name)
         room = self._channels.open_hub.rooms.get(name)
         shelf = None if room is None else self._channels.shelf(room)
-        if room is not None and shelf is not None and shelf.late:  # since then
+        if room is not None and shelf is not None and shelf.late:  # still, or since then
             self.look(room)
 
     @asynccontextmanager

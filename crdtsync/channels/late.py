@@ -34,9 +34,14 @@ class Late:
         ones no archive holds although they are as old is added to ``new``; but what was deleted
         here before goes again.
         """
+        with shelf.taking_late(thread) as late:
+            return await self._bring(room, shelf, thread, late, new)
+
+    async def _bring(
+        self, room: "Room", shelf: Shelf, thread: str, late: set[str], new: set[str]
+    ) -> int:
         hub = self._channels.open_hub
         root, moved = chat_root(thread), 0
-        late = shelf.take_late(thread)
         old: set[str] = set()
         looked: set[str] = set()
         there_now: list[str] | None = None

@@ -7,6 +7,7 @@ for. Decides nothing, and knows no rooms.
 
 from bisect import bisect_left
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -55,6 +56,7 @@ class Shelf:
         self._reactions: dict[str, dict[str, None]] = {}  # by message: keys
         self._document = document
         self._late: dict[str, set[str]] = {}  # by thread
+        self._in_doubt: set[str] = set()  # threads
         self.most = 0
         """At least as many as the longest thread has."""
         entries = entries_of(document)
@@ -64,6 +66,11 @@ class Shelf:
         self._changed = {thread: set(ids) for thread, ids in self._ids.items()}
         for thread in self._ids:
             self.ids(thread)
+        for filed in self._filed():
+            ids = self._ids.get(filed.archive.thread, [])
+            at = bisect_left(ids, filed.first)
+            if at < len(ids) and ids[at] <= filed.last:
+                self._in_doubt.add(filed.archive.thread)
         entries.listeners.append(self._wrote)
         entries.mourners.append(self._drops)
 
@@ -170,12 +177,29 @@ class Shelf:
 
     @property
     def late(self) -> bool:
-        """Whether anything was written to a message that wasn't here any more."""
-        return bool(self._late)
+        """Whether anything was written to a message that wasn't here any more, or may have been.
 
-    def take_late(self, thread: str) -> set[str]:
-        """Return the ids of such messages of a thread, once."""
-        return self._late.pop(thread, set())
+        Of what stood here already when the document was loaded, all may be that is as old as
+        what is archived.
+        """
+        return bool(self._late or self._in_doubt)
+
+    @contextmanager
+    def taking_late(self, thread: str) -> Iterator[set[str]]:
+        """Give out the ids of such messages of a thread, those it is known of.
+
+        Once, but again where an error is raised.
+        """
+        late, doubt = self._late.pop(thread, set()), thread in self._in_doubt
+        self._in_doubt.discard(thread)
+        try:
+            yield late
+        except BaseException:
+            if late:
+                self._late.setdefault(thread, set()).update(late)
+            if doubt:
+                self._in_doubt.add(thread)
+            raise
 
     def archives(self, thread: str) -> list[Filed]:
         """Return the archives of a thread, the oldest first."""

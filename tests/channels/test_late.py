@@ -6,7 +6,7 @@ from typing import Any
 import pycrdt
 import pytest
 
-from crdtsync.channels import shedding
+from crdtsync.channels import archiving, shedding
 from crdtsync.channels.archiving import Archiving
 from crdtsync.channels.model import Message, message_id
 from crdtsync.channels.names import ARCHIVES, CHAT, Archive
@@ -23,7 +23,7 @@ from tests.channels.kit import ANN, BOB, GUEST, MOD, NOW_MS, Talk, setting
 from tests.channels.rooms import NOON_MS, ROOM, Speaker, chat_hub, everything, live, rested
 from tests.channels.test_random import contents, fresh_book
 from tests.permissions.kit import LIMITS, Peer
-from tests.unit.engine import settle, until
+from tests.unit.engine import TestStore, settle, until
 from tests.unit.wire import block, deleted, item, update
 
 pytestmark = pytest.mark.anyio
@@ -380,6 +380,56 @@ async def test_while_a_roll_is_under_way(monkeypatch: pytest.MonkeyPatch) -> Non
         assert came
         assert by_id(await everything(hub))[sent[0]].deleted_ms
         assert sent[0] not in await live(hub)
+
+
+@pytest.mark.parametrize("how", ["the next message", "later", "a restart"])
+async def test_after_a_failure(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An archive that can't be read when a deletion comes gets it afterwards."""
+    monkeypatch.setattr(archiving, "RETRY_S", 0.0 if how == "later" else 3600.0)
+    store = TestStore()
+    async with chat_hub(store, idle_room_s=0.0) as hub:
+        away, sent = await filled(hub)
+        name = Archive(ROOM, 1).name
+        await until(lambda: name not in hub.rooms)
+        away.put(sent[0], text="", deleted=NOON_MS + 99)
+        store.load_failing = True
+        away.back(hub)
+        await until(lambda: hub.rooms[ROOM].committed_sequence == hub.rooms[ROOM].sequence)
+        await until(lambda: not hub.channels.archiving.busy)
+        assert sent[0] in await live(hub)
+        store.load_failing = False
+        if how == "the next message":
+            Speaker(hub, "ann").say("and on", time_ms=NOON_MS + 100)
+        if how != "a restart":
+            await until(lambda: name in hub.rooms)
+            await check_gone(hub, sent[0])
+    if how == "a restart":
+        async with chat_hub(store) as hub:
+            Speaker(hub, "bob")
+            await until(lambda: name in hub.rooms)
+            await check_gone(hub, sent[0])
+
+
+async def check_gone(hub: Hub, id: str) -> None:
+    """See that a message that was archived is deleted there, and out of the chat."""
+    await rested(hub)
+    assert by_id(await everything(hub))[id].deleted_ms
+    assert id not in await live(hub)
+
+
+async def test_what_is_not_archived_is_no_doubt() -> None:
+    """A message that came late, and so is as old as archived ones, stays after a restart."""
+    store = MemoryStore()
+    async with chat_hub(store) as hub:
+        await filled(hub)
+        bob = Speaker(hub, "bob")
+        old = bob.say("from the train", time_ms=NOON_MS + 3)
+        await rested(hub)
+        assert old in await live(hub)
+    async with chat_hub(store) as hub:
+        Speaker(hub, "bob")
+        await rested(hub)
+        assert by_id(await everything(hub))[old].text == "from the train"
 
 
 @pytest.mark.parametrize("seed", range(8))
