@@ -87,6 +87,7 @@ class _Faulty(MemoryStore):
                 faults.step("before an append")
                 medium.perhaps, doubtful = list(batch), medium.perhaps
                 await anyio.sleep(faults.delay_s())
+                medium = self._medium  # which is no more than a dream, if the life has ended
                 wrong = faults.goes_wrong()
                 if wrong is not None:
                     if wrong != "fsync":
