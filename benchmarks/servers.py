@@ -16,7 +16,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from benchmarks import dialects, proc
@@ -57,16 +56,26 @@ def _npm_version(package: str, user: str = "") -> str:
     raise ServerFailed(f"no npm package {package}")
 
 
+def _version(python: str, package: str) -> str:
+    script = (
+        "from importlib.metadata import PackageNotFoundError, version\n"
+        f"try: print(version({package!r}))\n"
+        "except PackageNotFoundError: print('source tree')"
+    )
+    return _output(python, "-c", script)
+
+
 def _peers_version(package: str) -> str:
-    script = f"from importlib.metadata import version; print(version({package!r}))"
-    return _output(str(PEERS_PYTHON), "-c", script)
+    return _version(str(PEERS_PYTHON), package)
 
 
 def _own_version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "source tree"
+    return _version(_PYTHON, package)
+
+
+def _own_python() -> str:
+    """Return the version of the interpreter that runs crdtsync."""
+    return _output(_PYTHON, "-c", "import platform; print(platform.python_version())")
 
 
 def _node_versions(package: str, *others: str) -> str:
@@ -94,18 +103,20 @@ class Kind:
 # To compare versions: a tree to run crdtsync from, and options to add to its command line.
 _TREE = os.environ.get("BENCHMARKS_TREE", str(HERE.parent))
 _OPTIONS = shlex.split(os.environ.get("BENCHMARKS_OPTIONS", ""))
+# The interpreter that runs crdtsync and the bare relay, of an environment that has both.
+_PYTHON = os.environ.get("BENCHMARKS_PYTHON", sys.executable)
 
 
 def _crdtsync(name: str, durability: str, *options: str) -> Kind:
     def command(port: int, data: Path) -> list[str]:
         address = ["--host", "127.0.0.1", "--port", str(port)]
         store = ["--store", f"sqlite:{data / 'documents.db'}", "--durability", durability]
-        serve = [sys.executable, "-m", "crdtsync", "serve"]
+        serve = [_PYTHON, "-m", "crdtsync", "serve"]
         return [*serve, *address, *store, *options, *_OPTIONS]
 
     def describe() -> str:
         parts = [f"crdtsync {_own_version('crdtsync')}", f"pycrdt {_own_version('pycrdt')}"]
-        parts += [f"picows {_own_version('picows')}", f"Python {sys.version.split()[0]}"]
+        parts += [f"picows {_own_version('picows')}", f"Python {_own_python()}"]
         return ", ".join([*parts, " ".join(["--durability", durability, *options, *_OPTIONS])])
 
     def environment(_port: int, _data: Path) -> Mapping[str, str]:
@@ -169,7 +180,7 @@ KINDS = {
         Kind(
             "relay",
             lambda: f"bare relay on picows {_own_version('picows')}",
-            lambda port, _data: [sys.executable, "relay.py", str(port)],
+            lambda port, _data: [_PYTHON, "relay.py", str(port)],
             dialects.BareRelay(),
         ),
     )

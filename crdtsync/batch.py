@@ -23,6 +23,10 @@ MAX_JOINED_BYTES: Final = 64 * 1024
 """Larger updates are not joined: what integrates as one can't be interrupted."""
 
 
+_tuple: Final = tuple.__new__
+"""Makes a named tuple without the call that is its constructor."""
+
+
 class Editor(NamedTuple):
     """A source of updates that is no connection: the library, REST."""
 
@@ -46,8 +50,9 @@ def make_batch(
     """Join pending updates; the records' sequences follow on ``sequence``."""
     if len(pending) == 1:  # as people type
         update, layout, source = pending[0]
-        record = Record(document, sequence + 1, time_ms, source.principal.id, update)
-        return Batch([record], [Committed(update, layout, 1, source)])
+        record = _tuple(Record, (document, sequence + 1, time_ms, source.principal.id, update))
+        entry = _tuple(Committed, (update, layout, 1, source))
+        return _tuple(Batch, ([record], [entry]))
     batch = Batch([], [])
     for group in _groups(pending, limits):
         joined = join_updates(group)

@@ -146,16 +146,16 @@ class Committer:
         finally:
             self._committing = False
             self._release()
-        for room, batch in batches:
-            await self._follow_up(room, batch)
+        await self._follow_up(batches)
 
-    async def _follow_up(self, room: Room, batch: list[Record]) -> None:
-        if room.wants_checkpoint:
-            self._hub.housekeeping.schedule_checkpoint(room)
-        if self._changes is not None:
-            for record in batch:
-                self._unannounced += 1
-                await self._changes.send(_change(record))
+    async def _follow_up(self, batches: list[tuple[Room, list[Record]]]) -> None:
+        for room, batch in batches:
+            if room.wants_checkpoint:
+                self._hub.housekeeping.schedule_checkpoint(room)
+            if self._changes is not None:
+                for record in batch:
+                    self._unannounced += 1
+                    await self._changes.send(_change(record))
 
     def _failed(self, error: StoreError) -> None:
         self._hub.stats.store_errors["append"] += 1
@@ -195,7 +195,7 @@ class Committer:
             hub.channels.committed([room])
             if room.dirty:
                 self.schedule(room)
-            await self._follow_up(room, batch)
+            await self._follow_up([(room, batch)])
         finally:
             self._stalled -= 1
             self._wake_idle()

@@ -86,6 +86,7 @@ class Connection:
         "room",
         "seat",
         "send",
+        "send_short",
         "sent",
         "session",
         "slot",
@@ -110,6 +111,7 @@ class Connection:
         self.acknowledge = acknowledge
         """Whether its own updates come back to it once they are committed."""
         self.send: Callable[[bytes], None] = link.send
+        self.send_short: Callable[[bytes], None] = link.send  # for small frames: may be shorter
         self.live = False
         """Whether the room is loaded and this connection is part of its fan-out."""
         self.closed = False

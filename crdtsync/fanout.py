@@ -25,7 +25,8 @@ from crdtsync.structs import Layout
 
 __all__ = ["Committed", "Fanout"]
 
-
+SHORT_FRAME_BYTES: Final = 1024
+"""Updates in frames up to this size go out by a connection's ``send_short``."""
 AWARENESS_FRAME_COST_BYTES: Final = 8 * 1024
 """What sending a frame costs beside its bytes, in bytes."""
 AWARENESS_SLICE_BYTES: Final = 2 * 1024 * 1024
@@ -90,12 +91,17 @@ class Fanout:
 
     def publish(self, entries: Sequence[Committed]) -> None:
         """Send committed entries to every connection but the ones they came from."""
-        out = [(entry, update_frame(entry.update)) for entry in entries]
+        out: list[tuple[Committed, bytes]] = []
         sent = updates = size = 0
-        start = self.position
-        self.position += len(out)
+        index = start = self.position
+        self.position += len(entries)
         lagging = False
-        for index, ((_, _, count, source), frame) in enumerate(out, start):
+        for entry in entries:
+            update, _, count, source = entry
+            frame = update_frame(update)
+            out.append((entry, frame))
+            index += 1
+            short = len(frame) <= SHORT_FRAME_BYTES
             receivers = 0
             for connection in self.connections:
                 if connection.blocked:
@@ -103,11 +109,14 @@ class Fanout:
                     continue
                 if source is connection and not connection.acknowledge:
                     continue
-                connection.send(frame)
+                if short:
+                    connection.send_short(frame)
+                else:
+                    connection.send(frame)
                 connection.sent = True
                 receivers += 1
                 if connection.blocked:  # by this send
-                    connection.cursor = index + 1  # type: ignore[unreachable] # it is not
+                    connection.cursor = index  # type: ignore[unreachable] # it is not
                     lagging = True
             sent += receivers
             updates += receivers * count

@@ -116,6 +116,7 @@ class Hub:
         self._stack = AsyncExitStack()
         self._tasks: anyio.abc.TaskGroup | None = None
         self.committer = Committer(self, on_change)
+        self.schedule_commit = self.committer.schedule
         self.housekeeping = Housekeeping(self)
         self.sessions = Sessions(self)
         self.documents = Documents(self)
@@ -167,10 +168,6 @@ class Hub:
         return self.stats.connections_total - self.stats.connections_closed
 
     # What rooms ask for (``room.Engine``)
-
-    def schedule_commit(self, room: Room) -> None:
-        """Commit a room's pending updates with the next batch."""
-        self.committer.schedule(room)
 
     def schedule_awareness(self, room: Room) -> None:
         """Flush a room's awareness within a tick."""

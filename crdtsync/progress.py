@@ -8,18 +8,19 @@ __all__ = ["Progress"]
 class Progress:
     """Counts a room's updates on their way into the store."""
 
-    __slots__ = ("_waiters", "done", "taken")
+    __slots__ = ("done", "taken", "waiters")
 
     def __init__(self) -> None:
         self.taken = 0
         """Handed over for commits."""
         self.done = 0
         """Committed, or given up."""
-        self._waiters: list[tuple[int, Callable[[], None]]] = []
+        self.waiters: list[tuple[int, Callable[[], None]]] = []
+        """Who is to be called, and when so many are done: ``wake`` does it."""
 
     def when(self, pending: int, call: Callable[[], None]) -> None:
         """Call something once all that was taken, and ``pending`` more, is done."""
-        self._waiters.append((self.taken + pending, call))
+        self.waiters.append((self.taken + pending, call))
         self.wake()
 
     def give_up(self, pending: int) -> None:
@@ -28,9 +29,7 @@ class Progress:
 
     def wake(self) -> None:
         """Call those whose updates are done."""
-        if not self._waiters:
-            return
-        due = [call for target, call in self._waiters if target <= self.done]
-        self._waiters = [each for each in self._waiters if each[0] > self.done]
+        due = [call for target, call in self.waiters if target <= self.done]
+        self.waiters = [each for each in self.waiters if each[0] > self.done]
         for call in due:
             call()

@@ -329,22 +329,26 @@ class Room:
 
     def committed(self) -> None:
         """Take over what the store now has: into the document, and out to everyone."""
+        # The hot path: what ``document.commit`` does is written out here.
         entries, self._in_flight = self._in_flight, []
-        document = self.document
-        for entry in entries:
-            document.commit(entry.update, entry.layout, entry.updates)
-            self.stats.updates_committed += entry.updates
-            self._progress.done += entry.updates
-            self.log_bytes += len(entry.update)
+        document, progress = self.document, self._progress
+        state, updates = document.committed, 0
+        for update, layout, count, _ in entries:
+            state.append(update, layout, count)
+            updates += count
+            self.log_bytes += len(update)
+        self.stats.updates_committed += updates
+        progress.done += updates
         self.log_records += self.sequence - self.committed_sequence
         self.committed_sequence = self.sequence
         self.detailed = document.detailed
         if self.fill.limit:
             self.note_size()
         self.fanout.publish(entries)
-        if document.tail_updates > self.limits.max_tail_updates:
+        if state.tail_updates > self.limits.max_tail_updates:
             self.integrate()
-        self._progress.wake()
+        if progress.waiters:
+            progress.wake()
 
     def note_size(self) -> None:
         """Find out anew how large the document is, and whether anything may be added to it."""
@@ -387,7 +391,7 @@ class Room:
         """Whether the log is long enough for a checkpoint while the room is in use."""
         limits = self.limits
         long = self.log_records > limits.max_log_records or self.log_bytes > limits.max_log_bytes
-        return long or self.fill.wants_checkpoint
+        return long or (self.fill.limit > 0 and self.fill.wants_checkpoint)
 
     def close_connections(self, code: CloseCode, reason: str) -> None:
         """Send every client away."""

@@ -49,11 +49,12 @@ class Alarm:
 
     async def wait(self) -> None:
         """Wait until the alarm goes off; it is not set any more then."""
-        loop = asyncio_loop()
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio_loop()
         if loop is None:
             await self._wait_trio()
             return
-        self._loop = loop
         future: asyncio.Future[None] = loop.create_future()
         if self._delay_s is not None:
             self._arm(future, self._delay_s)

@@ -30,7 +30,7 @@ from crdtsync.seats import Seat
 from crdtsync.server.admission import TOLD
 from crdtsync.server.doors import count_refusal
 from crdtsync.server.native_request import native_request, request_path
-from crdtsync.server.native_send import sender
+from crdtsync.server.native_send import sender, short_sender
 from crdtsync.server.visit import Visit
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ class NativeLink(WSListener):
             self._transport = transport
             if self._connection is not None:
                 self._connection.send = sender(transport)
+                self._connection.send_short = short_sender(transport)
             return
         self._transport = transport
         transport.underlying_transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
@@ -323,6 +324,7 @@ class NativeLink(WSListener):
             log.exception("a client could not be let in")
             self.close(CloseCode.INTERNAL_ERROR, "the server failed to let you in")
             return
+        connection.send_short = short_sender(self._transport)
         self._connection = connection
         early, self._early = self._early, []
         if early:

@@ -6,11 +6,12 @@ nothing about when.
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from picows import WSMsgType, WSTransport
 
-__all__ = ["sender"]
+__all__ = ["sender", "short_sender"]
 
 LARGE_FRAME_BYTES: Final = 8192
 HEADROOM_BYTES: Final = 14
@@ -50,6 +51,11 @@ class _Last:
 
 
 _last: Final = _Last()
+
+
+def short_sender(transport: WSTransport) -> Callable[[bytes], None]:
+    """Return what sends one binary message of up to 8 KB: picows' own ``send``."""
+    return partial(transport.send, _BINARY)
 
 
 def sender(transport: WSTransport) -> Callable[[bytes], None]:
