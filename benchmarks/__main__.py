@@ -20,7 +20,7 @@ from benchmarks.edits import CACHE
 from benchmarks.load import Setting
 from benchmarks.report import write
 from benchmarks.results import RESULTS, Result, table, verdicts
-from benchmarks.servers import KINDS, PEERS, Kind, ServerFailed
+from benchmarks.servers import KINDS, OWN_PYTHON, PEERS, Kind, ServerFailed
 from benchmarks.strain import STRAINS
 from benchmarks.strain.command import strain
 from benchmarks.strain.report import write_strain
@@ -36,9 +36,10 @@ def setup() -> None:
     """Install the peers at their pinned versions, inside benchmarks/peers."""
     npm = ["npm", "install", "--no-package-lock", "--no-audit", "--no-fund"]
     subprocess.run(npm, cwd=PEERS, check=True)
-    subprocess.run([sys.executable, "-m", "venv", ".venv"], cwd=PEERS, check=True)
-    pip = [".venv/bin/python", "-m", "pip", "install", "--quiet"]
-    subprocess.run([*pip, "--requirement", "requirements.txt"], cwd=PEERS, check=True)
+    made = ["uv", "venv", "--quiet", "--clear", "--python", OWN_PYTHON, ".venv"]
+    subprocess.run(made, cwd=PEERS, check=True)
+    install = ["uv", "pip", "install", "--quiet", "--python", ".venv/bin/python"]
+    subprocess.run([*install, "--requirements", "requirements.txt"], cwd=PEERS, check=True)
 
 
 def _pick(names: str | None, allowed: dict[str, object], what: str) -> list[str] | None:
@@ -62,12 +63,18 @@ def _describe(servers: list[str]) -> dict[str, str]:
         raise click.ClickException(f"{error}: has `python -m benchmarks setup` run?") from error
 
 
+def _interpreter() -> str:
+    """Return what chose the interpreter, as a command line begins with it."""
+    chosen = os.environ.get("BENCHMARKS_PYTHON")
+    return f"BENCHMARKS_PYTHON={shlex.quote(chosen)} " if chosen else ""
+
+
 def _measure(case: Case, servers: list[str], rounds: int, setting: Setting) -> Result:
     """Run the rounds of a case, every server once in each round, in turns."""
     now = datetime.datetime.now(datetime.UTC)
     result = Result(
         case.name,
-        f"python -m benchmarks {shlex.join(sys.argv[1:])}",
+        f"{_interpreter()}python -m benchmarks {shlex.join(sys.argv[1:])}",
         f"{now:%Y-%m-%d}",
         proc.machine(),
         setting.seconds,

@@ -70,12 +70,12 @@ def _peers_version(package: str) -> str:
 
 
 def _own_version(package: str) -> str:
-    return _version(_PYTHON, package)
+    return _version(OWN_PYTHON, package)
 
 
 def _own_python() -> str:
     """Return the version of the interpreter that runs crdtsync."""
-    return _output(_PYTHON, "-c", "import platform; print(platform.python_version())")
+    return _output(OWN_PYTHON, "-c", "import platform; print(platform.python_version())")
 
 
 def _node_versions(package: str, *others: str) -> str:
@@ -103,15 +103,16 @@ class Kind:
 # To compare versions: a tree to run crdtsync from, and options to add to its command line.
 _TREE = os.environ.get("BENCHMARKS_TREE", str(HERE.parent))
 _OPTIONS = shlex.split(os.environ.get("BENCHMARKS_OPTIONS", ""))
-# The interpreter that runs crdtsync and the bare relay, of an environment that has both.
-_PYTHON = os.environ.get("BENCHMARKS_PYTHON", sys.executable)
+# The interpreter that runs crdtsync and the bare relay, of an environment that has what they need,
+# and that `setup` makes the Python peers' environment of.
+OWN_PYTHON = str(Path(os.environ.get("BENCHMARKS_PYTHON", sys.executable)).absolute())
 
 
 def _crdtsync(name: str, durability: str, *options: str) -> Kind:
     def command(port: int, data: Path) -> list[str]:
         address = ["--host", "127.0.0.1", "--port", str(port)]
         store = ["--store", f"sqlite:{data / 'documents.db'}", "--durability", durability]
-        serve = [_PYTHON, "-m", "crdtsync", "serve"]
+        serve = [OWN_PYTHON, "-m", "crdtsync", "serve"]
         return [*serve, *address, *store, *options, *_OPTIONS]
 
     def describe() -> str:
@@ -180,7 +181,7 @@ KINDS = {
         Kind(
             "relay",
             lambda: f"bare relay on picows {_own_version('picows')}",
-            lambda port, _data: [_PYTHON, "relay.py", str(port)],
+            lambda port, _data: [OWN_PYTHON, "relay.py", str(port)],
             dialects.BareRelay(),
         ),
     )

@@ -43,7 +43,6 @@ READ_HERE_BYTES: Final = 128 * 1024
 """A larger frame is read on a thread: its update may take 20 ms a megabyte, or much more."""
 BROKEN: Final = 1006
 """The close code of a connection that ended without one (RFC 6455, 7.4.1)."""
-_SLOTS: Final = 1 << 16
 
 
 class Connection:
@@ -169,7 +168,7 @@ class Connection:
         """What is left of a frame."""
         self._waiting = True  # for the room to load, a large frame to be read, or its judge
         Connection._count += 1
-        self.slot = Connection._count % _SLOTS
+        self.slot = Connection._count & 0xFFFF
         """Spreads periodic work over time."""
 
     # From the transport

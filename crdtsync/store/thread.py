@@ -133,21 +133,16 @@ class _TrioJob(_Job):
 
 
 class StoreThread:
-    """One thread that runs jobs in order. Use it as ``async with``; leaving waits for all jobs.
-
-    Jobs come from the event loop that it was entered on.
-    """
+    """One thread that runs jobs in order. Use it as ``async with``; leaving waits for all jobs."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def __aenter__(self) -> Self:
         if self._thread is not None:
             raise RuntimeError(f"the thread {self._name} runs already")
-        self._loop = asyncio_loop()
         self._thread = threading.Thread(target=_work, args=(self._jobs,), name=self._name)
         self._thread.start()
         return self
@@ -160,7 +155,6 @@ class StoreThread:
     ) -> None:
         thread = self._thread
         assert thread is not None
-        self._loop = asyncio_loop()  # another, where the first one is gone
         try:
             await self.run(_nothing)
         finally:
@@ -175,7 +169,7 @@ class StoreThread:
         """
         if self._thread is None:
             raise RuntimeError(f"the thread {self._name} does not run")
-        loop = self._loop
+        loop = asyncio_loop()
         job = _TrioJob(call, args) if loop is None else _AsyncioJob(loop, call, args)
         self._jobs.put(job)
         await job.wait()
