@@ -77,6 +77,9 @@ class Limits:
     """How far a connection may take a client id's awareness clock beyond where it found it."""
     max_connections: int = 100_000
     """Connections of the whole server."""
+    reserved_descriptors: int = 128
+    """Files and sockets that the process may open and clients may not take: the store's, and
+    those of work in processes of its own. Of a very small limit, half."""
     max_connections_per_document: int = 20_000
     """Connections of one document."""
     max_connections_per_address: int = 10_000

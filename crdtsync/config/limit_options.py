@@ -124,6 +124,11 @@ LIMIT_OPTIONS: Final = (
         "How far a connection may take an awareness clock beyond where it found it.",
     ),
     _limit("max_connections", _COUNT, "Connections of the whole server."),
+    _limit(
+        "reserved_descriptors",
+        Integer(0, 65_536),
+        "Of the files that the process may open, those that clients' sockets leave free.",
+    ),
     _limit("max_connections_per_document", _COUNT, "Connections of one document."),
     _limit(
         "max_connections_per_address",

@@ -28,14 +28,16 @@ from crdtsync.engine import Change
 from crdtsync.errors import ConfigError, StoreLocked
 from crdtsync.gate import ContentGate, Gate
 from crdtsync.guarding import NOTE, ending_process, guard_folder
+from crdtsync.server.acceptor import accepting
 from crdtsync.server.assembly import Assembly, assemble
+from crdtsync.server.descriptors import client_descriptors, raise_descriptor_limit
 from crdtsync.server.doors import doors_of
 from crdtsync.server.frontdoor import FrontDoor, HttpServer
 from crdtsync.store import open_store
 from crdtsync.store.base import Store
 from crdtsync.store.locking import speak_for
 from crdtsync.supervisor import Supervised
-from crdtsync.supervisor.listen import BACKLOG, bind, check_exposure
+from crdtsync.supervisor.listen import bind, check_exposure
 
 if TYPE_CHECKING:
     from crdtsync.identity.desk import TokenDesk
@@ -48,6 +50,8 @@ log = logging.getLogger("crdtsync")
 HTTP_CLOSE_TIMEOUT_S: Final = 1.0
 SWITCH_INTERVAL_S: Final = 0.0005
 GC_THRESHOLD: Final = 20_000
+FEW_CLIENTS: Final = 10_000
+"""An operator is told where the system has room for fewer."""
 ENDING_WAIT_S: Final = 15.0
 """How long a store is waited for whose server is about to end."""
 ENDING_POLL_S: Final = 0.05
@@ -89,6 +93,8 @@ def run(
     # need not look at every hundredth update's short-lived objects.
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.set_threshold(GC_THRESHOLD, 20, 50)
+    limits = (config or Config()).limits
+    raise_descriptor_limit(limits.max_connections + limits.reserved_descriptors)
     try:
         import uvloop
 
@@ -224,11 +230,13 @@ async def _serve_parts(
     http = HttpServer(ASGIWrapper(app), _hypercorn(config))
     native, notes = _native(config, parts)
     make = native.adopt if native is not None else None
-    create = loop.create_unix_server if config.unix_socket else loop.create_server
-    servers: list[asyncio.AbstractServer] = [
-        await create(lambda: FrontDoor(http, make), sock=each, ssl=tls, backlog=BACKLOG)
-        for each in sockets
-    ]
+    servers = await accepting(
+        sockets,
+        lambda: FrontDoor(http, make),
+        tls=tls,
+        reserved=config.limits.reserved_descriptors,
+        stats=hub.stats,
+    )
     for signum in (signal.SIGTERM, signal.SIGINT):
         _on_signal(loop, signum, stop)
     gc.freeze()  # what is here now stays: the collector need not look at it again
@@ -242,7 +250,7 @@ async def _serve_parts(
                 durability=hub.store.durability,
                 transport="asgi" if native is None else "native",
                 tls=tls is not None,
-                notes=notes,
+                notes=(*notes, *_room_for_clients(config)),
             )
         )
     if supervised is not None:
@@ -274,6 +282,17 @@ def _native(config: Config, parts: Assembly) -> tuple["NativeServer | None", tup
             ) from None
         return None, ("picows is not installed: the slower ASGI transport is used",)
     return NativeServer(parts.hub, parts.authenticator, parts.doors), ()
+
+
+def _room_for_clients(config: Config) -> tuple[str, ...]:
+    """Return what to say where the system allows few clients, and fewer than we do."""
+    room = client_descriptors(config.limits.reserved_descriptors)
+    if room >= min(config.limits.max_connections, FEW_CLIENTS):
+        return ()
+    return (
+        f"the limit of open files has room for some {room:,} clients: raise it"
+        " (LimitNOFILE of a service, ulimit -n of a shell) where more come",
+    )
 
 
 def _hypercorn(config: Config) -> HypercornConfig:

@@ -58,10 +58,14 @@ class Server:
 
 
 @contextmanager
-def server(cwd: Path, *args: str) -> Iterator[Server]:
-    """Start ``crdtsync serve``; end it when the block is left, and when it hangs."""
+def server(cwd: Path, *args: str, files: int | None = None) -> Iterator[Server]:
+    """Start ``crdtsync serve``; end it when the block is left, and when it hangs.
+
+    ``files`` is how many files and sockets it may open at most.
+    """
+    limited = [] if files is None else ["sh", "-c", f'ulimit -n {files}; exec "$@"', "sh"]
     process = subprocess.Popen(
-        command("serve", *args),
+        [*limited, *command("serve", *args)],
         cwd=cwd,
         env=environment(),
         stdin=subprocess.DEVNULL,

@@ -42,7 +42,8 @@ def test_localhost_has_one_port(loop: str) -> None:
 
 def test_native_is_the_default(server: Server) -> None:
     """On TCP the native transport serves, without a word about it."""
-    assert (server.listening.transport, server.listening.notes) == ("native", ())
+    assert server.listening.transport == "native"
+    assert not [note for note in server.listening.notes if "transport" in note]
 
 
 def unix_peer(path: Path) -> Peer:

@@ -14,6 +14,7 @@ TESTS = Path(__file__).parent.parent
 SUITES = ["unit", "native", "server", "access", "history", "channels", "authoring"]
 
 ELSEWHERE = {
+    "reserved_descriptors": "server",
     "max_message_bytes": "native",  # whole messages are the transports' to measure
     "max_token_bytes": "access",
     "token_refreshes_per_minute": "access",
