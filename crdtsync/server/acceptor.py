@@ -85,11 +85,13 @@ class Acceptor:
             self._loop.add_reader(each, self._ready, each)
 
     def close(self) -> None:
-        """Take no more connections; those that were taken stay."""
+        """Take no more connections; those that were taken stay, but for unfinished handshakes."""
         for each in self._sockets:
             self._loop.remove_reader(each)
             each.close()
         self._sockets.clear()
+        for task in self._tasks:
+            task.cancel()
 
     def _ready(self, listening: socket.socket) -> None:
         for _ in range(ACCEPTS_PER_TURN):
@@ -112,9 +114,12 @@ class Acceptor:
     async def _take(self, taken: socket.socket) -> None:
         try:
             await self._connect(taken)
-        except (OSError, TimeoutError) as error:  # a TLS handshake that came to nothing, too
+        except OSError as error:  # a TLS handshake that came to nothing, too
             log.debug("a connection came to nothing: %r", error)
             taken.close()
+        except BaseException:
+            taken.close()
+            raise
 
     def _is_reserved(self, descriptor: int) -> bool:
         """Look again: an operator may have raised the limit meanwhile.

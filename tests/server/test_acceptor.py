@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio.lowlevel
 import httpx
 import pytest
 
@@ -253,6 +254,23 @@ async def test_a_handshake_that_fails_is_its_clients_alone(
         made.close()
     assert not [each for each in caplog.records if each.levelno >= logging.ERROR]
     assert Greeter.made == 0
+
+
+@pytest.mark.anyio
+async def test_a_handshake_ends_with_the_server() -> None:
+    """Nobody is left who may still come in when all others are gone."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with listening() as bound:
+        (made,) = await accepting([bound], Greeter, tls=context, reserved=0, stats=Stats())
+        assert isinstance(made, Acceptor)
+        reader, writer = await asyncio.open_connection(*bound.getsockname())
+        async with asyncio.timeout(10):
+            while not made._tasks:  # it has been accepted when there is one
+                await anyio.lowlevel.checkpoint()
+            made.close()
+            assert await reader.read() == b""
+        writer.close()
+        assert not made._tasks
 
 
 @pytest.mark.anyio
