@@ -24,10 +24,16 @@ from crdtsync.store.file_journal import Journal, journals_in, read_journal
 from crdtsync.store.file_reading import Known, Reading
 from crdtsync.store.locking import StoreLock
 from crdtsync.store.order import admit_checkpoint
+from crdtsync.store.whereabouts import Whereabouts
 
 __all__ = ["FileLog"]
 
 logger = logging.getLogger("crdtsync.store")
+
+PLACE_HINT = (
+    "Move it back where it was moved. Otherwise put a backup there and start the server again:"
+    " clients bring back what they have."
+)
 
 JOURNAL_BYTES = 4 * 1024 * 1024
 """Above this the next journal is begun. What is in a journal is in memory too, until settled."""
@@ -54,6 +60,7 @@ class FileLog(Reading):
         self._clock = clock
         self._lock = StoreLock(folder / "store", url=url)
         self._journal: Journal | None = None
+        self._whereabouts = Whereabouts()
         self._older: list[Path] = []
         """Journals whose records are in ``_frozen``."""
         self._damaged: list[Path] = []
@@ -83,6 +90,8 @@ class FileLog(Reading):
         for unfinished in self._documents.folder.glob("*.tmp"):
             logger.warning("removed %s, which was not written to its end", unfinished)
             unfinished.unlink()
+        for folder in (self._folder, self._documents.folder):
+            self._whereabouts.note(folder, PLACE_HINT)
         self._recover()
 
     def close(self) -> None:
@@ -91,14 +100,21 @@ class FileLog(Reading):
         try:
             if journal is not None:
                 journal.close()
+                self._whereabouts.verify()  # the journals have everything, wherever they are now
                 self._finish()
                 self._freeze(journal.path)
                 self._finish()
         finally:
+            self._whereabouts.forget()
             for kept in (self._known, self._frozen, self._active, self._followed):
                 kept.clear()
             self._names, self._older, self._damaged, self._unsettled = None, [], [], []
             self._lock.release()
+
+    def verify(self) -> None:
+        """Raise where the store's folder, or its journal, was taken away."""
+        self._whereabouts.verify()
+        self._lock.verify()
 
     def append(self, batch: Sequence[Record]) -> bool:
         """Commit the batch; return whether ``settle`` has work."""
@@ -146,6 +162,7 @@ class FileLog(Reading):
         """Bring as many documents' records into their files as the journal has grown."""
         if self._journal is None or not self._due():
             return False
+        self._whereabouts.verify()  # each time, for documents' files are found by their names
         journal = self._writing()
         try:
             while len(self._unsettled) > self._may_wait(journal):
@@ -251,7 +268,11 @@ class FileLog(Reading):
         self._finish()
 
     def _new_journal(self, number: int) -> Journal:
-        return Journal(self._folder, number, commit_sync=self._commit_sync, durable=self._durable)
+        journal = Journal(
+            self._folder, number, commit_sync=self._commit_sync, durable=self._durable
+        )
+        self._whereabouts.note(journal.path, PLACE_HINT)
+        return journal
 
     def _due(self) -> bool:
         journal = self._writing()
@@ -316,6 +337,7 @@ class FileLog(Reading):
         old = self._writing()
         self._journal = self._new_journal(old.number + 1)
         old.close()
+        self._whereabouts.forget(old.path)
         self._freeze(old.path)
 
     def _settle_all(self) -> None:

@@ -33,8 +33,15 @@ class StoreLock:
     def __init__(self, base: Path, *, url: str) -> None:
         self._url = url
         self._owner = base.with_name(base.name + ".pid")
+        self._path = base.with_name(base.name + ".lock")
+        self._lock = self._new_lock()
+        self._inode = 0
+        self._removed: list[FileLock] = []
+        """Locks whose files are gone; held on to, for they may be found again."""
+
+    def _new_lock(self) -> FileLock:
         # Taken and released on the store's thread, not the one that makes the object.
-        self._lock = FileLock(base.with_name(base.name + ".lock"), thread_local=False)
+        return FileLock(self._path, thread_local=False)
 
     def acquire(self) -> None:
         """Take the lock; raise ``StoreLocked`` at once where another process has it."""
@@ -50,13 +57,33 @@ class StoreLock:
                 f"the store {self._url} is in use by {by}",
                 hint=f"Stop {by}, or choose another store: each one serves one process.",
             ) from None
+        self._inode = self._path.stat().st_ino
         try:
             self._owner.write_text(f"{_spoken_for or os.getpid()}\n")
         except OSError as error:  # only a nicer message depends on it
             logger.warning("can't note the store's owner in %s: %s", self._owner, error)
 
+    def verify(self) -> None:
+        """Take the lock anew where its file was removed: another process would not find it.
+
+        Raises ``StoreLocked`` where one has it by now.
+        """
+        try:
+            if self._path.stat().st_ino == self._inode:
+                return
+        except FileNotFoundError:
+            pass
+        if self._lock.is_locked:
+            self._removed.append(self._lock)
+            self._lock = self._new_lock()
+        self.acquire()
+        logger.warning("%s was removed while it was in use: it was made anew", self._path)
+
     def release(self) -> None:
         """Give the lock back; does nothing where it is not held."""
+        for removed in self._removed:
+            removed.release()
+        self._removed.clear()
         if not self._lock.is_locked:
             return
         try:

@@ -16,6 +16,7 @@ from sqlite_utils import Database
 from crdtsync.errors import StoreError
 from crdtsync.store.failures import FAILURES, store_error
 from crdtsync.store.thread import StoreThread
+from crdtsync.store.whereabouts import Whereabouts
 
 __all__ = ["SideDatabase"]
 
@@ -23,6 +24,9 @@ BUSY_TIMEOUT_S = 5.0
 """How long another process's transaction is waited for."""
 JOURNAL_BYTES = 4 * 1024 * 1024
 """What is left of the write-ahead log's file after a large transaction."""
+PLACE_HINT = (
+    "Move it back where it was moved, or stop the server, which makes a new one at its start."
+)
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -44,6 +48,7 @@ class SideDatabase:
         self._shrinks = shrinks
         self._thread = StoreThread("crdtsync-side")
         self._database: Database | None = None
+        self._whereabouts = Whereabouts()
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -109,6 +114,14 @@ class SideDatabase:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         self._transact(self._migrate)
+        if self._path is not None:
+            path = self._path.resolve()
+            for file in (
+                path,
+                path.with_name(path.name + "-wal"),
+                path.with_name(path.name + "-shm"),
+            ):
+                self._whereabouts.note(file, PLACE_HINT)
 
     def _migrate(self, database: Database) -> None:
         (version,) = database.execute("PRAGMA user_version").fetchone()
@@ -123,6 +136,7 @@ class SideDatabase:
         database.execute(f"PRAGMA user_version = {len(self._migrations)}")
 
     def _transact(self, function: Callable[[Database, *Ts], T], *args: *Ts) -> T:
+        self._whereabouts.verify()
         return self._within("BEGIN IMMEDIATE", function, *args)
 
     def _within(self, begin: str, function: Callable[[Database, *Ts], T], *args: *Ts) -> T:
@@ -159,5 +173,6 @@ class SideDatabase:
 
     def _close(self) -> None:
         database, self._database = self._database, None
+        self._whereabouts.forget()
         if database is not None:
             database.conn.close()

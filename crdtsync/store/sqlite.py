@@ -18,8 +18,15 @@ from crdtsync.store.sqlite_check import Checker
 from crdtsync.store.sqlite_schema import connect, fold, migrate
 from crdtsync.store.sqlite_writer import Writer
 from crdtsync.store.threaded import ThreadedStore
+from crdtsync.store.whereabouts import Whereabouts
 
 __all__ = ["SQLiteStore"]
+
+DATABASE_HINT = (
+    "Move it back where it was moved. Where it was deleted, the running server still has every"
+    " document: copy them from it (GET /api/v1/documents) before you end it."
+)
+BESIDE_HINT = "Stop the server, not by kill -9: as it ends it writes what it has into the database."
 
 
 class SQLiteStore(ThreadedStore):
@@ -68,6 +75,7 @@ class _SQLiteBackend:
         self._lock = StoreLock(self._path, url=self._url)
         self._writer = Writer(self._path, durability)
         self._reader: sqlite3.Connection | None = None
+        self._whereabouts = Whereabouts()
 
     def open(self) -> None:
         """Open both connections; take the lock first, unless only reading."""
@@ -82,16 +90,25 @@ class _SQLiteBackend:
         self._lock.acquire()
         self._writer.open()
         self._reader = connect(self._path, self._durability, reader=True)
+        self._whereabouts.note(self._path, DATABASE_HINT)
+        for suffix in ("-wal", "-shm"):  # which SQLite makes when it needs them
+            self._whereabouts.expect(self._path.with_name(self._path.name + suffix), BESIDE_HINT)
 
     def close(self) -> None:
         """Close both connections and give the lock back."""
         reader, self._reader = self._reader, None
+        self._whereabouts.forget()
         try:
             if reader is not None:
                 reader.close()  # first, for it would keep the write-ahead log in use
             self._writer.close()
         finally:
             self._lock.release()
+
+    def verify(self) -> None:
+        """Raise where the database, or what SQLite has beside it, was taken away."""
+        self._whereabouts.verify()
+        self._lock.verify()
 
     def append(self, batch: Sequence[Record]) -> bool:
         """Commit the batch."""

@@ -5,6 +5,7 @@ that commits get in between. What a job does is the ``Backend``'s.
 """
 
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -30,6 +31,8 @@ logger = logging.getLogger("crdtsync.store")
 
 INFO_SLICE = 4
 """Documents whose metadata one job reads."""
+VERIFY_EVERY_S = 1.0
+"""How often commits look whether the store's files are where they were."""
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -48,6 +51,10 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Tidy up and give the lock back; must not fail where nothing is open."""
+        ...
+
+    def verify(self) -> None:
+        """Raise where what is open is not the store any more that others would find."""
         ...
 
     def append(self, batch: Sequence[Record]) -> bool:
@@ -115,6 +122,7 @@ class ThreadedStore:
         self._reader = StoreThread("crdtsync-store-reader") if own_reader else self._writer
         self._open = False
         self._folding = False
+        self._verify_at_s = 0.0
         self._threads: AsyncExitStack | None = None
         self._damaged: dict[str, Damage] = {}
         """Documents that loaded with damage: not written to until they are repaired."""
@@ -166,7 +174,7 @@ class ThreadedStore:
                 self._refuse_damaged("append", record.document)
         if not batch:
             return
-        due = await self._call(self._writer, "append", self._backend.append, batch)
+        due = await self._call(self._writer, "append", self._append, batch)
         if due and self._open:
             self._writer.spawn(self._settle)
         if self._backend.fold_due and self._open and not self._folding:
@@ -186,7 +194,9 @@ class ThreadedStore:
         """Write the checkpoint, read it back, then drop what it stands for; all or nothing."""
         self._refuse_reader("checkpoint")
         self._refuse_damaged("checkpoint", checkpoint.document)
-        await self._call(self._writer, "checkpoint", self._backend.checkpoint, checkpoint)
+        await self._call(
+            self._writer, "checkpoint", self._verified, self._backend.checkpoint, checkpoint
+        )
 
     async def info(self, document: str) -> DocumentInfo | None:
         """Return one document's metadata, ``None`` where the store has no such document."""
@@ -212,14 +222,16 @@ class ThreadedStore:
     async def delete(self, document: str) -> bool:
         """Remove a document with all its records; return whether there was one."""
         self._refuse_reader("delete")
-        deleted = await self._call(self._writer, "delete", self._backend.delete, document)
+        deleted = await self._call(
+            self._writer, "delete", self._verified, self._backend.delete, document
+        )
         self._damaged.pop(document, None)
         return deleted
 
     async def probe(self) -> None:
         """Prove that the store can be written to; raise where it can't."""
         self._refuse_reader("probe")
-        await self._call(self._writer, "probe", self._backend.probe)
+        await self._call(self._writer, "probe", self._verified, self._backend.probe)
 
     async def check(self, *, repair: bool = False) -> AsyncIterator[Finding]:
         """Read everything; yield what is wrong and where, and one ``ok`` per sound document."""
@@ -232,6 +244,17 @@ class ThreadedStore:
             if finding.repaired:
                 self._damaged.pop(finding.document, None)
             yield finding
+
+    def _append(self, batch: Sequence[Record]) -> bool:
+        now_s = time.monotonic()
+        if now_s >= self._verify_at_s:
+            self._backend.verify()
+            self._verify_at_s = now_s + VERIFY_EVERY_S
+        return self._backend.append(batch)
+
+    def _verified(self, write: Callable[[*Ts], T], *args: *Ts) -> T:
+        self._backend.verify()
+        return write(*args)
 
     def _infos(self, names: list[str]) -> list[DocumentInfo]:
         infos = (self._backend.info(name) for name in names)

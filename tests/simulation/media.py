@@ -14,6 +14,7 @@ from crdtsync.store.base import Store
 from crdtsync.store.file_log import FileLog
 from crdtsync.store.thread import StoreThread
 from crdtsync.store.threaded import ThreadedStore
+from crdtsync.store.whereabouts import Whereabouts
 from tests.simulation.database import DatabaseMedium
 from tests.simulation.faults import Faults
 from tests.simulation.filesystem import DiskPath, FileSystem, os_of
@@ -46,6 +47,7 @@ class FileMedium:
         self._system = FileSystem(faults)
         self._patches = [
             patch.object(file_log, "StoreLock", _Lock),
+            patch.object(file_log, "Whereabouts", _Here),
             patch.object(file_log, "JOURNAL_BYTES", JOURNAL_BYTES),
         ]
         for each in self._patches:
@@ -106,7 +108,15 @@ class _Lock:
 
     def acquire(self) -> None: ...
 
+    def verify(self) -> None: ...
+
     def release(self) -> None: ...
+
+
+class _Here(Whereabouts):
+    """Files that nobody takes away; they are on no disk that could be looked at."""
+
+    def note(self, path: object, hint: str) -> None: ...
 
 
 class _Files(ThreadedStore):
