@@ -91,7 +91,7 @@ class FileLog(Reading):
             logger.warning("removed %s, which was not written to its end", unfinished)
             unfinished.unlink()
         for folder in (self._folder, self._documents.folder):
-            self._whereabouts.note(folder, PLACE_HINT)
+            self._whereabouts.note_folder(folder, PLACE_HINT)
         self._recover()
 
     def close(self) -> None:
@@ -105,7 +105,7 @@ class FileLog(Reading):
                 self._freeze(journal.path)
                 self._finish()
         finally:
-            self._whereabouts.forget()
+            self._whereabouts.clear()
             for kept in (self._known, self._frozen, self._active, self._followed):
                 kept.clear()
             self._names, self._older, self._damaged, self._unsettled = None, [], [], []

@@ -173,6 +173,6 @@ class SideDatabase:
 
     def _close(self) -> None:
         database, self._database = self._database, None
-        self._whereabouts.forget()
+        self._whereabouts.clear()
         if database is not None:
             database.conn.close()

@@ -97,7 +97,7 @@ class _SQLiteBackend:
     def close(self) -> None:
         """Close both connections and give the lock back."""
         reader, self._reader = self._reader, None
-        self._whereabouts.forget()
+        self._whereabouts.clear()
         try:
             if reader is not None:
                 reader.close()  # first, for it would keep the write-ahead log in use

@@ -4,7 +4,8 @@ A file may be removed, moved or replaced while a program has it open, and the pr
 notice: it goes on writing to what nobody will find. A store looks now and then, and before it
 promises anything, so that such edits stay with their authors instead.
 
-Owns the memory of which file was where, by its inode, as SQLite knows files.
+Owns the memory of which file was where, by its inode, as SQLite knows files. Some file systems
+give a file another number when nobody has it open: so folders only have to be there.
 """
 
 import os
@@ -22,10 +23,15 @@ class Whereabouts:
 
     def __init__(self) -> None:
         self._files: dict[Path, tuple[int | None, str]] = {}
+        self._folders: dict[Path, str] = {}
         self._coming: dict[Path, str] = {}
 
+    def note_folder(self, path: Path, hint: str) -> None:
+        """Remember a folder."""
+        self._folders[path] = hint
+
     def note(self, path: Path, hint: str) -> None:
-        """Remember a file or folder that is there now."""
+        """Remember a file that is there now, and held open."""
         inode = _inode(path)
         if inode not in (None, _UNKNOWN):
             self._files[path] = (inode, hint)
@@ -34,13 +40,15 @@ class Whereabouts:
         """Remember one that may come later, from when it has come."""
         self._coming[path] = hint
 
-    def forget(self, *paths: Path) -> None:
-        """Look for some no more; for none, where none is named."""
-        if not paths:
-            self._files.clear()
-            self._coming.clear()
-        for path in paths:
-            self._files.pop(path, None)
+    def forget(self, path: Path) -> None:
+        """Look for a file no more."""
+        self._files.pop(path, None)
+
+    def clear(self) -> None:
+        """Look for none."""
+        self._files.clear()
+        self._folders.clear()
+        self._coming.clear()
 
     def verify(self) -> None:
         """Raise ``StoreError`` where a file is no more what it was."""
@@ -50,6 +58,9 @@ class Whereabouts:
                 continue
             what = "removed" if found is None else "replaced by another file"
             raise StoreError(f"{path} was {what} while the store has it open", hint=hint)
+        for path, hint in self._folders.items():
+            if _inode(path) is None:
+                raise StoreError(f"{path} was removed while the store has it open", hint=hint)
         for path in list(self._coming):
             self.note(path, self._coming[path])
             if path in self._files:

@@ -118,6 +118,8 @@ class _Here(Whereabouts):
 
     def note(self, path: object, hint: str) -> None: ...
 
+    def note_folder(self, path: object, hint: str) -> None: ...
+
 
 class _Files(ThreadedStore):
     """The file store of one life."""

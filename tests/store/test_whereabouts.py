@@ -7,6 +7,7 @@ from pathlib import Path
 import anyio
 import httpx
 import pytest
+from filelock import SoftFileLock
 
 from crdtsync.errors import StoreError, StoreLocked
 from crdtsync.store import SQLiteStore, threaded, whereabouts
@@ -56,7 +57,7 @@ async def test_a_replaced_store_is_not_the_one_that_is_open(make_durable: Maker)
         await store.append(recs("new", 1, 1))
         path.rename(path.with_name("first"))
         other.path.rename(path)
-        with pytest.raises(StoreError, match="was replaced by another file"):
+        with pytest.raises(StoreError, match=r"was (replaced by another file|removed)"):
             await store.append([rec("new", 2)])
     async with make() as store:
         assert [info.name for info in await store.documents()] == ["old"]
@@ -154,6 +155,20 @@ async def test_a_lock_that_another_has_taken_meanwhile_ends_the_writing(
     assert not [each for each in caplog.records if each.levelno >= logging.ERROR]
 
 
+def test_a_lock_that_is_only_a_marker_may_be_numbered_anew(tmp_path: Path) -> None:
+    """As on a file system without locks, which may forget a file that nobody has open."""
+    lock = StoreLock(tmp_path / "store", url="url")
+    lock._lock = SoftFileLock(lock._path)
+    lock.acquire()
+    lock._inode += 1
+    lock.verify()
+    assert not lock._removed
+    lock._path.unlink()
+    lock.verify()
+    assert lock._path.exists()
+    lock.release()
+
+
 async def test_commits_look_now_and_then_and_everything_else_each_time(
     make_durable: Maker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -182,6 +197,7 @@ async def test_what_can_not_be_looked_at_is_not_said_to_be_gone(
             patched.setattr(whereabouts.os, "stat", deny)
             store_files = whereabouts.Whereabouts()
             store_files.note(make_durable.path, "hint")
+            store_files.note_folder(make_durable.folder, "hint")
             store_files.verify()
         store_files.verify()
 
