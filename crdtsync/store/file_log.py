@@ -81,6 +81,8 @@ class FileLog(Reading):
                 )
             self._follow()
             return
+        if self._folder.is_file():
+            raise StoreError(f"{self._url} is a file", hint="Name a folder after file:")
         if not self._folder.is_dir():
             self._folder.mkdir()
             if self._durable:

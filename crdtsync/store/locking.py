@@ -7,7 +7,7 @@ from pathlib import Path
 
 from filelock import FileLock, SoftFileLock, Timeout
 
-from crdtsync.errors import StoreLocked
+from crdtsync.errors import StoreError, StoreLocked
 
 __all__ = ["StoreLock", "speak_for"]
 
@@ -51,11 +51,16 @@ class StoreLock:
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
+            if not self._path.exists():  # for filelock somebody who is just removing it
+                raise StoreError(
+                    f"can't make the lock {self._path}", hint=f"Choose another place than {folder}."
+                ) from None
             owner = self._read_owner()
             by = f"process {owner}" if owner else "another process"
             raise StoreLocked(
                 f"the store {self._url} is in use by {by}",
-                hint=f"Stop {by}, or choose another store: each one serves one process.",
+                hint=f"Stop {by if owner else 'it'}, or choose another store: each one serves one"
+                " process.",
             ) from None
         self._inode = self._path.stat().st_ino
         try:

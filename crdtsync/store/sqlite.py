@@ -79,6 +79,11 @@ class _SQLiteBackend:
 
     def open(self) -> None:
         """Open both connections; take the lock first, unless only reading."""
+        if self._path.is_dir():
+            raise StoreError(
+                f"{self._url} is a folder",
+                hint=f"Name a file in it, such as {self._url}/crdtsync.db.",
+            )
         if self._read_only:
             if not self._path.exists():
                 raise StoreError(

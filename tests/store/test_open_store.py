@@ -1,8 +1,11 @@
-"""Store URLs, right and wrong."""
+"""Store URLs, right and wrong, and places where there can't be a store."""
+
+from pathlib import Path
 
 import pytest
+from filelock import FileLock, Timeout
 
-from crdtsync.errors import ConfigError
+from crdtsync.errors import ConfigError, StoreError, StoreLocked
 from crdtsync.store import FileStore, MemoryStore, SQLiteStore, open_store
 
 
@@ -71,3 +74,40 @@ def test_durability_is_told() -> None:
     assert open_store("sqlite:x.db").durability == "fsync"
     assert open_store("file:x", durability="os").durability == "os"
     assert open_store("memory:").durability == "none"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("read_only", [False, True])
+async def test_a_folder_is_no_database(tmp_path: Path, read_only: bool) -> None:
+    with pytest.raises(StoreError, match="is a folder") as caught:
+        async with SQLiteStore(tmp_path, read_only=read_only):
+            pass
+    assert f"sqlite:{tmp_path}/crdtsync.db" in caught.value.hint
+    assert not list(tmp_path.parent.glob("*.lock"))
+
+
+@pytest.mark.anyio
+async def test_a_file_is_no_folder_of_documents(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("mine")
+    with pytest.raises(StoreError, match="is a file") as caught:
+        async with FileStore(path):
+            pass
+    assert "Name a folder" in caught.value.hint
+    assert path.read_text() == "mine"
+
+
+@pytest.mark.anyio
+async def test_where_no_lock_can_be_made_nobody_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as in ``/proc``, where what is made is not there."""
+
+    def never(lock: FileLock, timeout: float) -> None:
+        raise Timeout(lock.lock_file)
+
+    monkeypatch.setattr(FileLock, "acquire", never)
+    with pytest.raises(StoreError, match="can't make the lock") as caught:
+        async with SQLiteStore(tmp_path / "x.db"):
+            pass
+    assert not isinstance(caught.value, StoreLocked)
