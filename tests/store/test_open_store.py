@@ -79,11 +79,13 @@ def test_durability_is_told() -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("read_only", [False, True])
 async def test_a_folder_is_no_database(tmp_path: Path, read_only: bool) -> None:
+    path = tmp_path / "folder"
+    path.mkdir()
     with pytest.raises(StoreError, match="is a folder") as caught:
-        async with SQLiteStore(tmp_path, read_only=read_only):
+        async with SQLiteStore(path, read_only=read_only):
             pass
-    assert f"sqlite:{tmp_path}/crdtsync.db" in caught.value.hint
-    assert not list(tmp_path.parent.glob("*.lock"))
+    assert f"sqlite:{path}/crdtsync.db" in caught.value.hint
+    assert [each.name for each in tmp_path.iterdir()] == ["folder"]  # noqa: ASYNC240
 
 
 @pytest.mark.anyio
