@@ -1,4 +1,4 @@
-"""Taking connections: some at a time, and only as long as there are descriptors for them."""
+"""Taking connections, as long as there are descriptors for them."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from crdtsync.server import acceptor, descriptors
-from crdtsync.server.acceptor import ACCEPTS_PER_TURN, Acceptor, accepting
+from crdtsync.server.acceptor import Acceptor, accepting
 from crdtsync.stats import Stats
 from tests.cli.running import server
 from tests.processes import environment
@@ -190,6 +190,7 @@ async def test_a_turn_takes_some_of_those_that_wait(monkeypatch: pytest.MonkeyPa
             taken.append(len(self._tasks) - before)
 
     monkeypatch.setattr(acceptor, "Acceptor", Counting)
+    monkeypatch.setattr(acceptor, "ACCEPTS_PER_TURN", 64)
     with listening() as bound, ExitStack() as stack:
         clients = [stack.enter_context(dial(bound.getsockname())) for _ in range(150)]
         Greeter.expected, Greeter.all_came = len(clients), asyncio.Event()
@@ -197,7 +198,7 @@ async def test_a_turn_takes_some_of_those_that_wait(monkeypatch: pytest.MonkeyPa
         async with asyncio.timeout(10):
             await Greeter.all_came.wait()
         made.close()
-    assert max(taken) == ACCEPTS_PER_TURN
+    assert max(taken) == 64
     assert sum(taken) == 150
 
 
