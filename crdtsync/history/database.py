@@ -22,6 +22,7 @@ from crdtsync.history.base import Kept, NewVersion, Outline, Space
 from crdtsync.history.model import HistoryDamaged, Stored, Version, VersionKind
 from crdtsync.store.base import Finding
 from crdtsync.store.side import SideDatabase
+from crdtsync.store.whereabouts import database_files
 
 __all__ = ["HistoryDatabase"]
 
@@ -31,7 +32,6 @@ SHRINK_PAGES: Final = 256
 """So many pages are given back at once: a megabyte, some 10 ms."""
 PAUSE_S: Final = 0.01
 """Between two such times others have their turn."""
-FILES: Final = ("", "-wal", "-shm")
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -232,9 +232,9 @@ def _move_aside(path: Path) -> Path:
     number = 1
     while (kept := path.with_name(f"{path.name}.damaged-{number}")).exists():
         number += 1
-    for suffix in FILES:
+    for file, aside in zip(database_files(path), database_files(kept), strict=True):
         try:
-            path.with_name(path.name + suffix).rename(kept.with_name(kept.name + suffix))
+            file.rename(aside)
         except FileNotFoundError:
             pass
         except OSError as error:

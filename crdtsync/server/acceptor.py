@@ -56,7 +56,10 @@ async def accepting(
     try:
         return [Acceptor(sockets, factory, tls=tls, reserved=reserved, stats=stats)]
     except NotImplementedError:  # a loop that waits for no sockets: Windows' own
-        return [await loop.create_server(factory, sock=each, ssl=tls) for each in sockets]
+        return [
+            await loop.create_server(factory, sock=each, ssl=tls, backlog=BACKLOG)
+            for each in sockets
+        ]
 
 
 class Acceptor:

@@ -93,7 +93,8 @@ def run(
     # need not look at every hundredth update's short-lived objects.
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.set_threshold(GC_THRESHOLD, 20, 50)
-    limits = (config or Config()).limits
+    config = config or Config()
+    limits = config.limits
     raise_descriptor_limit(limits.max_connections + limits.reserved_descriptors)
     try:
         import uvloop

@@ -8,6 +8,7 @@ from pathlib import Path
 from filelock import FileLock, SoftFileLock, Timeout
 
 from crdtsync.errors import StoreError, StoreLocked
+from crdtsync.store.whereabouts import UNKNOWN, inode_of
 
 __all__ = ["StoreLock", "speak_for"]
 
@@ -35,7 +36,7 @@ class StoreLock:
         self._owner = base.with_name(base.name + ".pid")
         self._path = base.with_name(base.name + ".lock")
         self._lock = self._new_lock()
-        self._inode = 0
+        self._inode: int | None = None
         self._removed: list[FileLock] = []
         """Locks whose files are gone; held on to, for they may be found again."""
 
@@ -62,7 +63,7 @@ class StoreLock:
                 hint=f"Stop {by if owner else 'it'}, or choose another store: each one serves one"
                 " process.",
             ) from None
-        self._inode = self._path.stat().st_ino
+        self._inode = inode_of(self._path)
         try:
             self._owner.write_text(f"{_spoken_for or os.getpid()}\n")
         except OSError as error:  # only a nicer message depends on it
@@ -73,14 +74,12 @@ class StoreLock:
 
         Raises ``StoreLocked`` where one has it by now.
         """
-        try:
-            # A lock that is only a marker, where a file system knows no other, is not held open,
-            # and may get another number there.
-            found = self._path.stat().st_ino
-            if found == self._inode or isinstance(self._lock, SoftFileLock):
-                return
-        except FileNotFoundError:
-            pass
+        found = inode_of(self._path)
+        # A lock that is only a marker, where a file system knows no other, is not held open, and
+        # may get another number there.
+        marker = isinstance(self._lock, SoftFileLock)
+        if found is not None and (marker or found in (self._inode, UNKNOWN)):
+            return
         if self._lock.is_locked:
             self._removed.append(self._lock)
             self._lock = self._new_lock()

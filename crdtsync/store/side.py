@@ -16,7 +16,7 @@ from sqlite_utils import Database
 from crdtsync.errors import StoreError
 from crdtsync.store.failures import FAILURES, store_error
 from crdtsync.store.thread import StoreThread
-from crdtsync.store.whereabouts import Whereabouts
+from crdtsync.store.whereabouts import Whereabouts, database_files
 
 __all__ = ["SideDatabase"]
 
@@ -115,12 +115,7 @@ class SideDatabase:
         connection.execute("PRAGMA synchronous = FULL")
         self._transact(self._migrate)
         if self._path is not None:
-            path = self._path.resolve()
-            for file in (
-                path,
-                path.with_name(path.name + "-wal"),
-                path.with_name(path.name + "-shm"),
-            ):
+            for file in database_files(self._path.resolve()):
                 self._whereabouts.note(file, PLACE_HINT)
 
     def _migrate(self, database: Database) -> None:

@@ -18,7 +18,7 @@ from crdtsync.store.sqlite_check import Checker
 from crdtsync.store.sqlite_schema import connect, fold, migrate
 from crdtsync.store.sqlite_writer import Writer
 from crdtsync.store.threaded import ThreadedStore
-from crdtsync.store.whereabouts import Whereabouts
+from crdtsync.store.whereabouts import Whereabouts, database_files
 
 __all__ = ["SQLiteStore"]
 
@@ -95,9 +95,10 @@ class _SQLiteBackend:
         self._lock.acquire()
         self._writer.open()
         self._reader = connect(self._path, self._durability, reader=True)
-        self._whereabouts.note(self._path, DATABASE_HINT)
-        for suffix in ("-wal", "-shm"):  # which SQLite makes when it needs them
-            self._whereabouts.expect(self._path.with_name(self._path.name + suffix), BESIDE_HINT)
+        database, *beside = database_files(self._path)
+        self._whereabouts.note(database, DATABASE_HINT)
+        for file in beside:
+            self._whereabouts.note(file, BESIDE_HINT)
 
     def close(self) -> None:
         """Close both connections and give the lock back."""

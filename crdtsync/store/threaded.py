@@ -167,8 +167,7 @@ class ThreadedStore:
 
     async def append(self, batch: Sequence[Record]) -> None:
         """Commit all records, of any documents, at once; all or none."""
-        if self._read_only:
-            self._refuse_reader("append")
+        self._refuse_reader("append")
         if self._damaged:
             for record in batch:
                 self._refuse_damaged("append", record.document)

@@ -13,32 +13,27 @@ from pathlib import Path
 
 from crdtsync.errors import StoreError
 
-__all__ = ["Whereabouts"]
+__all__ = ["UNKNOWN", "Whereabouts", "database_files", "inode_of"]
 
-_UNKNOWN = -1
+UNKNOWN = -1
+"""For a file that can't be looked at: that says nothing about it, writing to it will."""
 
 
 class Whereabouts:
     """The files that have to stay, each with what an operator is to do where it does not."""
 
     def __init__(self) -> None:
-        self._files: dict[Path, tuple[int | None, str]] = {}
-        self._folders: dict[Path, str] = {}
-        self._coming: dict[Path, str] = {}
-
-    def note_folder(self, path: Path, hint: str) -> None:
-        """Remember a folder."""
-        self._folders[path] = hint
+        self._files: dict[Path, tuple[int, str]] = {}
 
     def note(self, path: Path, hint: str) -> None:
         """Remember a file that is there now, and held open."""
-        inode = _inode(path)
-        if inode not in (None, _UNKNOWN):
+        inode = inode_of(path)
+        if inode is not None:
             self._files[path] = (inode, hint)
 
-    def expect(self, path: Path, hint: str) -> None:
-        """Remember one that may come later, from when it has come."""
-        self._coming[path] = hint
+    def note_folder(self, path: Path, hint: str) -> None:
+        """Remember a folder."""
+        self._files[path] = (UNKNOWN, hint)
 
     def forget(self, path: Path) -> None:
         """Look for a file no more."""
@@ -47,31 +42,30 @@ class Whereabouts:
     def clear(self) -> None:
         """Look for none."""
         self._files.clear()
-        self._folders.clear()
-        self._coming.clear()
 
     def verify(self) -> None:
         """Raise ``StoreError`` where a file is no more what it was."""
         for path, (known, hint) in self._files.items():
-            found = _inode(path)
-            if found in (known, _UNKNOWN):
+            found = inode_of(path)
+            if found is None:
+                what = "removed"
+            elif found == known or UNKNOWN in (found, known):
                 continue
-            what = "removed" if found is None else "replaced by another file"
+            else:
+                what = "replaced by another file"
             raise StoreError(f"{path} was {what} while the store has it open", hint=hint)
-        for path, hint in self._folders.items():
-            if _inode(path) is None:
-                raise StoreError(f"{path} was removed while the store has it open", hint=hint)
-        for path in list(self._coming):
-            self.note(path, self._coming[path])
-            if path in self._files:
-                del self._coming[path]
 
 
-def _inode(path: Path) -> int | None:
+def inode_of(path: Path) -> int | None:
     """Return what identifies a file, ``None`` where there is none."""
     try:
         return os.stat(path).st_ino
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except OSError:  # says nothing about the file: writing to it will
-        return _UNKNOWN
+    except OSError:
+        return UNKNOWN
+
+
+def database_files(path: Path) -> tuple[Path, Path, Path]:
+    """Return a SQLite database's own file, its write-ahead log and that one's index."""
+    return path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")

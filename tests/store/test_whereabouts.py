@@ -160,7 +160,7 @@ def test_a_lock_that_is_only_a_marker_may_be_numbered_anew(tmp_path: Path) -> No
     lock = StoreLock(tmp_path / "store", url="url")
     lock._lock = SoftFileLock(lock._path)
     lock.acquire()
-    lock._inode += 1
+    lock._inode = (lock._inode or 0) + 1
     lock.verify()
     assert not lock._removed
     lock._path.unlink()
