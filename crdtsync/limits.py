@@ -98,7 +98,8 @@ class Limits:
     """The state of one document, as stored; above, nothing is added to it. 0: any size."""
     commit_interval_s: float = 0.0025
     """An update waits this long for others to share its commit; if the last commit is longer ago,
-    not at all. So at most one starts in this time."""
+    not at all. So at most one starts in this time. The timers of event loops count in milliseconds:
+    2.5 ms are 2.1 to 2.5."""
     commit_retry_s: float = 5.0
     """A failing store is retried for this long before the affected clients are sent away."""
     awareness_interval_s: float = 0.05

@@ -25,11 +25,25 @@ ACCEPTS_PER_TURN: Final = BACKLOG
 """Connections taken before everybody else has a turn: all that may wait. With 64, others wait
 longer for a herd of 1,000 (120 instead of 80 ms in the median), which takes as long in all."""
 ACCEPT_RETRY_S: Final = 0.5
-"""How long connections wait where the system has no descriptor or memory for one."""
+"""How long connections wait where the system has no descriptor or memory for one, or the listening
+socket fails."""
 TOLD_EVERY_S: Final = 60.0
 """How often an operator is told that clients are turned away."""
 
+_PEERS: Final = frozenset(
+    getattr(errno, name, None)  # not all systems know all of them
+    for name in (
+        *("EPERM", "EPROTO", "ETIMEDOUT", "ENOPROTOOPT", "EOPNOTSUPP"),
+        *("ENETDOWN", "ENETUNREACH", "EHOSTDOWN", "EHOSTUNREACH", "ENONET"),
+    )
+)
+"""What accept says of one connection that came to nothing (accept(2)), beside ConnectionError."""
 _OUT_OF: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+_RAISE_HINT: Final = (
+    "Raise the limit of open files (LimitNOFILE of a service, ulimit -n of a shell), or see who"
+    " has so many"
+)
+_BROKEN_HINT: Final = "If that goes on, start the server again: its listening socket is broken"
 _REASON: Final = b"the server has too many connections\n"
 _BUSY: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\n"
@@ -104,10 +118,10 @@ class Acceptor:
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
-                if error.errno in _OUT_OF:
-                    self._wait(listening, error)
-                    return
-                continue  # its peer has gone, or its network: accept(2)
+                if isinstance(error, ConnectionError) or error.errno in _PEERS:
+                    continue
+                self._wait(listening, error)
+                return
             if taken.fileno() >= self._end and self._is_reserved(taken.fileno()):
                 self._turn_away(taken)
                 continue
@@ -145,25 +159,22 @@ class Acceptor:
                     taken.shutdown(socket.SHUT_WR)
                 except OSError:
                     log.debug("a client that was turned away had gone")
-        self._tell(f"all {self._end} descriptors for clients are taken: no more are let in")
+        problem = f"all {self._end} descriptors for clients are taken: no more are let in"
+        self._tell(problem, _RAISE_HINT)
 
     def _wait(self, listening: socket.socket, error: OSError) -> None:
         self._loop.remove_reader(listening)
         self._loop.call_later(ACCEPT_RETRY_S, self._resume, listening)
-        self._tell(f"new clients have to wait: {error.strerror}")
+        hint = _RAISE_HINT if error.errno in _OUT_OF else _BROKEN_HINT
+        self._tell(f"new clients have to wait: {error.strerror}", hint)
 
     def _resume(self, listening: socket.socket) -> None:
         if listening in self._sockets:
             self._loop.add_reader(listening, self._ready, listening)
 
-    def _tell(self, problem: str) -> None:
+    def _tell(self, problem: str, hint: str) -> None:
         now = self._loop.time()
         if now - self._told_at < TOLD_EVERY_S:
             return
         self._told_at = now
-        log.warning(
-            "%s (%d turned away so far). Raise the limit of open files (LimitNOFILE of a service,"
-            " ulimit -n of a shell), or see who has so many",
-            problem,
-            self._turned_away,
-        )
+        log.warning("%s (%d turned away so far). %s", problem, self._turned_away, hint)

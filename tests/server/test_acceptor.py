@@ -258,6 +258,33 @@ async def test_a_handshake_that_fails_is_its_clients_alone(
 
 
 @pytest.mark.anyio
+async def test_a_listening_socket_that_fails_is_not_asked_without_end(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    asked = 0
+
+    class Counting(Acceptor):
+        def _ready(self, listening: socket.socket) -> None:
+            nonlocal asked
+            asked += 1
+            super()._ready(listening)
+
+    with listening() as bound:
+        made = Counting([bound], Greeter, tls=None, reserved=0, stats=Stats())
+        bound.shutdown(socket.SHUT_RDWR)  # accept() says EINVAL from now on, without waiting
+        async with asyncio.timeout(10):
+            while not caplog.records:
+                await anyio.lowlevel.checkpoint()
+        for _ in range(1000):
+            await anyio.lowlevel.checkpoint()
+        made.close()
+    assert asked == 1
+    (told,) = caplog.messages
+    assert told.startswith("new clients have to wait: Invalid argument")
+    assert "its listening socket is broken" in told
+
+
+@pytest.mark.anyio
 async def test_a_handshake_ends_with_the_server() -> None:
     """Nobody is left who may still come in when all others are gone."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
