@@ -21,8 +21,8 @@ from crdtsync.clock import SystemClock
 from crdtsync.crdt import Replica
 from crdtsync.errors import CrdtsyncError
 from crdtsync.limits import Limits, trusting
+from crdtsync.portions import frames_of
 from crdtsync.proof import prove_state
-from crdtsync.slicing import frames_of
 from crdtsync.state_vector import encode_state_vector
 from crdtsync.update import scan
 
@@ -58,7 +58,7 @@ def condense(parts: Sequence[bytes], max_frame_bytes: int) -> Condensed:
     replica.apply(parts)
     state = replica.state()
     prove_state(state, encode_state_vector(clocks))
-    return state, frames_of(state, limits, clocks)
+    return state, frames_of(state, limits)
 
 
 def write_parts(target: IO[bytes], parts: Sequence[bytes], max_frame_bytes: int) -> None:

@@ -17,6 +17,7 @@ import pycrdt
 from crdtsync.clock import Clock, ManualClock
 from crdtsync.errors import CrdtsyncError
 from crdtsync.guard import NO_WATCH, Watch, Work
+from crdtsync.portions import PORTION_BYTES, portions_of
 from crdtsync.recursion import deep_recursion
 from crdtsync.structs import EMPTY_UPDATE
 
@@ -25,10 +26,6 @@ __all__ = ["VERSION", "IntegrationError", "Pen", "Replica", "read_roots", "read_
 VERSION: str = pycrdt.__version__
 
 T = TypeVar("T")
-
-MAX_TRANSACTION_BYTES = 16 * 1024
-"""After this much a transaction is committed: what that costs grows faster than its size."""
-
 
 PATIENCE_S = 0.25
 """Integrating may take so long in any case,"""
@@ -52,6 +49,30 @@ def _contained(call: Callable[[], T], watch: Watch, work: Work) -> T:
         watch.leave()
 
 
+def _integrate(doc: "pycrdt.Doc[Any]", updates: Iterable[bytes], clock: Clock) -> None:
+    """Integrate updates that follow one another, some kilobytes in one transaction.
+
+    One each costs 2.6 us a keystroke, 2,000 joined ones 0.3, all 259,778 of a paper 7; and one
+    update of as many items as characters takes the square of their number in bytes, unless it is
+    cut.
+    """
+    waiting = (portion for update in updates for portion in portions_of(update))
+    portion = next(waiting, None)
+    total = 0
+    started_s = clock.monotonic_s()
+    while portion is not None:
+        size = 0
+        with doc.transaction():
+            while portion is not None and size < PORTION_BYTES:
+                doc.apply_update(portion)
+                size += len(portion)
+                portion = next(waiting, None)
+        total += size
+        took_s = clock.monotonic_s() - started_s
+        if portion is not None and took_s > PATIENCE_S + total * PATIENCE_S_PER_BYTE:
+            raise IntegrationError("it takes too long")
+
+
 class Replica:
     """A document in memory, for answering "what do I lack" and for making one update of many."""
 
@@ -64,41 +85,25 @@ class Replica:
         clock: Clock | None = None,
         *,
         work: Work = Work.LOADING,
+        joined: bool = False,
     ) -> None:
+        """``joined`` says that the state is known not to be loose: it need not be looked at."""
         self._doc = pycrdt.Doc[Any]()
         self._watch = watch
         self._clock = clock or ManualClock()  # stands still: there is all the time
-        if state != EMPTY_UPDATE:
+        if joined and state != EMPTY_UPDATE:
+            _contained(lambda: self._doc.apply_update(state), watch, work)
+        elif state != EMPTY_UPDATE:
             self.apply((state,), work=work)
 
     def apply(self, updates: Iterable[bytes], *, work: Work = Work.INTEGRATING) -> None:
-        """Integrate updates, a few kilobytes in one transaction.
+        """Integrate updates that follow one another.
 
-        One each costs 2.6 us a keystroke, 2,000 joined ones 0.3, all 259,778 of a paper 7.
         Raises ``IntegrationError``, also where it takes too long (items that compete for one
         place take the square of their number); the replica may hold a part then, and is to be
         thrown away.
         """
-        monotonic_s = self._clock.monotonic_s
-
-        def call() -> None:
-            waiting = iter(updates)
-            update = next(waiting, None)
-            total = 0
-            started_s = monotonic_s()
-            while update is not None:
-                size = 0
-                with self._doc.transaction():
-                    while update is not None and size < MAX_TRANSACTION_BYTES:
-                        self._doc.apply_update(update)
-                        size += len(update)
-                        update = next(waiting, None)
-                total += size
-                took_s = monotonic_s() - started_s
-                if update is not None and took_s > PATIENCE_S + total * PATIENCE_S_PER_BYTE:
-                    raise IntegrationError("it takes too long")
-
-        _contained(call, self._watch, work)
+        _contained(lambda: _integrate(self._doc, updates, self._clock), self._watch, work)
 
     def state(self) -> bytes:
         """Return the whole document as one update."""
@@ -129,7 +134,7 @@ def read_roots(state: bytes, kinds: Mapping[str, str], watch: Watch = NO_WATCH) 
 
     def call() -> dict[str, Any]:
         doc = pycrdt.Doc[Any]()
-        doc.apply_update(state)
+        _integrate(doc, (state,), ManualClock())
         return {name: _plain(doc.get(name, type=_ROOT_TYPES[kind])) for name, kind in kinds.items()}
 
     with deep_recursion():
@@ -150,7 +155,7 @@ def read_shown(
         doc = pycrdt.Doc[Any]()
         found: list[dict[str, Any]] = []
         for update in updates:
-            doc.apply_update(update)
+            _integrate(doc, (update,), ManualClock())
             roots = ((name, doc.get(name, type=_ROOT_TYPES[kind])) for name, kind in kinds.items())
             found.append({name: _shown(root) for name, root in roots})
         return found
@@ -234,9 +239,7 @@ def write(
 
     def call() -> bytes | CrdtsyncError:
         doc = pycrdt.Doc[Any](client_id=client, skip_gc=True)
-        with doc.transaction():
-            for update in updates:
-                doc.apply_update(update)
+        _integrate(doc, updates, ManualClock())
         state = doc.get_update()
         changes: list[bytes] = []
         subscription = doc.observe(lambda event: changes.append(event.update))

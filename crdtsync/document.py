@@ -22,6 +22,7 @@ from crdtsync.guard import NO_WATCH, Watch
 from crdtsync.held import Following, Held, Judging, Verdict
 from crdtsync.idset import IdSet
 from crdtsync.limits import Limits, trusting
+from crdtsync.portions import PORTION_BYTES, is_loose
 from crdtsync.slicing import Slices, borders_of, causal_order, missing_from, new_part, slice_update
 from crdtsync.state import CommittedState, Draft, Snapshot
 from crdtsync.state_vector import encode_state_vector, read_state_vector
@@ -79,13 +80,17 @@ class Document:
         """Told of each update that may touch keys of maps, before it counts."""
         self._state_vector: bytes | None = None
         if state != EMPTY_UPDATE:
-            self._note(self._scan_stored(state), state)
+            found = self._scan_stored(state)
+            if not is_loose(state, found):
+                self.committed.is_joined()
+            self._note(found, state)
 
     def _scan_stored(self, state: bytes) -> Scan:
         """Read a state; one that would take pycrdt too long is kept from it."""
         wary = replace(self._stored_limits, max_conflicts=self._limits.max_conflicts)
         try:
-            return scan(state, wary, structs=self.follower is not None)
+            detailed = self.follower is not None or len(state) > PORTION_BYTES
+            return scan(state, wary, structs=detailed)
         except InvalidUpdate as error:
             if error.kind != "update-conflicts":
                 raise

@@ -10,6 +10,7 @@ from crdtsync.crdt import IntegrationError, Replica
 from crdtsync.errors import InvalidUpdate
 from crdtsync.guard import NO_WATCH, Watch, Work
 from crdtsync.limits import Limits, trusting
+from crdtsync.portions import is_loose
 from crdtsync.state_vector import read_state_vector
 from crdtsync.update import scan
 
@@ -24,10 +25,10 @@ def prove_state(state: bytes, state_vector: bytes, watch: Watch = NO_WATCH) -> N
     Raises ``IntegrationError`` where it is not so.
     """
     try:
-        found = scan(state, _UNLIMITED)
+        found = scan(state, _UNLIMITED, structs=True)
     except InvalidUpdate as error:
         raise IntegrationError(f"the state can't be read back: {error}") from None
-    again = Replica(state, watch, work=Work.PROVING)
+    again = Replica(state, watch, work=Work.PROVING, joined=not is_loose(state, found))
     there = read_state_vector(state_vector, _UNLIMITED)
     if read_state_vector(again.state_vector(), _UNLIMITED) != there:
         raise IntegrationError("the state reloads to another state vector")

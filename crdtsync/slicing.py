@@ -23,7 +23,6 @@ from crdtsync.joining import Block, assemble, write_deletes
 from crdtsync.limits import Limits
 from crdtsync.structs import (
     DELETED,
-    EMPTY_UPDATE,
     GC,
     HAS_ORIGIN,
     SKIP,
@@ -41,7 +40,6 @@ __all__ = [
     "causal_order",
     "content_offset",
     "cut_struct",
-    "frames_of",
     "missing_from",
     "new_part",
     "slice_update",
@@ -191,24 +189,6 @@ def slice_update(data: bytes, scan: Scan, clocks: Mapping[int, int], *, max_byte
         updates.append(_write(data, pieces[-1] if pieces else (), fits))
     rest = _write(data, left, waits) if left or waits else None
     return Slices(updates, rest, missing)
-
-
-def frames_of(update: bytes, limits: Limits, clocks: Mapping[int, int]) -> list[bytes]:
-    """Cut a large update, so that a client on a slow line hears something now and then.
-
-    ``clocks`` are those of the document that it is of.
-    """
-    if update == EMPTY_UPDATE:
-        return []
-    if len(update) <= limits.max_frame_bytes:
-        return [update]
-    found = scan(update, limits, structs=True)
-    # What it refers to beside itself its reader has: everything but the ranges.
-    before = dict(clocks)
-    for client, start, _ in found.ranges:
-        before[client] = min(start, before.get(client, start))
-    slices = slice_update(update, found, before, max_bytes=limits.max_frame_bytes)
-    return [update] if slices.rest is not None else slices.ready
 
 
 def _parted(deletes: list[Range], left: Iterable[Struct]) -> tuple[list[Range], list[Range]]:

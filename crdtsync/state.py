@@ -20,8 +20,9 @@ from crdtsync.crdt import IntegrationError, Replica
 from crdtsync.guard import NO_WATCH, Watch
 from crdtsync.joining import join_updates
 from crdtsync.limits import Limits
+from crdtsync.portions import frames_of
 from crdtsync.proof import prove_state
-from crdtsync.slicing import frames_of, missing_from, weave_updates
+from crdtsync.slicing import missing_from, weave_updates
 from crdtsync.state_vector import read_state_vector
 from crdtsync.structs import EMPTY_UPDATE, Layout
 from crdtsync.update import scan
@@ -65,6 +66,7 @@ class CommittedState:
         "_drafted",
         "_light",
         "_limits",
+        "_loose",
         "_next",
         "_pieces",
         "_recovery",
@@ -88,6 +90,7 @@ class CommittedState:
         self._watch = watch
         self._clock = clock
         self._base: bytes | None = state  # the whole state without the tail, where it is known
+        self._loose: bytes | None = state  # what may be loose: the library has not made it
         self._recovery = state  # the last proven state,
         self._applied: list[Part] = []  # and what went into the replica since
         self._tail: list[Part] = []
@@ -102,6 +105,10 @@ class CommittedState:
         """Updates that wait to be integrated."""
         self.verbatim = ""
         """Why the document is kept verbatim; empty where it is not."""
+
+    def is_joined(self) -> None:
+        """Take note that the state it started from is not loose (see ``portions``)."""
+        self._loose = None
 
     def append(self, update: bytes, layout: Layout, count: int) -> None:
         """Take over a committed update (of ``count`` joined ones)."""
@@ -161,12 +168,12 @@ class CommittedState:
 
     def _open_replica(self) -> Replica:
         if self._replica is None:
-            if self._base is not None:
-                self._replica = Replica(self._base, self._watch, self._clock)
-            else:
-                replica = Replica(self._recovery, self._watch, self._clock)
+            known = self._recovery if self._base is None else self._base
+            joined = known is not self._loose
+            replica = Replica(known, self._watch, self._clock, joined=joined)
+            if self._base is None:
                 replica.apply(update for update, _ in self._applied)
-                self._replica = replica
+            self._replica = replica
         return self._replica
 
     def integrate(self) -> None:
@@ -201,11 +208,11 @@ class CommittedState:
         ends where pycrdt can't cut.
         """
         if self._light is not None and self._is_new(state_vector, clocks):
-            self._since = self._compact(self._since, clocks)
+            self._since = self._compact(self._since)
             return [*self._light, *(update for update, _ in self._since)]
         if state_vector == b"\x00":
             base = self._cached_base()
-            return [*self._cut_base(base, clocks), *self._compact_tail(clocks)]
+            return [*self._cut_base(base), *self._compact_tail()]
         known = self._diffs.get(state_vector)
         if known is None:
             known = self._make_diff(state_vector, exact)
@@ -213,17 +220,17 @@ class CommittedState:
                 if len(self._diffs) >= MAX_CACHED_DIFFS:
                     self._diffs.clear()
                 self._diffs[state_vector] = known
-        return frames_of(known, self._limits, clocks)
+        return frames_of(known, self._limits)
 
     def _is_new(self, state_vector: bytes, clocks: Mapping[int, int]) -> bool:
         """Return whether a reader has nothing of what is here."""
         return not clocks.keys() & read_state_vector(state_vector, self._limits).keys()
 
-    def _cut_base(self, base: bytes, clocks: Mapping[int, int]) -> list[bytes]:
+    def _cut_base(self, base: bytes) -> list[bytes]:
         known = self._pieces
         if known is not None and known[0] is base:
             return known[1]
-        pieces = frames_of(base, self._limits, clocks)
+        pieces = frames_of(base, self._limits)
         self._pieces = base, pieces
         return pieces
 
@@ -238,16 +245,16 @@ class CommittedState:
         has = read_state_vector(state_vector, self._limits)
         return missing_from(state, scan(state, self._limits, structs=True), has)
 
-    def _compact_tail(self, clocks: Mapping[int, int]) -> list[bytes]:
+    def _compact_tail(self) -> list[bytes]:
         """Join small neighbours of the tail and cut large updates, once for all newcomers."""
         border = max(0, (self._drafted or 0) - len(self._applied))
-        drafted = self._compact(self._tail[:border], clocks)
+        drafted = self._compact(self._tail[:border])
         if border:
             self._drafted = len(self._applied) + len(drafted)
-        self._tail = drafted + self._compact(self._tail[border:], clocks)
+        self._tail = drafted + self._compact(self._tail[border:])
         return [update for update, _ in self._tail]
 
-    def _compact(self, parts: list[Part], clocks: Mapping[int, int]) -> list[Part]:
+    def _compact(self, parts: list[Part]) -> list[Part]:
         if len(parts) > 1:
             compacted: list[Part] = []
             for group in _groups(parts):
@@ -255,11 +262,11 @@ class CommittedState:
                 compacted += group if joined is None else [joined]
             parts = compacted
         if any(len(update) > self._limits.max_frame_bytes for update, _ in parts):
-            parts = [part for whole in parts for part in self._cut_part(whole, clocks)]
+            parts = [part for whole in parts for part in self._cut_part(whole)]
         return parts
 
-    def _cut_part(self, part: Part, clocks: Mapping[int, int]) -> list[Part]:
-        pieces = frames_of(part[0], self._limits, clocks)
+    def _cut_part(self, part: Part) -> list[Part]:
+        pieces = frames_of(part[0], self._limits)
         return [part] if len(pieces) == 1 else [(each, scan(each, self._limits)) for each in pieces]
 
     def begin_light(self) -> None:
@@ -277,9 +284,9 @@ class CommittedState:
         """What newcomers are given beside the light state; ``None`` where there is no such."""
         return None if self._light is None else sum(len(update) for update, _ in self._since)
 
-    def cut(self, update: bytes, clocks: Mapping[int, int]) -> list[bytes]:
+    def cut(self, update: bytes) -> list[bytes]:
         """Cut a state into what newcomers are sent. May be called on another thread."""
-        return frames_of(update, self._limits, clocks)
+        return frames_of(update, self._limits)
 
     def rest(self) -> None:
         """Let go of the replica: the state's bytes are smaller, and enough for newcomers."""

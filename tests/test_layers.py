@@ -30,6 +30,7 @@ LAYERS = {
         "limits",
         "origins",
         "pace",
+        "portions",
         "protocol",
         "recursion",
         "seats",

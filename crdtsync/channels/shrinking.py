@@ -103,7 +103,7 @@ def _smaller(
     shed, light = sheds(state, before_ms, ANY_TIME_MS)
     if light is None or len(light.state) > MIN_LIGHTER * len(state):
         return shed, None
-    return shed, document.committed.cut(light.state, clocks)
+    return shed, document.committed.cut(light.state)
 
 
 def _note(times: dict[str, float], name: str, now_s: float, pause_s: float) -> None:

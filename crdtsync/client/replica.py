@@ -24,6 +24,7 @@ from crdtsync.document import Document as Checked
 from crdtsync.document import Verdict
 from crdtsync.errors import InvalidUpdate
 from crdtsync.limits import Limits
+from crdtsync.portions import portions_of
 from crdtsync.slicing import missing_from
 from crdtsync.state_vector import encode_state_vector, read_state_vector
 from crdtsync.structs import EMPTY_UPDATE, Scan
@@ -132,9 +133,11 @@ class Replica:
         def call() -> None:
             self._applying = True
             try:
-                self.doc.apply_update(update)
-            except ExceptionGroup as group:
-                log.error("an observer of the document failed", exc_info=group)
+                for portion in portions_of(update):
+                    try:
+                        self.doc.apply_update(portion)
+                    except ExceptionGroup as group:
+                        log.error("an observer of the document failed", exc_info=group)
             finally:
                 self._applying = False
 

@@ -1,0 +1,97 @@
+"""Cutting an update that stands by itself: into frames for clients, portions for pycrdt.
+
+Owns what an update's parts are worth as one message, and as one transaction. Whoever gets them
+has all that the update refers to and does not bring; that can be told from the update alone.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from crdtsync.errors import InvalidUpdate
+from crdtsync.limits import Limits, trusting
+from crdtsync.slicing import slice_update
+from crdtsync.structs import ANY, EMPTY_UPDATE, STRING, Scan, Struct
+from crdtsync.update import scan
+
+__all__ = ["PORTION_BYTES", "frames_of", "is_loose", "portions_of"]
+
+PORTION_BYTES: Final = 16 * 1024
+"""So much is integrated in one transaction: what that costs grows faster than its size."""
+MAX_JOINING_BYTES: Final = 4 * 1024 * 1024
+"""Above this an update is cut into portions; see ``joining_bytes``."""
+
+_UNLIMITED: Final = trusting(Limits())
+
+
+def frames_of(update: bytes, limits: Limits) -> list[bytes]:
+    """Cut a large update, so that a client on a slow line hears something now and then."""
+    if update == EMPTY_UPDATE:
+        return []
+    if len(update) <= limits.max_frame_bytes:
+        return [update]
+    pieces = _cut(update, scan(update, limits, structs=True), limits.max_frame_bytes)
+    return [update] if pieces is None else pieces
+
+
+def portions_of(update: bytes) -> list[bytes]:
+    """Cut an update into what is best integrated in one transaction each.
+
+    Only one that is loose (``is_loose``) is cut. Raises ``InvalidUpdate``.
+    """
+    if len(update) <= PORTION_BYTES:
+        return [update]
+    found = scan(update, _UNLIMITED, structs=True)
+    if not is_loose(update, found):
+        return [update]
+    pieces = _cut(update, found, PORTION_BYTES)
+    if pieces is None:
+        raise InvalidUpdate("the update leaves holes")
+    return pieces
+
+
+def is_loose(update: bytes, found: Scan) -> bool:
+    """Return whether an update, scanned with structs, takes much memory to be made one.
+
+    Its items are joined with their neighbours from the last to the first when a transaction
+    ends, and each string on the way stays until then: n characters that came as n items take
+    n squared, halved, in bytes. What came out of the library is joined already.
+    """
+    if len(update) <= PORTION_BYTES:
+        return False
+    if len(update) * sum(count for _, _, count in found.bodies) <= 2 * MAX_JOINING_BYTES:
+        return False
+    return _joining_bytes(found.structs or ()) > MAX_JOINING_BYTES
+
+
+def _joining_bytes(structs: Iterable[Struct]) -> int:
+    """Return about how many bytes are in the strings made on the way of joining items."""
+    total = run = end = 0
+    client = kind = -1
+    for struct in structs:
+        size = struct.end - struct.start
+        if (
+            struct.kind == kind
+            and (kind == STRING or kind == ANY)
+            and struct.client == client
+            and struct.clock == end
+            and struct.origin == (client, end - 1)
+        ):
+            run += size
+            total += run
+        else:
+            run = size
+        client, kind, end = struct.client, struct.kind, struct.clock + struct.length
+    return total
+
+
+def _cut(update: bytes, found: Scan, max_bytes: int) -> list[bytes] | None:
+    """Cut an update for one who has everything but the ranges that it brings."""
+    before: dict[int, int] = dict(found.needs)
+    for client, _, end in found.deletes:
+        before[client] = max(end, before.get(client, 0))
+    starts: dict[int, int] = {}
+    for client, start, _ in found.ranges:
+        starts[client] = min(start, starts.get(client, start))
+    before.update(starts)
+    slices = slice_update(update, found, before, max_bytes=max_bytes)
+    return slices.ready if slices.rest is None else None
