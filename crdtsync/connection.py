@@ -183,21 +183,20 @@ class Connection:
         if self._waiting:
             self._keep(frame)
             return
-        room = self.room
         self.credit = credit = self.credit - len(frame)
+        room = self.room
         try:
-            if credit < 0:
-                self.settle()
+            if credit < 0 and not self.settle():
+                return
             update = short_update(frame)
             if update is not None:  # the path of a keystroke
                 found = self.session.read_update(update, structs=room.detailed)
                 room.receive_update(self, update, found)
-                return
-            if len(frame) > READ_HERE_BYTES:
+            elif len(frame) > READ_HERE_BYTES:
                 self._waiting = True
                 room.engine.read_apart(self, frame)
-                return
-            self._take(self.session.receive(frame, structs=room.detailed))
+            else:
+                self._take(self.session.receive(frame, structs=room.detailed))
         except RemoteError as error:
             room.engine.refusals.turn_away(self, error, frame)
         except IntegrationError as error:
@@ -208,16 +207,16 @@ class Connection:
         """What came since ``settle``."""
         return GRANT_BYTES - self.credit
 
-    def settle(self) -> None:
-        """Account for what came since the last time; slow down a client that sends too fast.
-
-        Raises ``TooManyRequests`` where it has been slowed down for too long.
-        """
+    def settle(self) -> bool:
+        """Account for what came, brake who sends too fast; return whether it is still open."""
         used, self.credit = GRANT_BYTES - self.credit, GRANT_BYTES
-        room = self.room
-        room.stats.bytes_in += used
+        self.room.stats.bytes_in += used
         if not self.closed:
-            self.brake.bytes_came(used)
+            try:
+                self.brake.bytes_came(used)
+            except TooManyRequests as error:
+                self.refuse(error)
+        return not self.closed
 
     def _take(self, events: Iterable[Event]) -> None:
         self.events = iter(events)
@@ -280,20 +279,21 @@ class Connection:
 
     def note_ignored(self, kind: str) -> None:
         """Count a message that means nothing to a server. Raises ``TooManyRequests``."""
-        room = self.room
-        room.stats.messages_ignored[kind] += 1
+        self.room.stats.messages_ignored[kind] += 1
         self.ignored += 1
-        if self.ignored > room.limits.max_ignored_messages:
+        if self.ignored > self.room.limits.max_ignored_messages:
             raise TooManyRequests("too many messages that mean nothing to a server")
 
     def receive_text(self) -> None:
         """Take note of a text message: there are none in this protocol."""
-        self.alive = True
         self.refuse(UnsupportedData("text messages are not part of the protocol"))
 
-    def heard(self) -> None:
-        """Take note of any sign of life, such as a pong."""
+    def heard(self, size: int = 0) -> None:
+        """Take note of any sign of life, such as a pong, of so many bytes."""
         self.alive = True
+        self.credit -= size
+        if self.credit < 0:
+            self.settle()
 
     def pause_writing(self) -> None:
         """Stop sending: the socket's buffer is full."""

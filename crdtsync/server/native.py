@@ -23,7 +23,7 @@ from picows.picows import (  # type: ignore[attr-defined]
 from crdtsync.auth import Authenticator
 from crdtsync.hub import Hub
 from crdtsync.server.doors import Doors
-from crdtsync.server.native_link import CLOSE_TIMEOUT_S, NativeLink
+from crdtsync.server.native_link import CLOSE_TIMEOUT_S, CLOSING_PAUSE_S, NativeLink
 from crdtsync.server.native_request import offered_subprotocols
 from crdtsync.server.request import select_subprotocol
 
@@ -113,9 +113,15 @@ class _Drain(asyncio.Protocol):
         self._end = self._loop.call_later(DRAIN_QUIET_S, transport.close)
 
     def data_received(self, data: bytes) -> None:
-        """Wait on."""
+        """Wait on, a moment for each piece."""
         self._end.cancel()
         self._end = self._loop.call_later(DRAIN_QUIET_S, self._transport.close)
+        self._transport.pause_reading()
+        self._loop.call_later(CLOSING_PAUSE_S, self._read_on)
+
+    def _read_on(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def connection_lost(self, error: Exception | None) -> None:
         """Pass the end on."""
@@ -228,7 +234,7 @@ class NativeServer:
             0.0,
             0.0,
             WSAutoPingStrategy.PING_WHEN_IDLE,
-            True,  # answer pings
+            False,  # the link answers pings
             self.max_message_bytes,
             None,
             READ_BUFFER_BYTES,

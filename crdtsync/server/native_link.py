@@ -1,7 +1,7 @@
 """One socket of the native WebSocket transport: picows below, the engine's ``Link`` above.
 
 Owns the WebSocket side of one connection: joining continuation frames, the size limit over the
-whole message, the closing handshake, admission. picows parses frames and answers pings.
+whole message, pongs, the closing handshake, admission. picows parses frames.
 """
 
 import asyncio
@@ -46,6 +46,8 @@ WRITE_BUFFER_BYTES: Final = 256 * 1024
 """Above this a socket counts as full, and its connection falls back to a cursor."""
 CLOSE_TIMEOUT_S: Final = 5.0
 """How long a peer may take to answer a close frame."""
+CLOSING_PAUSE_S: Final = 0.005
+"""How long a peer that goes on sending waits for its next turn while it is being closed."""
 MAX_EARLY_BYTES: Final = 1024 * 1024
 """What a client may send before it is authenticated; above, it is not read."""
 
@@ -82,6 +84,8 @@ class NativeLink(WSListener):
         self._grown = False
         self._paused = False  # by the engine
         self._yielding = False
+        self._full = False  # its socket takes nothing now
+        self._owed_pong: bytes | None = None  # while it is full: the answer to the newest ping
 
     # From picows
 
@@ -126,13 +130,15 @@ class NativeLink(WSListener):
     def _on_rare_frame(self, frame: WSFrame) -> None:
         connection = self._connection
         if connection is not None:
-            connection.heard()
+            connection.heard(FRAME_OVERHEAD_BYTES)
         kind = frame.msg_type
         if frame.rsv1 or frame.rsv2 or frame.rsv3:
             self._fail("reserved bits are set")
         elif kind == WSMsgType.CLOSE:
             self._on_close(frame)
-        elif kind in (WSMsgType.PING, WSMsgType.PONG):
+        elif kind == WSMsgType.PING:
+            self._on_ping(frame.get_payload_as_bytes())
+        elif kind == WSMsgType.PONG:
             pass
         elif kind == WSMsgType.CONTINUATION:
             if self._parts is None:
@@ -148,6 +154,15 @@ class NativeLink(WSListener):
             self._parts_bytes = 0
             self._text = kind == WSMsgType.TEXT
             self._on_part(frame)
+
+    def _on_ping(self, payload: bytes) -> None:
+        """Answer a ping; where the socket is full, the newest one later (RFC 6455, 5.5.3)."""
+        if self._full:
+            self._owed_pong = payload
+        elif not self._closing:
+            self._transport.send_pong(payload)
+            if self._connection is None:
+                self._count_early(len(payload))
 
     def _on_part(self, frame: WSFrame) -> None:
         assert self._parts is not None
@@ -173,9 +188,12 @@ class NativeLink(WSListener):
                 connection.receive(message)
         elif not self._closing:
             self._early.append(None if text else message)
-            self._early_bytes += len(message) + FRAME_OVERHEAD_BYTES
-            if self._early_bytes > MAX_EARLY_BYTES:
-                self.pause_reading()
+            self._count_early(len(message))
+
+    def _count_early(self, size: int) -> None:
+        self._early_bytes += size + FRAME_OVERHEAD_BYTES
+        if self._early_bytes > MAX_EARLY_BYTES:
+            self.pause_reading()
 
     def _fail(self, reason: str) -> None:
         """Refuse what breaks the WebSocket protocol; nothing behind it counts."""
@@ -249,7 +267,10 @@ class NativeLink(WSListener):
         if not self._yielding and not self._paused and not self._transport.is_disconnected:
             self._yielding = True
             self._transport.underlying_transport.pause_reading()
-            self._server.loop.call_soon(self._next_turn)
+            if self._closing:  # what still comes is for nobody
+                self._server.loop.call_later(CLOSING_PAUSE_S, self._next_turn)
+            else:
+                self._server.loop.call_soon(self._next_turn)
 
     def _next_turn(self) -> None:
         self._yielding = False
@@ -258,11 +279,16 @@ class NativeLink(WSListener):
 
     def pause_writing(self) -> None:
         """Hold the engine back: the socket's buffer is full."""
+        self._full = True
         if self._connection is not None:
             self._connection.pause_writing()
 
     def resume_writing(self) -> None:
         """Let the engine go on."""
+        self._full = False
+        if self._owed_pong is not None:
+            payload, self._owed_pong = self._owed_pong, None
+            self._on_ping(payload)
         if self._connection is not None:
             self._connection.resume_writing()
 
@@ -327,7 +353,7 @@ class NativeLink(WSListener):
         connection.send_short = short_sender(self._transport)
         self._connection = connection
         early, self._early = self._early, []
-        if early:
+        if self._early_bytes:
             self.resume_reading()
         for message in early:
             if message is None:

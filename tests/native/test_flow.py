@@ -10,13 +10,19 @@ import psutil
 import pytest
 import websockets
 
+from crdtsync.auth import ConnectRequest
+from crdtsync.gate import Principal
 from crdtsync.limits import Limits
 from crdtsync.server import native_link
 
 from .kit import (
     BINARY,
     CLOSE,
+    CONTINUATION,
+    PING,
+    PONG,
     STEP_1,
+    Frame,
     Peer,
     Recorder,
     Replica,
@@ -160,6 +166,56 @@ def test_a_close_by_one_that_does_not_read(loop: str, monkeypatch: pytest.Monkey
         flood(server, peer)
         sleeper.send_close()
         wait_until(lambda: server.call(lambda: server.hub.connections) == 1, "it is gone")
+
+
+def test_pongs_that_nobody_reads_take_no_memory(server: Server) -> None:
+    """Where the answers to pings are not read, only the newest ping is answered, and late."""
+    with narrow(server) as sleeper:
+        pings = encode(PING, b"p" * 125) * 4000
+        for _ in range(60):
+            sleeper.sock.sendall(pings)
+            assert server.call(lambda: waiting(server)[1]) < MB
+        sleeper.send_frame(PING, b"the newest")
+        answers = 0
+        while (frame := sleeper.frame()) != Frame(PONG, b"the newest"):
+            assert frame == Frame(PONG, b"p" * 125)
+            answers += 1
+        assert 0 < answers < 60 * 4000
+        sleeper.sync()
+
+
+@pytest.mark.parametrize("opcode", [PING, PONG, CONTINUATION])
+def test_small_frames_count_for_the_rate(loop: str, opcode: int) -> None:
+    """Pings, pongs and fragments cost what a message costs: too many, and they are read slowly."""
+    limits = Limits(refusal_delay_s=0.01, max_bytes_per_s=256 * 1024, rate_burst_s=0.5)
+    with Server(loop, limits=limits) as server, server.synced() as peer:
+        if opcode == CONTINUATION:
+            peer.send_frame(BINARY, b"", fin=False)
+        peer.sock.sendall(encode(opcode, b"", fin=opcode != CONTINUATION) * 20_000)
+        wait_until(lambda: server.call(lambda: server.hub.stats.slowed) > 0, "it is slowed")
+
+
+def test_pings_before_one_is_let_in_are_bounded(loop: str) -> None:
+    """Who is not let in yet has pings answered, up to a size; then it isn't read any more."""
+    let_in = threading.Event()
+
+    class Slow:
+        async def authenticate(self, _: ConnectRequest) -> Principal:
+            await asyncio.to_thread(let_in.wait, 20)
+            return Principal()
+
+    with Server(loop, authenticator=Slow()) as server, server.peer() as peer:
+        peer.sock.settimeout(0.5)
+        sent = 0
+        try:
+            while sent < 60 * MB:
+                peer.sock.sendall(encode(PING) * 10_000)
+                sent += 60_000
+        except TimeoutError:
+            pass
+        finally:
+            let_in.set()
+        assert sent < 60 * MB
 
 
 def waiting(server: Server) -> tuple[int, int]:
