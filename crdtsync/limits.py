@@ -169,6 +169,9 @@ class Limits:
     """For how long a request with an idempotency key that comes again gets the first answer."""
     max_idempotency_keys: int = 100_000
     """Such keys; above, the oldest are forgotten."""
+    request_timeout_s: float = 30.0
+    """How long an HTTP client may keep the server waiting for a body (1 KiB buys a second more),
+    or take nothing of its answer; then it is hung up on."""
     drain_timeout_s: float = 10.0
     """How long a shutdown waits for commits and checkpoints."""
 

@@ -300,6 +300,12 @@ LIMIT_OPTIONS: Final = (
     ),
     _limit("max_idempotency_keys", _COUNT, "Such keys; above, the oldest are forgotten."),
     _limit(
+        "request_timeout_s",
+        Duration(1, 3600),
+        "How long an HTTP client may keep the server waiting for a body (1 KiB buys a second "
+        "more), or take nothing of its answer.",
+    ),
+    _limit(
         "drain_timeout_s",
         Duration(0, 3600),
         "How long a shutdown waits for commits and checkpoints.",

@@ -7,14 +7,18 @@ import json
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import anyio
 import anyio.to_thread
 from starlette.requests import Request
 
 from crdtsync.server.problems import Problem
+from crdtsync.server.request import PATIENCE
 
 __all__ = ["MAX_BODY_BYTES", "Fields", "read_body", "read_bytes"]
 
 MAX_BODY_BYTES: Final = 64 * 1024
+MIN_BYTES_PER_S: Final = 1024
+"""So much of a body earns it a second more."""
 READ_HERE_BYTES: Final = 128 * 1024
 """Larger JSON is read on a thread."""
 _BAD: Final = "invalid-parameter"
@@ -34,13 +38,16 @@ async def read_body(request: Request, most: int = MAX_BODY_BYTES) -> dict[str, A
 
 
 async def read_bytes(request: Request, most: int) -> bytes:
-    """Read a body of bounded size."""
+    """Read a body of bounded size, as long as it keeps coming."""
     raw = bytearray()
-    async for chunk in request.stream():
-        raw += chunk
-        if len(raw) > most:
-            raise Problem(413, f"The body is over {most} bytes.", code="body-too-large")
-    return bytes(raw)
+    with anyio.move_on_after(request.scope[PATIENCE]) as patience:
+        async for chunk in request.stream():
+            raw += chunk
+            patience.deadline += len(chunk) / MIN_BYTES_PER_S
+            if len(raw) > most:
+                raise Problem(413, f"The body is over {most} bytes.", code="body-too-large")
+        return bytes(raw)
+    raise Problem(408, "The body comes too slowly.", code="body-timeout")
 
 
 class Fields:

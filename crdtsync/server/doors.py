@@ -23,7 +23,7 @@ from crdtsync.origins import Origins
 from crdtsync.recording import event_of
 from crdtsync.server.admission import admit, refusal
 from crdtsync.server.problems import problem
-from crdtsync.server.request import CALLER, fold, is_secure, peer_address, scope_request
+from crdtsync.server.request import CALLER, PATIENCE, fold, is_secure, peer_address, scope_request
 
 __all__ = [
     "SAFE_METHODS",
@@ -111,7 +111,8 @@ class HttpDoor:
             await answer(scope, receive, send)
             return
         caller = Caller(address=asked.address, request_id=asked.request_id)
-        await self._app({**scope, CALLER: caller}, receive, send)
+        patience_s = self._hub.limits.request_timeout_s
+        await self._app({**scope, CALLER: caller, PATIENCE: patience_s}, receive, send)
 
 
 def _said(scope: Scope) -> ConnectRequest:

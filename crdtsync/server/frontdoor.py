@@ -7,105 +7,16 @@ and keeps nothing.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
-from hypercorn.asyncio.tcp_server import TCPServer
-from hypercorn.asyncio.worker_context import WorkerContext
-from hypercorn.config import Config as HypercornConfig
-from hypercorn.protocol.ws_stream import WebsocketBuffer, WSStream
-from hypercorn.typing import AppWrapper, Scope
-from wsproto.events import Message
+from crdtsync.server.http import HttpServer
 
-__all__ = ["FrontDoor", "HttpServer"]
+__all__ = ["FrontDoor"]
 
 MAX_HEAD_BYTES: Final = 16 * 1024
 """A request head over this goes to Hypercorn, which refuses it in its own way."""
 HEAD_TIMEOUT_S: Final = 10.0
 """How long a client may take for its request head."""
-
-
-class _Context(WorkerContext):
-    """Hypercorn's, but what sleeps there (it sends pings) does not hold up the end."""
-
-    async def sleep(self, wait: float) -> None:  # type: ignore[override] # static there
-        """Wait; end the task that waits where the server ends."""
-        try:
-            await asyncio.wait_for(self.terminated.wait(), wait)
-        except TimeoutError:
-            return
-        raise asyncio.CancelledError
-
-
-class _Buffer(WebsocketBuffer):
-    """Hypercorn's, but what is over the limit is dropped, and left to the application to refuse.
-
-    Hypercorn's own keeps what comes after it has said 1009 (which clients take for "retry"), and
-    grows for as long as the peer sends.
-    """
-
-    def extend(self, event: Message[Any]) -> None:
-        """Take a piece of a message, up to the limit: the rest makes no difference."""
-        room = max(0, self.max_length - self.length)
-        if len(event.data) > room:
-            event = replace(event, data=event.data[:room])
-        super().extend(event)
-
-
-class _BoundedApp:
-    """The application, whose WebSockets hold no more than their limit."""
-
-    def __init__(self, app: AppWrapper) -> None:
-        self._app = app
-
-    async def __call__(
-        self, scope: Scope, receive: Any, send: Any, sync_spawn: Any, call_soon: Any
-    ) -> None:
-        """Run the application on one request or WebSocket."""
-        if scope["type"] == "websocket":
-            stream: WSStream = send.__self__
-            stream.buffer = _Buffer(stream.buffer.max_length)
-        await self._app(scope, receive, send, sync_spawn, call_soon)
-
-
-class HttpServer:
-    """Hypercorn, for sockets that somebody else accepted.
-
-    A WebSocket message of ``websocket_max_message_size`` bytes may be the beginning of a longer
-    one: the application has to have a smaller limit of its own.
-    """
-
-    def __init__(self, app: AppWrapper, config: HypercornConfig) -> None:
-        self._app = _BoundedApp(app)
-        self._config = config
-        self._loop = asyncio.get_running_loop()
-        self._context = _Context(None)
-        self._tasks: set[asyncio.Task[Any]] = set()
-
-    def protocol(self) -> asyncio.StreamReaderProtocol:
-        """Return a protocol for one socket, for ``transport.set_protocol``."""
-        reader = asyncio.StreamReader(loop=self._loop)
-        return asyncio.StreamReaderProtocol(reader, self._connected, loop=self._loop)
-
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        try:
-            await TCPServer(self._app, self._loop, self._config, self._context, {}, reader, writer)
-        except asyncio.CancelledError:  # asyncio's streams would log it as a failure
-            if not self._context.terminated.is_set():
-                raise
-
-    async def aclose(self, *, timeout_s: float) -> None:
-        """Let requests that are being answered end, then end the rest."""
-        await self._context.terminated.set()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=timeout_s)
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
 class FrontDoor(asyncio.Protocol):

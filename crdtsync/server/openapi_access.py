@@ -106,7 +106,10 @@ _REFUSALS: Final[Json] = {
 }
 _UNCACHED: Final = headers("Cache-Control")
 _BODY: Final = ("invalid-body", "invalid-parameter")
-_TOO_LARGE: Final[Json] = {"413": problem("The body is too large.", "body-too-large")}
+_TOO_LARGE: Final[Json] = {
+    "408": problem("The body comes too slowly.", "body-timeout"),
+    "413": problem("The body is too large.", "body-too-large"),
+}
 _UNKNOWN: Final[Json] = {"404": problem("There is no such link.", "unknown-share", "not-found")}
 _NAME: Final[Json] = {
     "400": problem("A parameter is wrong.", "invalid-parameter", "invalid-document-name")

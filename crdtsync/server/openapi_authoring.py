@@ -162,6 +162,7 @@ _WRONG: Final[Json] = {
         "No role in this document, whether it exists or not; or one that may not write so.",
         *("forbidden", "edit-refused"),
     ),
+    "408": problem("The body comes too slowly.", "body-timeout"),
     "413": problem(
         "The body, or the document with it, is too large.",
         *("body-too-large", "document-too-large"),

@@ -105,7 +105,10 @@ _REFUSALS: Final[Json] = {
     "429": problem("Too many wrong share links, or too much is said."),
     "503": problem("Not at the moment."),
 }
-_TOO_LARGE: Final[Json] = {"413": problem("The body is too large.", "body-too-large")}
+_TOO_LARGE: Final[Json] = {
+    "408": problem("The body comes too slowly.", "body-timeout"),
+    "413": problem("The body is too large.", "body-too-large"),
+}
 _NO_CHAT: Final[Json] = {"404": problem("The document has no chat.", "no-chat", "not-found")}
 _UNKNOWN: Final[Json] = {
     "404": problem("There is no such message.", "unknown-message", "no-chat", "not-found")

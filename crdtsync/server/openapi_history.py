@@ -72,6 +72,7 @@ _WRONG_BODY: Final[Json] = {
     "400": problem(
         "The body is wrong.", "invalid-body", "invalid-parameter", "invalid-document-name"
     ),
+    "408": problem("The body comes too slowly.", "body-timeout"),
     "413": problem("The body is too large.", "body-too-large"),
 }
 _NO_VERSION: Final[Json] = {

@@ -44,6 +44,7 @@ _CLOSED: Final[Json] = {"additionalProperties": False}
 _REFUSALS: Final[Json] = {
     "401": problem("No token, or one that is worth nothing here."),
     "403": problem("This takes a role that administers, and all that the token is to give."),
+    "408": problem("The body comes too slowly.", "body-timeout"),
     "413": problem("The body is too large.", "body-too-large"),
     "429": problem("Too many wrong share links or passwords."),
     "503": problem("Not at the moment."),

@@ -18,6 +18,7 @@ from crdtsync.errors import Unauthenticated
 
 __all__ = [
     "CALLER",
+    "PATIENCE",
     "SUBPROTOCOL",
     "TOKEN_SUBPROTOCOL",
     "connect_request",
@@ -35,6 +36,7 @@ SUBPROTOCOL = "crdtsync"
 TOKEN_SUBPROTOCOL = "token."
 """A client may offer ``token.<value>`` beside it, to carry a token that no log shows."""
 CALLER: Final = "crdtsync.caller"
+PATIENCE: Final = "crdtsync.request_timeout_s"
 """Where a scope has its ``Caller``, once the doors have found out who that is."""
 MAX_QUERY_FIELDS = 100
 """Fields of one query string; the rest is ignored as a whole."""

@@ -32,7 +32,8 @@ from crdtsync.server.acceptor import accepting
 from crdtsync.server.assembly import Assembly, assemble
 from crdtsync.server.descriptors import client_descriptors, raise_descriptor_limit
 from crdtsync.server.doors import doors_of
-from crdtsync.server.frontdoor import FrontDoor, HttpServer
+from crdtsync.server.frontdoor import FrontDoor
+from crdtsync.server.http import HttpServer
 from crdtsync.store import open_store
 from crdtsync.store.base import Store
 from crdtsync.store.locking import speak_for
@@ -228,7 +229,8 @@ async def _serve_parts(
     loop = asyncio.get_running_loop()
     hub = parts.hub
     app = cast(ASGIFramework, parts.app(lifespan=False))
-    http = HttpServer(ASGIWrapper(app), _hypercorn(config))
+    stall_s = config.limits.request_timeout_s
+    http = HttpServer(ASGIWrapper(app), _hypercorn(config), stall_s=stall_s)
     native, notes = _native(config, parts)
     make = native.adopt if native is not None else None
     servers = await accepting(

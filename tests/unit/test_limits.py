@@ -15,6 +15,7 @@ SUITES = ["unit", "native", "server", "access", "history", "channels", "authorin
 
 ELSEWHERE = {
     "reserved_descriptors": "server",
+    "request_timeout_s": "native",
     "max_message_bytes": "native",  # whole messages are the transports' to measure
     "max_token_bytes": "access",
     "token_refreshes_per_minute": "access",

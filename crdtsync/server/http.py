@@ -1,0 +1,192 @@
+"""HTTP/1.1 and HTTP/2 by Hypercorn, on sockets that somebody else accepted.
+
+Owns what Hypercorn leaves open: a client may hold no socket for nothing, by being silent, by not
+reading its answer, or by two lengths for one body; and its WebSockets hold no more than their
+limit.
+"""
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.asyncio.worker_context import WorkerContext
+from hypercorn.config import Config as HypercornConfig
+from hypercorn.events import Event, RawData, Updated
+from hypercorn.protocol.h2 import H2Protocol
+from hypercorn.protocol.ws_stream import WebsocketBuffer, WSStream
+from hypercorn.typing import AppWrapper, HTTPScope, Scope
+from wsproto.events import Message
+
+with contextlib.suppress(ImportError):  # Windows
+    import fcntl
+    import termios
+
+__all__ = ["HttpServer"]
+
+
+class _Context(WorkerContext):
+    """Hypercorn's, but what sleeps there (it sends pings) does not hold up the end."""
+
+    async def sleep(self, wait: float) -> None:  # type: ignore[override] # static there
+        """Wait; end the task that waits where the server ends."""
+        try:
+            await asyncio.wait_for(self.terminated.wait(), wait)
+        except TimeoutError:
+            return
+        raise asyncio.CancelledError
+
+
+class _Buffer(WebsocketBuffer):
+    """Hypercorn's, but what is over the limit is dropped, and left to the application to refuse.
+
+    Hypercorn's own keeps what comes after it has said 1009 (which clients take for "retry"), and
+    grows for as long as the peer sends.
+    """
+
+    def extend(self, event: Message[Any]) -> None:
+        """Take a piece of a message, up to the limit: the rest makes no difference."""
+        room = max(0, self.max_length - self.length)
+        if len(event.data) > room:
+            event = replace(event, data=event.data[:room])
+        super().extend(event)
+
+
+class _BoundedApp:
+    """The application, whose WebSockets hold no more than their limit."""
+
+    def __init__(self, app: AppWrapper) -> None:
+        self._app = app
+
+    async def __call__(
+        self, scope: Scope, receive: Any, send: Any, sync_spawn: Any, call_soon: Any
+    ) -> None:
+        """Run the application on one request or WebSocket."""
+        if scope["type"] == "websocket":
+            stream: WSStream = send.__self__
+            stream.buffer = _Buffer(stream.buffer.max_length)
+        elif scope["type"] == "http" and _has_two_lengths(scope):
+            send = _closing(send)
+        await self._app(scope, receive, send, sync_spawn, call_soon)
+
+
+def _has_two_lengths(scope: HTTPScope) -> bool:
+    """Return whether a body's end is said twice: behind it, another's request may follow."""
+    names = {name for name, _ in scope["headers"]}
+    return b"content-length" in names and b"transfer-encoding" in names
+
+
+def _closing(send: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awaitable[None]]:
+    """Return a ``send`` whose answer is the last one of its connection (RFC 9112, 6.1)."""
+
+    async def send_last(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
+        await send(message)
+
+    return send_last
+
+
+def _unacknowledged(sock: Any) -> int:
+    """Return the bytes in a socket's own buffer, megabytes for some; 0 where that isn't known."""
+    try:
+        size = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4))
+    except (OSError, NameError):
+        return 0
+    return int.from_bytes(size, sys.byteorder)
+
+
+class _Connection(TCPServer):
+    """Hypercorn's, but a socket is held only by what goes on on it."""
+
+    def __init__(self, *args: Any, stall_s: float) -> None:
+        super().__init__(*args)
+        self._stall_s = stall_s
+        self._idle = True  # its timer runs
+        self._sent = 0
+        self._taken = 0
+        self._watch = self.loop.call_later(stall_s, self._look)
+
+    async def run(self) -> None:
+        """Serve the socket until its end."""
+        try:
+            await super().run()
+        finally:
+            self._watch.cancel()
+
+    async def protocol_send(self, event: Event) -> None:
+        """Send what the protocol says; where it is idle, begin to wait for its end."""
+        if isinstance(event, RawData):
+            self._sent += len(event.data)
+        elif isinstance(event, Updated):
+            self._idle = event.idle
+        await super().protocol_send(event)
+        http2 = self.protocol.protocol
+        if isinstance(http2, H2Protocol) and http2.idle and not self._idle:
+            self._idle = True  # it was HTTP/1.1 until now, and whoever asked for more never did
+            await super().protocol_send(Updated(idle=True))
+
+    def _look(self) -> None:
+        """Hang up where something waits to be sent, and nothing has been since the last look."""
+        transport = self.writer.transport
+        waiting = transport.get_write_buffer_size()
+        waiting += _unacknowledged(transport.get_extra_info("socket"))
+        taken, before = self._sent - waiting, self._taken
+        if taken == before and (waiting or self._holds_something()):
+            transport.abort()
+            return
+        self._taken = taken
+        self._watch = self.loop.call_later(self._stall_s, self._look)
+
+    def _holds_something(self) -> bool:
+        """Return whether HTTP/2 keeps something that its client lets no window for."""
+        http2 = self.protocol.protocol
+        return isinstance(http2, H2Protocol) and any(
+            each.buffer for each in http2.stream_buffers.values()
+        )
+
+
+class HttpServer:
+    """Hypercorn's server, without its listening.
+
+    A WebSocket message of ``websocket_max_message_size`` bytes may be the beginning of a longer
+    one: the application has to have a smaller limit of its own. Who takes nothing of what waits
+    for it for ``stall_s`` is hung up on.
+    """
+
+    def __init__(self, app: AppWrapper, config: HypercornConfig, *, stall_s: float) -> None:
+        self._app = _BoundedApp(app)
+        self._stall_s = stall_s
+        self._config = config
+        self._loop = asyncio.get_running_loop()
+        self._context = _Context(None)
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def protocol(self) -> asyncio.StreamReaderProtocol:
+        """Return a protocol for one socket, for ``transport.set_protocol``."""
+        reader = asyncio.StreamReader(loop=self._loop)
+        return asyncio.StreamReaderProtocol(reader, self._connected, loop=self._loop)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        try:
+            made: tuple[Any, ...] = self._app, self._loop, self._config, self._context, {}
+            await _Connection(*made, reader, writer, stall_s=self._stall_s)
+        except asyncio.CancelledError:  # asyncio's streams would log it as a failure
+            if not self._context.terminated.is_set():
+                raise
+
+    async def aclose(self, *, timeout_s: float) -> None:
+        """Let requests that are being answered end, then end the rest."""
+        await self._context.terminated.set()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout_s)
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)

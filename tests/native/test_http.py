@@ -1,0 +1,151 @@
+"""What a client of plain HTTP may hold: no socket, and no answer, for nothing."""
+
+import asyncio
+import json
+import socket
+import time
+from collections.abc import Iterator
+
+import h2.config
+import h2.connection
+import h2.events
+import h2.settings
+import pytest
+from hypercorn.config import Config as HypercornConfig
+
+from crdtsync.limits import Limits
+
+from .kit import Peer, Server, typed, wait_until
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+"""What HTTP/2 begins with, without settings of one's own (RFC 9113, 3.4)."""
+UPGRADE = (
+    b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings\r\n"
+    b"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n"
+)
+LARGE = 8_000_000
+QUICK = Limits(refusal_delay_s=0.01, request_timeout_s=0.5)
+WRITE = (
+    b"PATCH /api/v1/documents/doc HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+)
+
+
+@pytest.fixture
+def server(loop: str) -> Iterator[Server]:
+    """A server that waits for half a second."""
+    with Server(loop, limits=QUICK) as server:
+        yield server
+
+
+def ends(sock: socket.socket) -> bytes:
+    """Read until the server hangs up; return what came before."""
+    said = bytearray()
+    try:
+        while piece := sock.recv(1 << 16):
+            said += piece
+    except ConnectionResetError:
+        pass
+    return bytes(said)
+
+
+def narrow(server: Server) -> socket.socket:
+    """Return a connection that takes little before it is read."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32 * 1024)
+    sock.settimeout(20)
+    sock.connect(("127.0.0.1", server.port))
+    return sock
+
+
+@pytest.mark.parametrize(
+    "said",
+    [PREFACE, UPGRADE, b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\nGET /hea", b"POST /api"],
+    ids=["HTTP/2", "upgrade to HTTP/2", "half a second head", "half a head"],
+)
+def test_a_socket_without_a_request_is_closed(
+    said: bytes, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever was said first: where no request goes on, the time to keep it alive counts."""
+    monkeypatch.setattr(HypercornConfig, "keep_alive_timeout", 0.2)
+    with server.socket() as sock:
+        sock.sendall(said)
+        ends(sock)
+
+
+@pytest.mark.parametrize(
+    "length", [b"Content-Length: 1000", b"Transfer-Encoding: chunked"], ids=["length", "chunks"]
+)
+def test_a_body_that_never_comes_is_not_waited_for(server: Server, length: bytes) -> None:
+    """Half a body gets 408, and the end."""
+    with server.socket() as sock:
+        sock.sendall(WRITE + length + b"\r\n\r\n" + (b"" if b"Tr" in length else b"{"))
+        head, _, body = ends(sock).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 408 ")
+        assert json.loads(body)["code"] == "body-timeout"
+
+
+def served(server: Server) -> int:
+    """Return how many sockets HTTP has."""
+    tasks = server.call(asyncio.all_tasks)
+    return sum("HttpServer._connected" in repr(task) for task in tasks)
+
+
+def write_large(server: Server) -> None:
+    with server.synced() as peer:
+        peer.send(typed(1, 0, "x" * LARGE))
+        wait_until(lambda: len(server.text()) == LARGE, "it is committed")
+
+
+def test_an_answer_that_nobody_takes_is_dropped(server: Server) -> None:
+    """An HTTP/1.1 client that reads nothing of a large answer is hung up on within it."""
+    write_large(server)
+    with narrow(server) as sock:
+        sock.sendall(b"GET /api/v1/documents/doc?format=update HTTP/1.1\r\nHost: x\r\n\r\n")
+        wait_until(lambda: served(server) == 1, "it is served")
+        wait_until(lambda: served(server) == 0, "it is hung up on")
+        said = ends(sock)
+        assert said.startswith(b"HTTP/1.1 200 ")
+        assert len(said) < LARGE
+
+
+def test_an_answer_without_a_window_is_dropped(server: Server) -> None:
+    """The same for an HTTP/2 client that lets nothing come."""
+    write_large(server)
+    client = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
+    client.local_settings = h2.settings.Settings(
+        client=True, initial_values={h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 0}
+    )
+    client.initiate_connection()
+    path = "/api/v1/documents/doc?format=update"
+    request = {":method": "GET", ":scheme": "http", ":authority": "x", ":path": path}
+    client.send_headers(1, request.items(), end_stream=True)
+    with server.socket() as sock:
+        sock.sendall(client.data_to_send())
+        events = client.receive_data(ends(sock))
+        (answer,) = [each for each in events if isinstance(each, h2.events.ResponseReceived)]
+        assert (b":status", b"200") in (answer.headers or [])
+        assert not any(isinstance(each, h2.events.DataReceived) for each in events)
+
+
+def test_an_answer_that_is_taken_slowly_comes_whole(server: Server) -> None:
+    """It may take many times that long, as long as something is taken."""
+    write_large(server)
+    with narrow(server) as sock:
+        head = b"GET /api/v1/documents/doc?format=update HTTP/1.1\r\nHost: x\r\nConnection: close"
+        sock.sendall(head + b"\r\n\r\n")
+        came, begun_s = 0, time.monotonic()
+        while piece := sock.recv(100_000):
+            came += len(piece)
+            if time.monotonic() - begun_s < 2:
+                time.sleep(0.02)  # its pace
+        assert came > LARGE
+
+
+def test_two_lengths_of_a_body_end_the_connection(server: Server) -> None:
+    """Where two headers say how long a body is, nothing behind it is a request (RFC 9112, 6.1)."""
+    both = (
+        b"Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /health/live HTTP/1.1"
+    )
+    with Peer(server.socket()) as peer:
+        peer.sock.sendall(WRITE + both + b"\r\nHost: x\r\n\r\n")
+        assert ends(peer.sock).count(b"HTTP/1.1 ") == 1
