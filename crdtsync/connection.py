@@ -106,7 +106,7 @@ class Connection:
         self.room = room
         self.principal = principal
         self.caller = caller
-        self.session = Session(room.limits)
+        self.session = Session(room.limits, lambda: len(room.document.clocks))
         self.acknowledge = acknowledge
         """Whether its own updates come back to it once they are committed."""
         self.send: Callable[[bytes], None] = link.send

@@ -165,7 +165,7 @@ class Document:
         """Return whether an update refers to anything that is not here, known or in itself."""
         if self.knows(found) or self._fits(found):
             return False
-        return self._slice(update, scan(update, self._limits, structs=True)).rest is not None
+        return self._slice(update, scan(update, self._stored_limits, structs=True)).rest is not None
 
     def _overlaps(self, found: Scan) -> bool:
         """Return whether an update brings again what is known. Only its new part is let in.
@@ -196,7 +196,7 @@ class Document:
 
     def _admit_parts(self, update: bytes, source: object) -> Verdict:
         """Let in what fits, hold the rest. Off the hot path: gaps are rare."""
-        found = scan(update, self._limits, structs=True)
+        found = scan(update, self._stored_limits, structs=True)
         overlaps = self._overlaps(found)
         slices = self._slice(update, found)
         if slices.rest is None and not found.skips and not overlaps:

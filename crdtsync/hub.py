@@ -48,7 +48,7 @@ from crdtsync.history.service import Histories
 from crdtsync.housekeeping import Housekeeping
 from crdtsync.indexing import Making
 from crdtsync.judge import Judge
-from crdtsync.limits import Limits
+from crdtsync.limits import Limits, naming
 from crdtsync.loading import load_room
 from crdtsync.protocol import check_document_name
 from crdtsync.recording import record
@@ -332,7 +332,8 @@ class Hub:
         async with self.open(document) as room:
             if room.damage:
                 raise StoreDamaged(room.damage, document=document)
-            found = scan(update, self.limits, structs=room.document.detailed)
+            limits = naming(self.limits, len(room.document.clocks))
+            found = scan(update, limits, structs=room.document.detailed)
             if room.document.lacks(update, found):  # all or nothing: nobody is there to be asked
                 raise InvalidUpdate("the update refers to something the document lacks")
             room.submit(update, found, Editor(principal or Principal()))

@@ -7,7 +7,7 @@ The sizes are for what a client sends; times are in seconds. ``Limits()`` is wha
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-__all__ = ["Limits", "trusting"]
+__all__ = ["Limits", "naming", "trusting"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,8 @@ class Limits:
     """Items of one update that compete for one place: the same key, or the same two
     neighbours. Integrating n of them takes n squared steps."""
     max_update_clients: int = 65_536
-    """Different client ids in one update or state vector."""
+    """Different client ids in one update or state vector; or, where that is more, twice as many
+    as the document has."""
     max_held_updates: int = 1_000
     """Updates of one document that wait for something missing."""
     max_held_bytes: int = 16 * 1024 * 1024
@@ -187,3 +188,13 @@ def trusting(limits: Limits) -> Limits:
         max_any_depth=most,
         max_type_depth=most,
     )
+
+
+def naming(limits: Limits, clients: int) -> Limits:
+    """Return the limits for what is read for a document of so many client ids.
+
+    It has one for each page load that ever edited, and a client that has it names them all.
+    """
+    if 2 * clients <= limits.max_update_clients:
+        return limits
+    return replace(limits, max_update_clients=2 * clients)

@@ -4,12 +4,13 @@ Owns the reading of frames: each becomes typed events for the room, or one typed
 remembers only what the protocol makes it remember.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from crdtsync.awareness import Entry, read_entries, read_single
-from crdtsync.errors import MessageTooLarge
+from crdtsync.errors import InvalidUpdate, MessageTooLarge
 from crdtsync.keystroke import Typist
-from crdtsync.limits import Limits
+from crdtsync.limits import Limits, naming
 from crdtsync.protocol import (
     AuthMessage,
     AwarenessMessage,
@@ -96,10 +97,12 @@ Event = (
 class Session:
     """The protocol state of one connection."""
 
-    __slots__ = ("_heard_awareness", "_limits", "_typist")
+    __slots__ = ("_clients", "_heard_awareness", "_limits", "_typist")
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, clients: Callable[[], int] = lambda: 0) -> None:
+        """``clients`` tells how many client ids the document has."""
         self._limits = limits
+        self._clients = clients
         self._heard_awareness = False
         self._typist = Typist()  # the one that typed last
 
@@ -112,10 +115,19 @@ class Session:
             typed = self._typist.read(update)
             if typed is not None:
                 return typed
-        found = scan(update, self._limits, structs=structs)
+        found = self._scan(update, structs)
         if len(found.ranges) == 1 and found.ranges[0][0] != self._typist.client:
             self._typist = Typist(found.ranges[0][0])
         return found
+
+    def _scan(self, update: bytes, structs: bool) -> Scan:
+        try:
+            return scan(update, self._limits, structs=structs)
+        except InvalidUpdate as error:
+            limits = naming(self._limits, self._clients())
+            if error.kind != "update-clients" or limits is self._limits:
+                raise
+            return scan(update, limits, structs=structs)
 
     def receive(self, frame: bytes, *, structs: bool = False) -> list[Event]:
         """Read one frame; with ``structs``, scan its updates in detail.
@@ -133,10 +145,10 @@ class Session:
             match message:
                 case SyncUpdate(update) | SyncStep2(update):
                     if update != EMPTY_UPDATE:
-                        found = scan(update, self._limits, structs=structs)
+                        found = self._scan(update, structs)
                         events.append(UpdateReceived(update, found, isinstance(message, SyncStep2)))
                 case SyncStep1(state_vector):
-                    read_state_vector(state_vector, self._limits)
+                    read_state_vector(state_vector, naming(self._limits, self._clients()))
                     events.append(StateRequested(state_vector))
                 case AwarenessMessage(payload):
                     entries = read_entries(payload, self._limits)

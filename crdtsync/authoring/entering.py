@@ -16,6 +16,7 @@ from crdtsync.batch import Editor
 from crdtsync.errors import EditRefused, InvalidUpdate, StoreDamaged
 from crdtsync.gate import Principal
 from crdtsync.judge import WAIT
+from crdtsync.limits import Limits, naming
 from crdtsync.recording import event_of
 from crdtsync.structs import Scan
 from crdtsync.update import scan
@@ -47,10 +48,11 @@ async def enter(
     would be, ``StoreDamaged`` where it is read-only, and what ``hub.sessions`` has against it.
     """
     detailed = room.document.detailed
+    limits = naming(hub.limits, len(room.document.clocks))
     found = (
-        scan(update, hub.limits, structs=detailed)
+        scan(update, limits, structs=detailed)
         if len(update) <= READ_HERE_BYTES
-        else await anyio.to_thread.run_sync(_scan, update, hub, detailed)
+        else await anyio.to_thread.run_sync(_scan, update, limits, detailed)
     )
     clearance = room.judge.clear(principal)
     try:
@@ -81,8 +83,8 @@ async def enter(
         room.judge.left()  # who asked by content has gone, as it were
 
 
-def _scan(update: bytes, hub: "Hub", detailed: bool) -> Scan:
-    return scan(update, hub.limits, structs=detailed)
+def _scan(update: bytes, limits: Limits, detailed: bool) -> Scan:
+    return scan(update, limits, structs=detailed)
 
 
 def _refused(hub: "Hub", room: "Room", principal: Principal, reason: str, caller: Caller) -> None:

@@ -21,6 +21,7 @@ from crdtsync.errors import Unavailable
 from crdtsync.gate import Principal
 from crdtsync.history.model import HistoryUnavailable
 from crdtsync.history.worker import Workers
+from crdtsync.limits import trusting
 from crdtsync.recursion import deep_recursion
 from crdtsync.room import Room
 from crdtsync.state_vector import read_state_vector
@@ -232,7 +233,7 @@ class Documents:
     ) -> Request:
         known = None
         if state_vector is not None:
-            known = read_state_vector(state_vector, self._hub.limits)
+            known = read_state_vector(state_vector, trusting(self._hub.limits))
         return replace(request, if_state_vector=known, if_match=marks)
 
     # Elsewhere

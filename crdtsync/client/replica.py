@@ -15,6 +15,7 @@ with the program's observers, and that one's are the server's.
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 import pycrdt
@@ -34,7 +35,8 @@ __all__ = ["Replica", "Seen"]
 
 log = logging.getLogger("crdtsync.client")
 
-LIMITS: Final = Limits()
+LIMITS: Final = replace(Limits(), max_update_clients=1 << 62)
+"""A document has any number of clients: what comes is bounded by its size."""
 DETAILED_BYTES: Final = 4096
 """A larger update is scanned with each struct at once: a document's first has maps, mostly."""
 

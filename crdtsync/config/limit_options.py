@@ -44,7 +44,8 @@ LIMIT_OPTIONS: Final = (
     _limit(
         "max_update_clients",
         Integer(1, 16_777_216),
-        "Different client ids in one update or state vector.",
+        "Different client ids in one update or state vector; or, where that is more, twice as "
+        "many as the document has.",
     ),
     _limit("max_held_updates", _COUNT, "Updates of a document that wait for a missing one."),
     _limit("max_held_bytes", _BUFFER, "Bytes of those updates."),
