@@ -21,10 +21,11 @@ Source: y-protocols, ``awareness.js``.
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from crdtsync.encoding import read_var_string, read_var_uint, write_var_string, write_var_uint
-from crdtsync.errors import MalformedMessage, MessageTooLarge, TooManyRequests
+from crdtsync.errors import MalformedMessage, MessageTooLarge
 from crdtsync.limits import Limits
 
 __all__ = ["AwarenessTable", "Entry", "encode_entries", "read_entries", "read_single"]
@@ -118,6 +119,10 @@ def encode_entries(entries: Iterable[Entry]) -> bytes:
     return write_var_uint(len(written)) + b"".join(written)
 
 
+DROPPED_AT_ONCE: Final = 64
+"""Rows of those who are gone that make room together, where a table is full."""
+
+
 class _Row:
     __slots__ = ("clock", "departed", "freed_by", "last_clock", "owner", "state", "version", "who")
 
@@ -137,7 +142,7 @@ class _Row:
 class AwarenessTable:
     """The awareness states of one room."""
 
-    __slots__ = ("_claims", "_freed", "_limits", "_owned", "_rows", "version")
+    __slots__ = ("_claims", "_freed", "_limits", "_owned", "_removed", "_rows", "version")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -145,11 +150,12 @@ class AwarenessTable:
         self._rows: dict[int, _Row] = {}  # in order of version: changed rows move to the end
         self._owned: dict[object, set[int]] = {}
         self._freed: dict[object, set[int]] = {}
+        self._removed = 0  # rows that only say that somebody is gone
         self.version = 0
         """Of the newest change; 0 where there never was one."""
 
     def __len__(self) -> int:
-        return sum(1 for row in self._rows.values() if row.state != REMOVED)
+        return len(self._rows) - self._removed
 
     def apply(
         self, entries: Iterable[Entry], owner: object, *, first: bool = False, who: str = ""
@@ -159,7 +165,8 @@ class AwarenessTable:
         ``first`` says that this is the connection's first awareness message: a client that
         comes back announces itself at the clock it left with, and is let in one clock later.
         ``who`` is the principal that the owner speaks for, empty for anonymous.
-        Raises ``TooManyRequests`` where the table is full.
+        Where the table is full, somebody new takes a place of who has most; where everybody has
+        one place only, it is not seen.
         """
         changed = False
         for entry in entries:
@@ -195,10 +202,13 @@ class AwarenessTable:
                         clock += 1
                     else:
                         continue
-            elif entry.state == REMOVED or clock > _MAX_FIRST_CLOCK or self._has_all(owner):
+            elif (
+                entry.state == REMOVED
+                or clock > _MAX_FIRST_CLOCK
+                or self._has_all(owner)
+                or not self._make_room(owner)
+            ):
                 continue
-            else:
-                self._make_room()
             self._put(entry.client, clock, entry.state, owner, who)
             if entry.state == REMOVED:  # the id is anybody's again: its client may be elsewhere
                 self._free(entry.client, owner)
@@ -216,22 +226,45 @@ class AwarenessTable:
         self._owned[owner].discard(client)
         self._freed.setdefault(owner, set()).add(client)
 
-    def _make_room(self) -> None:
-        if len(self._rows) < self._limits.max_awareness_clients:
-            return
-        for client, row in self._rows.items():
-            if row.state == REMOVED:
-                del self._rows[client]
-                if row.owner is not None:
-                    self._owned[row.owner].discard(client)
-                if row.freed_by is not None:
-                    self._freed[row.freed_by].discard(client)
-                return
-        raise TooManyRequests("too many clients are present in this document")
+    def _make_room(self, owner: object) -> bool:
+        """Find a place for an owner's new client; return whether there is one."""
+        most = self._limits.max_awareness_clients
+        if len(self._rows) < most:
+            return True
+        if self._removed:
+            self._drop_removed()
+            return self._make_room(owner)
+        return not self._owned.get(owner) and self._displace()
+
+    def _drop_removed(self) -> None:
+        """Forget those who are gone for longest."""
+        gone = (client for client, row in self._rows.items() if row.state == REMOVED)
+        for client in list(islice(gone, DROPPED_AT_ONCE)):
+            row = self._rows.pop(client)
+            self._removed -= 1
+            if row.owner is not None:
+                self._owned[row.owner].discard(client)
+            if row.freed_by is not None:
+                self._freed[row.freed_by].discard(client)
+
+    def _displace(self) -> bool:
+        """Remove the oldest state of who has most; return whether somebody has several."""
+        owner = max(self._owned, key=lambda each: len(self._owned[each]))
+        if len(self._owned[owner]) < 2:
+            return False
+        client = next(client for client, row in self._rows.items() if row.owner is owner)
+        self._rows[client].state = REMOVED
+        self._removed += 1
+        self._free(client, owner)
+        self._touch(client)
+        return True
 
     def _put(self, client: int, clock: int, state: str, owner: object, who: str) -> None:
         self.version += 1
         previous = self._rows.pop(client, None)
+        self._removed += state == REMOVED
+        if previous is not None:
+            self._removed -= previous.state == REMOVED
         if previous is not None and previous.owner is owner:
             previous.clock, previous.state, previous.version = clock, state, self.version
             previous.departed = False
@@ -268,6 +301,7 @@ class AwarenessTable:
                     changed = True
                     continue
                 row.state = REMOVED
+                self._removed += 1
                 row.departed = True
                 self._touch(client)
                 changed = True

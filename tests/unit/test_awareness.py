@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from crdtsync.awareness import AwarenessTable, Entry, encode_entries, read_entries, read_single
 from crdtsync.encoding import write_var_string, write_var_uint
-from crdtsync.errors import MalformedMessage, MessageTooLarge, TooManyRequests
+from crdtsync.errors import MalformedMessage, MessageTooLarge
 from crdtsync.limits import Limits
 from crdtsync.protocol import AwarenessMessage, awareness_frame, decode_frame
 
@@ -241,17 +241,57 @@ def test_versions_tell_all_that_changed(steps: list[tuple[int, int, bool, str]],
 # Bounds
 
 
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 12), st.integers(0, 6), st.booleans(), st.sampled_from("abcdef")),
+        max_size=80,
+    )
+)
+def test_a_small_table_stays_in_bounds(steps: list[tuple[int, int, bool, str]]) -> None:
+    """Whoever comes and goes, the table knows how many are there, and they are no more than its
+    bound and a place for each newcomer."""
+    table = AwarenessTable(Limits(max_awareness_clients=3))
+    owners: dict[str, int] = {}
+    for client, clock, gone, owner in steps:
+        if clock == 0:
+            table.leave(owner)
+        else:
+            table.apply([entry(client, clock, "null" if gone else HERE)], owner)
+        owners = {each: len(own) for each, own in table._owned.items() if own}
+        assert len(table) == len(table.present()) == sum(owners.values())
+        assert len(table) <= 3 + len("abcdef")
+
+
 def test_max_awareness_clients_of_one_document() -> None:
-    """A full table takes no new client, goes on taking news of the old, and makes room by the
-    removed."""
+    """A full table takes no further client of who is in it, goes on taking news of the old, and
+    makes room by the removed."""
     table = AwarenessTable(Limits(max_awareness_clients=3))
     table.apply([entry(n, 1) for n in range(3)], "a")
-    with pytest.raises(TooManyRequests):
-        table.apply([entry(9, 1)], "b")
+    assert not table.apply([entry(9, 1)], "a")
+    assert set(states(table)) == {0, 1, 2}
     assert table.apply([entry(0, 2)], "a")
     table.apply([entry(1, 1, "null")], "a")
     assert table.apply([entry(9, 1)], "b")
     assert set(states(table)) == {0, 2, 9}
+
+
+def test_somebody_new_takes_a_place_of_who_has_most() -> None:
+    """Where the table is full, its oldest place is a newcomer's, and others are told so; one who
+    has a single place never loses it."""
+    table = AwarenessTable(Limits(max_awareness_clients=4))
+    table.apply([entry(1, 1)], "a")
+    table.apply([entry(n, 1) for n in (2, 3, 4)], "b")
+    version = table.version
+    assert table.apply([entry(9, 1)], "c")
+    assert set(states(table)) == {1, 3, 4, 9}
+    assert table.changed_since(version) == [entry(2, 1, "null"), entry(9, 1)]
+    assert table.apply([entry(8, 1)], "d")
+    assert set(states(table)) == {1, 4, 8, 9}
+    assert not table.apply([entry(7, 1)], "e")
+    assert set(states(table)) == {1, 4, 8, 9}
+    for owner in "abcd":
+        table.leave(owner)
+    assert not table.present()
 
 
 def test_a_row_that_made_room_is_nobodys() -> None:
