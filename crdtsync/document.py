@@ -19,6 +19,7 @@ from dataclasses import replace
 from crdtsync.clock import Clock
 from crdtsync.errors import InvalidUpdate
 from crdtsync.guard import NO_WATCH, Watch
+from crdtsync.halves import Halves
 from crdtsync.held import Following, Held, Judging, Verdict
 from crdtsync.idset import IdSet
 from crdtsync.limits import Limits, trusting
@@ -37,7 +38,7 @@ class Document:
     """A document of this server, with everything but its connections."""
 
     __slots__ = (
-        "_held", "_limits", "_loading", "_pairs", "_state_vector", "_stored_limits", "_voids",
+        "_halves", "_held", "_limits", "_loading", "_state_vector", "_stored_limits", "_voids",
         "clocks", "committed", "deleted", "follower", "judge", "ready", "root",
         "structure", "waiting",
     )  # fmt: skip
@@ -65,12 +66,12 @@ class Document:
         self.structure: StructureIndex | None = None  # to be asked whether there is one
         self.root: str | None = None
         """Where all items lie, directly and without keys; ``None`` where it isn't so simple."""
-        self._pairs: set[tuple[int, int]] | None = None
+        self._halves = Halves()
         self._voids = IdSet()  # what came as deleted and collected: it may have been anything
         self.committed = CommittedState(self._stored_limits, state, watch, clock)
         """What is committed, and what of it newcomers get."""
         self._held = Held(limits)
-        self.waiting: Collection[bytes] = self._held.sources
+        self.waiting: Collection[bytes] = self._held.wholes
         """The updates that wait for something missing; to be read."""
         self.ready: list[tuple[bytes, Scan, object]] = []
         """For ``take_ready``."""
@@ -102,7 +103,7 @@ class Document:
     @property
     def detailed(self) -> bool:
         """Whether scans for this document should come with structs."""
-        return self.structure is not None or bool(self._pairs)
+        return self.structure is not None or bool(self._halves)
 
     @property
     def dropped(self) -> bool:
@@ -134,7 +135,7 @@ class Document:
             or found.verbatim
             or found.roots
             or found.voids
-            or self._pairs
+            or self._halves
             or self.waiting
         ):  # one client that types: most of what there is
             ranges, deletes = found.ranges, found.deletes
@@ -158,7 +159,7 @@ class Document:
             return self._admit_parts(update, source)
         self._note(found, update, source)
         if self.waiting:
-            self._retry_held()
+            self._retry_held([each[0] for each in found.ranges])
         return Verdict.NEW
 
     def lacks(self, update: bytes, found: Scan) -> bool:
@@ -197,7 +198,7 @@ class Document:
     def _admit_parts(self, update: bytes, source: object) -> Verdict:
         """Let in what fits, hold the rest. Off the hot path: gaps are rare."""
         found = scan(update, self._stored_limits, structs=True)
-        overlaps = self._overlaps(found)
+        clients, overlaps = [each[0] for each in found.ranges], self._overlaps(found)
         slices = self._slice(update, found)
         if slices.rest is None and not found.skips and not overlaps:
             # Several clients whose structs refer to one another: sound as it is.
@@ -209,11 +210,10 @@ class Document:
             if slices.rest is None:
                 verdict = Verdict.KNOWN
             else:
-                assert slices.waits_for is not None
-                self._held.put(slices.rest, slices.waits_for, source)
+                clients += self._held.put(slices.rest, source)
                 verdict = Verdict.AHEAD
         if self.waiting:
-            self._retry_held()
+            self._retry_held(clients)
         return verdict
 
     def _slice(self, update: bytes, found: Scan) -> Slices:
@@ -238,18 +238,19 @@ class Document:
         ready, self.ready = self.ready, []
         return ready
 
-    def _retry_held(self) -> None:
-        """Let in what waited for a clock that has come; each round lets in something."""
-        while due := self._held.take_due(self.clocks):
-            for update, source in due:
-                slices = self._slice(update, scan(update, self._stored_limits, structs=True))
+    def _retry_held(self, clients: list[int]) -> None:
+        """Let in what waited for a clock of some clients, until nothing more is due."""
+        while due := self._held.take_due(clients, self.clocks):
+            clients = [part.client for part in due]
+            for part in due:
+                piece = part.take(self.clocks)
                 try:
-                    for piece in slices.ready:
-                        self._let_in(piece, source)
-                except InvalidUpdate:
-                    continue  # nobody is there any more to be told
-                if slices.rest is not None and slices.waits_for is not None:
-                    self._held.put(slices.rest, slices.waits_for, source)
+                    if piece is not None:
+                        self._let_in(piece, part.source)
+                except InvalidUpdate:  # nobody is there any more to be told
+                    self._held.drop(part)
+                else:
+                    self._held.put_back(part)
 
     def _spreads(self, roots: frozenset[str]) -> bool:
         """Return whether items lie in more than one root now."""
@@ -285,7 +286,7 @@ class Document:
             found = self._check_structure(found, update)
             if self.follower is not None:
                 self.follower.note(update, found, self.clocks, source)
-        if found.pairs or found.verbatim or self._pairs:
+        if found.pairs or found.verbatim or self._halves:
             self._check_exact(found, update)
         if self.judge is not None:
             self.judge.note(update, found)
@@ -312,11 +313,10 @@ class Document:
             return
         if found.structs is None:
             found = scan(update, self._stored_limits, structs=True)
-        pairs = self._pairs = self._pairs or set()
-        pairs.update(found.pairs or ())
-        if not pairs.isdisjoint(borders_of(found, self.clocks)):
+        self._halves.add(found.pairs or ())
+        if self._halves.any_in(borders_of(found, self.clocks)):
             self.committed.keep_verbatim("an edit splits a UTF-16 surrogate pair")
-            self._pairs = None
+            self._halves = Halves()
 
     # What is committed
 
@@ -367,8 +367,8 @@ class Document:
 
     def diff(self, state_vector: bytes) -> list[bytes]:
         """Return updates that bring a client with ``state_vector`` up to what is committed."""
-        pairs, has = self._pairs, state_vector
-        cuts = pairs and not pairs.isdisjoint(read_state_vector(has, self._stored_limits).items())
+        has, halves = state_vector, self._halves
+        cuts = halves and halves.any_in(read_state_vector(has, self._stored_limits).items())
         return self.committed.diff(has, self.clocks, exact=bool(cuts))
 
     def integrate(self) -> None:

@@ -1,18 +1,30 @@
 """Updates that wait for something missing, until it comes.
 
-Owns their bounds, and which clock each one waits for. What is too much is dropped: its sender is
-asked for what is missing, and brings both.
+Owns their bounds, and which clock each of their parts waits for: each client's structs go on from
+where they stopped, so what comes costs what it lets in, however much waits. What is too much is
+dropped: its sender is asked for what is missing, and brings both.
 """
 
-from collections.abc import Mapping
+from array import array
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from heapq import heappop, heappush
-from typing import Protocol
+from itertools import count, groupby
+from typing import Final, Protocol
 
-from crdtsync.limits import Limits
-from crdtsync.structs import Scan
+from crdtsync.encoding import write_var_uint
+from crdtsync.joining import write_deletes
+from crdtsync.limits import Limits, trusting
+from crdtsync.slicing import cut_struct, new_part, part_deletes
+from crdtsync.structs import SKIP, Id, Range, Scan, Struct
+from crdtsync.update import scan
 
-__all__ = ["Following", "Held", "Judging", "Verdict"]
+__all__ = ["Following", "Held", "Judging", "Part", "Verdict"]
+
+PARTS: Final = 64
+"""So many parts, one for each client, are held for each update that may be."""
+
+_UNLIMITED: Final = trusting(Limits())
 
 
 class Verdict(Enum):
@@ -46,42 +58,203 @@ class Following(Protocol):
         ...
 
 
+class Part:
+    """What waits of one update and one client, in order; and how far it has been taken."""
+
+    __slots__ = ("client", "source", "update", "waits_for")
+
+    def __init__(self, update: bytes, source: object, client: int, waits_for: Id) -> None:
+        self.update = update
+        self.source = source
+        self.client = client
+        self.waits_for: Id | None = waits_for
+        """An id without which nothing more of it fits; ``None``: nothing is left."""
+
+    def take(self, clocks: Mapping[int, int]) -> bytes | None:
+        """Return an update of what fits on ``clocks`` now, if anything; go on behind it."""
+        raise NotImplementedError
+
+
+class _Structs(Part):
+    """Structs, read again one by one: only where they are is kept of them."""
+
+    __slots__ = ("_at", "_clock", "_places", "_tied")
+
+    def __init__(self, update: bytes, source: object, structs: list[Struct]) -> None:
+        client, clock = structs[0].client, structs[0].clock
+        super().__init__(update, source, client, (client, clock - 1))
+        self._places = array("Q", [struct.start for struct in structs])
+        self._places.append(structs[-1].end)
+        self._at = 0
+        self._clock = clock  # of the one at this place
+        self._tied: dict[int, Range] = {}
+
+    def tie(self, index: int, deletes: Range) -> None:
+        """Let a deletion in with a struct, and not before it."""
+        self._tied[index] = deletes
+
+    def _read(self) -> tuple[bytes, Struct]:
+        start, end = self._places[self._at : self._at + 2]
+        head = b"\x01\x01" + write_var_uint(self.client) + write_var_uint(self._clock)
+        one = head + self.update[start:end] + b"\x00"
+        structs = scan(one, _UNLIMITED, structs=True).structs
+        assert structs is not None
+        return one, structs[0]
+
+    def take(self, clocks: Mapping[int, int]) -> bytes | None:
+        """Return an update of what fits on ``clocks`` now, if anything; go on behind it."""
+        begin = known = clocks.get(self.client, 0)
+        taken: list[bytes] = []
+        deletes: list[Range] = []
+        self.waits_for = None
+        while self._at < len(self._places) - 1:
+            one, struct = self._read()
+            end = struct.clock + struct.length
+            if struct.kind != SKIP and end > known:
+                if struct.clock > known:
+                    self.waits_for = self.client, struct.clock - 1
+                    break
+                self.waits_for = self._lacks(new_part(struct, {self.client: known}), clocks)
+                if self.waits_for is not None:
+                    break
+                taken.append(cut_struct(one, struct, known - struct.clock))
+                known = end
+            if self._at in self._tied:
+                deletes.append(self._tied.pop(self._at))
+            self._at += 1
+            self._clock = end
+        if not taken:
+            return b"\x00" + write_deletes(deletes) if deletes else None
+        head = (1, len(taken), self.client, begin)
+        return b"".join((*map(write_var_uint, head), *taken, write_deletes(deletes)))
+
+    def _lacks(self, struct: Struct, clocks: Mapping[int, int]) -> Id | None:
+        """Return an id of another client that a struct refers to, and that is not known."""
+        for id in (struct.origin, struct.right, struct.parent):
+            if isinstance(id, tuple) and id[0] != self.client and clocks.get(id[0], 0) <= id[1]:
+                return id
+        return None
+
+
+class _Deletes(Part):
+    """Deleted ranges."""
+
+    __slots__ = ("_at", "_ends", "_starts")
+
+    def __init__(self, update: bytes, source: object, ranges: list[Range]) -> None:
+        ranges.sort()
+        super().__init__(update, source, ranges[0][0], ranges[0][:2])
+        self._starts = array("Q", [start for _, start, _ in ranges])
+        self._ends = array("Q", [end for _, _, end in ranges])
+        self._at = 0
+
+    def take(self, clocks: Mapping[int, int]) -> bytes | None:
+        """Return an update of what fits on ``clocks`` now, if anything; go on behind it."""
+        known = clocks.get(self.client, 0)
+        taken: list[Range] = []
+        self.waits_for = None
+        while self._at < len(self._starts):
+            start, end = self._starts[self._at], self._ends[self._at]
+            if start < known:
+                taken.append((self.client, start, min(end, known)))
+            if end > known:
+                self._starts[self._at] = start = max(start, known)
+                self.waits_for = self.client, start
+                break
+            self._at += 1
+        return b"\x00" + write_deletes(taken) if taken else None
+
+
+def _parts_of(update: bytes, source: object) -> list[Part]:
+    found = scan(update, _UNLIMITED, structs=True)
+    structs = found.structs or []
+    parts: list[Part] = []
+    keyed: dict[Id, tuple[_Structs, int]] = {}
+    for _, run in groupby(structs, lambda struct: struct.client):
+        own = list(run)
+        part = _Structs(update, source, own)
+        parts.append(part)
+        for index, struct in enumerate(own):
+            if struct.keyed and struct.origin is not None:
+                keyed[struct.origin] = part, index
+    # What deletes the value of a key goes with the next value: it would seem to be deleted else.
+    free, tied = part_deletes(list(found.deletes), structs)
+    for each in tied:
+        part, index = keyed[each[:2]]
+        part.tie(index, each)
+    free.sort()
+    parts += (
+        _Deletes(update, source, list(ranges)) for _, ranges in groupby(free, lambda each: each[0])
+    )
+    return parts
+
+
 class Held:
     """The held updates of one document."""
 
-    __slots__ = ("_limits", "_size", "_waiting", "dropped", "sources")
+    __slots__ = ("_count", "_limits", "_parts", "_size", "_waiting", "dropped", "wholes")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self.sources: dict[bytes, object] = {}
-        """Of each held update: whoever sent it."""
+        self.wholes: dict[bytes, int] = {}
+        """Of each held update: how many parts are left of it."""
+        self._parts = 0
         self._size = 0
-        self._waiting: dict[int, list[tuple[int, bytes]]] = {}  # client: heap of (clock, update)
+        self._count = count()
+        self._waiting: dict[int, list[tuple[int, int, Part]]] = {}  # client: heap by clock
         self.dropped = False
         """Whether something was too much to be held: it has to be asked for."""
 
-    def put(self, update: bytes, waits_for: tuple[int, int], source: object) -> None:
-        """Hold an update until ``waits_for``, a client and its clock, is known."""
+    def put(self, update: bytes, source: object) -> list[int]:
+        """Hold an update until what it lacks is known; return of which clients some is due."""
+        limits = self._limits
         if (
-            len(self.sources) >= self._limits.max_held_updates
-            or self._size + len(update) > self._limits.max_held_bytes
-            or update in self.sources
+            len(self.wholes) >= limits.max_held_updates
+            or self._size + len(update) > limits.max_held_bytes
+            or update in self.wholes
         ):
             self.dropped = True
-            return
-        self.sources[update] = source
+            return []
+        parts = _parts_of(update, source)
+        if self._parts + len(parts) > limits.max_held_updates * PARTS:
+            self.dropped = True
+            return []
+        self.wholes[update] = len(parts)
+        self._parts += len(parts)
         self._size += len(update)
-        client, clock = waits_for
-        heappush(self._waiting.setdefault(client, []), (clock, update))
+        for part in parts:
+            self.put_back(part)
+        return [part.client for part in parts]
 
-    def take_due(self, clocks: Mapping[int, int]) -> list[tuple[bytes, object]]:
-        """Return the updates, with their sources, whose wait has ended; they are not held now."""
-        due: list[bytes] = []
-        for client in list(self._waiting):
-            heap = self._waiting[client]
-            while heap and heap[0][0] < clocks.get(client, 0):
-                due.append(heappop(heap)[1])
+    def put_back(self, part: Part) -> None:
+        """Hold what is left of a part."""
+        if part.waits_for is None:
+            self.drop(part)
+            return
+        client, clock = part.waits_for
+        heappush(self._waiting.setdefault(client, []), (clock, next(self._count), part))
+
+    def drop(self, part: Part) -> None:
+        """Forget a part that was taken wholly, or may not enter."""
+        self._parts -= 1
+        self.wholes[part.update] -= 1
+        if not self.wholes[part.update]:
+            del self.wholes[part.update]
+            self._size -= len(part.update)
+
+    def take_due(self, clients: Iterable[int], clocks: Mapping[int, int]) -> list[Part]:
+        """Return the parts whose wait for one of some clients has ended.
+
+        They are for ``put_back`` or ``drop``.
+        """
+        due: list[Part] = []
+        for client in clients:
+            heap = self._waiting.get(client)
+            if heap is None:
+                continue
+            known = clocks.get(client, 0)
+            while heap and heap[0][0] < known:
+                due.append(heappop(heap)[2])
             if not heap:
                 del self._waiting[client]
-        self._size -= sum(len(update) for update in due)
-        return [(update, self.sources.pop(update)) for update in due]
+        return due

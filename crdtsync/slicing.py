@@ -42,6 +42,7 @@ __all__ = [
     "cut_struct",
     "missing_from",
     "new_part",
+    "part_deletes",
     "slice_update",
     "weave_updates",
 ]
@@ -182,7 +183,7 @@ def slice_update(data: bytes, scan: Scan, clocks: Mapping[int, int], *, max_byte
         left.pop()
     if missing is None and waits:
         missing = (waits[0][0], waits[0][1])
-    fits, replaced = _parted(fits, left)
+    fits, replaced = part_deletes(fits, left)
     waits += replaced
     updates = [_write(data, piece, ()) for piece in pieces[:-1]]
     if pieces or fits:
@@ -191,7 +192,7 @@ def slice_update(data: bytes, scan: Scan, clocks: Mapping[int, int], *, max_byte
     return Slices(updates, rest, missing)
 
 
-def _parted(deletes: list[Range], left: Iterable[Struct]) -> tuple[list[Range], list[Range]]:
+def part_deletes(deletes: list[Range], left: Iterable[Struct]) -> tuple[list[Range], list[Range]]:
     """Part what may go now from values of keys whose next value is ``left`` behind.
 
     A key that was set would seem to be deleted otherwise, until its value comes.

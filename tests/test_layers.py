@@ -67,6 +67,7 @@ LAYERS = {
         "edit",
         "gate",
         "guard",
+        "halves",
         "held",
         "history",
         "history.activity",

@@ -106,7 +106,7 @@ def _never_ask_again() -> Any:
 
 def _forget_held() -> Any:
     """What waits is not looked at when what it waits for comes."""
-    return patch.object(Document, "_retry_held", lambda self: None)
+    return patch.object(Document, "_retry_held", lambda self, clients: None)
 
 
 def _count_connections_twice() -> Any:

@@ -1,6 +1,7 @@
 """One document: what it lets in, what it holds back, what it answers."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from random import Random
 from typing import Any
 
@@ -13,7 +14,7 @@ from crdtsync.errors import InvalidUpdate
 from crdtsync.joining import join_updates
 from crdtsync.limits import Limits
 from crdtsync.state_vector import encode_state_vector, read_state_vector
-from crdtsync.structs import EMPTY_UPDATE, Id, Range
+from crdtsync.structs import EMPTY_UPDATE, Id, Range, Scan
 from crdtsync.update import scan
 
 from .documents import content, history, replay
@@ -336,20 +337,82 @@ def test_what_is_held_costs_others_nothing() -> None:
     for client in range(1, 1_001):
         admit(document, one(client, 5, "z" * 10_000, origin=(client, 4)))
     assert len(document.waiting) == 1_000
-    read = []
-    real = Document._slice
-
-    def counting(self: Document, data: bytes, found: object) -> object:
-        read.append(data)
-        return real(self, data, found)  # type: ignore[arg-type]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Document, "_slice", counting)
+    with reads_of_held() as read:
         for clock in range(100):
             admit(document, one(7_000, clock, "k", origin=(7_000, clock - 1) if clock else None))
         assert read == []
         admit(document, one(1, 0, "abcde"))
         assert len(read) == 1
+
+
+@contextmanager
+def reads_of_held() -> Iterator[list[bytes]]:
+    """Collect what is read again of held updates."""
+    read: list[bytes] = []
+
+    def reading(data: bytes, limits: Limits, *, structs: bool = False) -> Scan:
+        read.append(data)
+        return scan(data, limits, structs=structs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("crdtsync.held.scan", reading)
+        yield read
+
+
+def test_a_large_held_update_goes_on_where_it_stopped() -> None:
+    """What lets in one struct of thousands costs one struct; nothing is read from its beginning."""
+    document = opened()
+    items = [item("a", origin=(5, clock)) for clock in range(5_000)]
+    assert admit(document, update(block(9, 0, *items))) is AHEAD
+    with reads_of_held() as read:
+        for clock in range(100):
+            admit(document, one(5, clock, "x", origin=(5, clock - 1) if clock else None))
+            assert document.clocks == {5: clock + 1, 9: clock + 1}
+        assert sum(map(len, read)) < 100 * 100
+    admit(document, one(5, 100, "x" * 4_900, origin=(5, 99)))
+    assert document.clocks == {5: 5_000, 9: 5_000}
+    assert not document.waiting
+
+
+def test_each_client_s_part_of_a_held_update_waits_for_itself() -> None:
+    """One that may never go on holds up no other."""
+    document = opened()
+    held = update(
+        block(8, 0, item("a", origin=(1, 0)), item("b", origin=(8, 0))),
+        block(9, 0, item("c", origin=(2, 0)), gc(2), item("d", origin=(3, 0))),
+        deletes=[(8, 1, 2), (3, 0, 1), (4, 2, 9)],
+    )
+    assert admit(document, held) is AHEAD
+    put(document, one(2, 0, "y"))
+    assert document.clocks == {2: 1, 9: 3}
+    put(document, one(4, 0, "12345"))
+    assert document.deleted.covers([(4, 2, 5)])
+    put(document, one(1, 0, "x"))
+    assert document.clocks == {1: 1, 2: 1, 4: 5, 8: 2, 9: 3}
+    assert document.deleted.covers([(8, 1, 2)])
+    put(document, one(3, 0, "z"), one(4, 5, "6789", origin=(4, 4)))
+    assert document.clocks == {1: 1, 2: 1, 3: 1, 4: 9, 8: 2, 9: 4}
+    assert document.deleted.covers([(3, 0, 1), (4, 2, 9)])
+    assert not document.waiting
+
+
+def test_what_is_held_and_comes_in_part_from_elsewhere_is_cut() -> None:
+    """Another update may bring the beginning of a struct that waits: the rest goes in behind it."""
+    document = opened()
+    assert admit(document, one(9, 2, "cdef", origin=(9, 1))) is AHEAD
+    assert admit(document, one(9, 0, "abcd")) is NEW
+    assert document.clocks == {9: 6}
+    assert [data for data, _ in ready(document)] == [one(9, 4, "ef", origin=(9, 3))]
+    assert not document.waiting
+
+
+def test_no_more_parts_are_held_than_some_for_each_update() -> None:
+    """An update of very many clients that all wait for something is dropped, and asked for."""
+    document = opened(Limits(max_held_updates=2))
+    blocks = [block(client, 0, item("x", origin=(1, 0))) for client in range(2, 140)]
+    assert admit(document, update(*blocks)) is AHEAD
+    assert not document.waiting
+    assert document.dropped
 
 
 # Types and keys
