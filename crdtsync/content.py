@@ -5,14 +5,16 @@ Owns finding it out, from what lies directly in the root: keyed items make a map
 formats and embeds a text, XML nodes a fragment, other values an array.
 """
 
+import json
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from crdtsync.crdt import IntegrationError, read_roots
 from crdtsync.guard import NO_WATCH, Watch
 from crdtsync.limits import Limits, trusting
-from crdtsync.slicing import causal_order
+from crdtsync.slicing import causal_order, weave_updates
 from crdtsync.structs import (
     ANY,
     BINARY,
@@ -27,7 +29,15 @@ from crdtsync.structs import (
 )
 from crdtsync.update import scan
 
-__all__ = ["KIND_OF_CONTENT", "RootExport", "RootKind", "export", "root_kinds", "tell_roots"]
+__all__ = [
+    "KIND_OF_CONTENT",
+    "RootExport",
+    "RootKind",
+    "export",
+    "root_kinds",
+    "tell_roots",
+    "written",
+]
 
 RootKind = Literal["array", "map", "text", "xml"]
 
@@ -68,6 +78,24 @@ def export(state: bytes, watch: Watch = NO_WATCH) -> dict[str, RootExport]:
     kinds = root_kinds(state)
     values = read_roots(state, kinds, watch)
     return {name: RootExport(kind, values[name]) for name, kind in kinds.items()}
+
+
+def written(updates: Sequence[bytes], text: bool, watch: Watch = NO_WATCH) -> dict[str, RootExport]:
+    """Return the roots of a document, given as updates that follow one another, as characters.
+
+    Each value is written as JSON; with ``text`` only those of texts, and they are as they are.
+    Raises as ``export``.
+    """
+    state = updates[0] if len(updates) == 1 else weave_updates(updates, _UNLIMITED)[0]
+    roots = export(state, watch)
+    if text:
+        texts = {name: root for name, root in roots.items() if root.kind == "text"}
+        return {name: RootExport(root.kind, "") for name, root in roots.items()} | texts
+    return {name: RootExport(root.kind, _json(root.value)) for name, root in roots.items()}
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def root_kinds(state: bytes) -> dict[str, RootKind]:

@@ -182,6 +182,7 @@ LAYERS = {
         "history.rewriting",
         "history.retaining",
         "history.service",
+        "history.turns",
         "history.worker",
         "history.working",
         "housekeeping",

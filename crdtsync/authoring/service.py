@@ -17,6 +17,7 @@ from crdtsync.authoring.model import Edited, InvalidOperation, NotEditable, Oper
 from crdtsync.authoring.parsing import NewRoots, parse_content, parse_operations
 from crdtsync.authoring.reading import ReadFormat, read_content
 from crdtsync.authoring.running import Request, Runner, mark_of, not_found
+from crdtsync.content import RootExport, written
 from crdtsync.errors import Unavailable
 from crdtsync.gate import Principal
 from crdtsync.history.model import HistoryUnavailable
@@ -96,6 +97,16 @@ class Documents:
             shown = await self._call(size > HERE_BYTES, read_content, parts, format, root)
             mark = mark_of(info.created_ms, sequence)
             return Content(shown.value, sequence, shown.state_vector, mark)
+
+    async def export(self, room: Room, *, text: bool) -> Mapping[str, RootExport]:
+        """Return what is committed in an open room as ``content.written`` writes it.
+
+        Raises ``Unavailable`` where that can't be worked out.
+        """
+        parts = room.document.parts()
+        if sum(map(len, parts)) <= HERE_BYTES:
+            return written([room.state()], text, room.watch)
+        return await self._call(True, written, parts, text)
 
     # Writing
 

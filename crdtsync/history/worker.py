@@ -25,6 +25,7 @@ import anyio.to_thread
 from crdtsync.errors import CrdtsyncError
 from crdtsync.history.model import HistoryUnavailable
 from crdtsync.history.saying import Said
+from crdtsync.history.turns import Turns
 from crdtsync.history.working import Mail, answer
 from crdtsync.limits import Limits
 from crdtsync.yielding import LOOK_S, Job, Yielding, end, nameless
@@ -52,7 +53,7 @@ class Workers:
         self._here = here
         self._most = limits.history_processes
         self._timeout_s = limits.history_timeout_s
-        self._limiter: anyio.CapacityLimiter
+        self._turns: Turns
         self._idle: deque[tuple[_Worker, float]] = deque()
         self._yielding = Yielding()
         self._at_work: dict[_Worker, tuple[Job, anyio.CancelScope]] = {}
@@ -61,7 +62,7 @@ class Workers:
         self._told = False
 
     async def __aenter__(self) -> Self:
-        self._limiter = anyio.CapacityLimiter(self._most)
+        self._turns = Turns(self._most)
         tasks = await self._stack.enter_async_context(anyio.create_task_group())
         tasks.start_soon(self._look_after)
         tasks.start_soon(self._look_on)
@@ -85,9 +86,9 @@ class Workers:
 
         Function, arguments and result are pickled; it may be called twice. Raises
         ``HistoryUnavailable`` where it takes over ``history_timeout_s``, its process dies, or it
-        fails in a way that nobody foresaw.
+        fails in a way that nobody foresaw. Who asks for much waits for their own (``turns``).
         """
-        async with self._limiter:
+        async with self._turns.turn():
             try:
                 with anyio.fail_after(self._timeout_s) as limit:
                     try:

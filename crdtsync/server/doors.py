@@ -18,6 +18,7 @@ from crdtsync.config import Config
 from crdtsync.errors import ConfigError, CrdtsyncError, ForeignOrigin
 from crdtsync.forwarded import Proxies, Seen
 from crdtsync.gate import Principal
+from crdtsync.history.turns import ASKING
 from crdtsync.hub import Hub
 from crdtsync.origins import Origins
 from crdtsync.recording import event_of
@@ -131,7 +132,9 @@ async def admit_request(
     asked = ConnectRequest(document=document)
     try:
         asked = scope_request(request.scope, document)
-        return await admit(authenticator, asked)
+        principal = await admit(authenticator, asked)
+        ASKING.set(principal.id or asked.address)
+        return principal
     except CrdtsyncError as error:
         count_refusal(hub, error, asked)
         raise

@@ -6,9 +6,11 @@ Owns content negotiation, entity tags, and the choice of one root as JSON or tex
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from crdtsync.content import RootExport
 from crdtsync.server.problems import Problem
@@ -21,6 +23,7 @@ __all__ = [
     "as_text",
     "etag",
     "format_of",
+    "in_pieces",
     "marks_of",
     "matches",
 ]
@@ -44,6 +47,30 @@ MEDIA_TYPES: Final[dict[Format, str]] = {
     "delta": "application/json",
     "xml": "text/plain",
 }
+
+
+PIECE_BYTES: Final = 64 * 1024
+"""What of an answer waits in a client's socket at a time; the rest is the document's own bytes."""
+
+
+class _InPieces(Response):
+    """A response that is handed on as fast as it is taken, not as a whole."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        start = {"status": self.status_code, "headers": self.raw_headers}
+        await send({"type": "http.response.start", **start})
+        size = len(self.body)
+        for begin in range(0, size, PIECE_BYTES):
+            end = begin + PIECE_BYTES
+            piece = bytes(self.body[begin:end])
+            await send({"type": "http.response.body", "body": piece, "more_body": end < size})
+
+
+def in_pieces(data: bytes, media_type: str, headers: Mapping[str, str]) -> Response:
+    """Return a response of any size, which takes no more memory than its bytes."""
+    kind = _InPieces if len(data) > PIECE_BYTES else Response
+    return kind(data, media_type=media_type, headers=headers)
 
 
 def format_of(request: Request) -> Format:
@@ -103,11 +130,16 @@ def matches(if_none_match: str, tag: str) -> bool:
     return any(each in ("*", tag) for each in named)
 
 
-def as_json(roots: Mapping[str, RootExport], root: str | None) -> dict[str, Any]:
-    """Return all roots, or the one that is named, by name."""
+def as_json(roots: Mapping[str, RootExport], root: str | None) -> str:
+    """Return all roots, or the one that is named, by name; their values are written already."""
     if root is not None and root not in roots:
         raise _unknown_root()
-    return {name: content.value for name, content in roots.items() if root in (None, name)}
+    members = (
+        f"{json.dumps(name, ensure_ascii=False)}:{content.value}"
+        for name, content in roots.items()
+        if root in (None, name)
+    )
+    return f"{{{','.join(members)}}}"
 
 
 def as_text(roots: Mapping[str, RootExport], root: str | None) -> str:

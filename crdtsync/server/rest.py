@@ -8,7 +8,6 @@ let in, or refused, before anybody looks whether there is such a document.
 """
 
 import base64
-import json
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -37,6 +36,7 @@ from crdtsync.server.representations import (
     as_text,
     etag,
     format_of,
+    in_pieces,
     matches,
 )
 from crdtsync.server.request import encoded_path, strip_prefix
@@ -131,9 +131,9 @@ class Rest:
         if shape in ("rich", "delta", "xml"):
             return await self._writing.read(request, name, shape, root)
         async with self._hub.open(name) as room:
-            return self._represent(request, room, info, shape, root)
+            return await self._represent(request, room, info, shape, root)
 
-    def _represent(
+    async def _represent(
         self, request: Request, room: Room, info: DocumentInfo, shape: Format, root: str | None
     ) -> Response:
         vector = room.state_vector()
@@ -156,15 +156,14 @@ class Rest:
                 entry["damage"] = room.damage or None
                 return JSONResponse(entry, headers=headers)
             case "json":
-                value = as_json(room.export(), root)
-                text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-                return Response(text, media_type=media_type, headers=headers)
+                text = as_json(await self._hub.documents.export(room, text=False), root)
+                return in_pieces(text.encode(), media_type, headers)
             case "text":
-                text = as_text(room.export(), root)
-                return Response(text, media_type=media_type, headers=headers)
+                text = as_text(await self._hub.documents.export(room, text=True), root)
+                return in_pieces(text.encode(), media_type, headers)
             case "update":
                 headers["Content-Disposition"] = "attachment"
-                return Response(room.state(), media_type=media_type, headers=headers)
+                return in_pieces(room.state(), media_type, headers)
         raise AssertionError(shape)
 
     # Quarantined documents
@@ -204,7 +203,7 @@ class Rest:
             "Content-Disposition": "attachment",
             "X-Content-Type-Options": "nosniff",
         }
-        return Response(exported.data, media_type=MEDIA_TYPES["update"], headers=headers)
+        return in_pieces(exported.data, MEDIA_TYPES["update"], headers)
 
     def _entry(self, info: DocumentInfo, base: str) -> dict[str, Any]:
         entry = _entry(info, base, self._connections(info.name))

@@ -32,7 +32,7 @@ from crdtsync.server.bodies import read_body, read_bytes
 from crdtsync.server.doors import caller_of
 from crdtsync.server.permits import Permits
 from crdtsync.server.problems import Problem, problem
-from crdtsync.server.representations import MEDIA_TYPES, etag, marks_of, matches
+from crdtsync.server.representations import MEDIA_TYPES, etag, in_pieces, marks_of, matches
 
 __all__ = ["DEFAULT_ROOT", "REPLAYED", "RestAuthoring"]
 
@@ -73,14 +73,14 @@ class RestAuthoring:
         if matches(request.headers.get("if-none-match", ""), headers["ETag"]):
             return Response(status_code=304, headers=headers)
         if shape == "xml":  # as text: a browser would run what documents have in them
-            return Response(content.value, media_type=MEDIA_TYPES[shape], headers=headers)
+            return in_pieces(content.value.encode(), MEDIA_TYPES[shape], headers)
         found = {
             "sequence": content.sequence,
             "state_vector": base64.b64encode(content.state_vector).decode(),
             "roots": content.value,
         }
         text = json.dumps(found, ensure_ascii=False, separators=(",", ":"))
-        return Response(text, media_type=MEDIA_TYPES[shape], headers=headers)
+        return in_pieces(text.encode(), MEDIA_TYPES[shape], headers)
 
     async def answer(self, request: Request, name: str) -> Response:
         """Make a document (PUT) or edit it (PATCH)."""

@@ -27,7 +27,7 @@ from crdtsync.server.history_permits import HistoryPermits, history_of
 from crdtsync.server.parameters import API, DEFAULT_PAGE, MAX_PAGE, number
 from crdtsync.server.permits import Permits
 from crdtsync.server.problems import Problem
-from crdtsync.server.representations import matches
+from crdtsync.server.representations import in_pieces, matches
 
 __all__ = [
     "CONTENT_FORMATS",
@@ -241,7 +241,7 @@ def _tagged(
     }
     if matches(request.headers.get("if-none-match", ""), headers["ETag"]):
         return Response(status_code=304, headers=headers)
-    return Response(data, media_type=media_type, headers=headers | dict(extra or {}))
+    return in_pieces(data, media_type, headers | dict(extra or {}))
 
 
 def _restored(document: str, done: Restored) -> Response:

@@ -2,14 +2,18 @@
 
 import base64
 from datetime import datetime
+from typing import Any
 
 import httpx
 import pycrdt
 import pytest
 
+from crdtsync.content import written
 from crdtsync.errors import StoreError
 from crdtsync.gate import Principal
+from crdtsync.history.worker import Workers
 from crdtsync.hub import Hub
+from crdtsync.server.representations import PIECE_BYTES, in_pieces
 
 from .conftest import is_problem, sample
 
@@ -288,3 +292,59 @@ async def test_while_draining(hub: Hub, http: httpx.AsyncClient) -> None:
     await put(hub, "a")
     await hub.drain()
     is_problem(await http.get(f"{DOCUMENTS}/a"), 503, "restarting")
+
+
+async def test_a_large_document_is_written_elsewhere(hub: Hub, http: httpx.AsyncClient) -> None:
+    """JSON and text of a large document are what they are of a small one, by another process."""
+    doc = sample()
+    doc.get("long", type=pycrdt.Text).insert(0, "wide \u00fc \U0001f600\n" * 4_000)
+    await put(hub, "large", doc)
+    await hub.edit("large", _appended(doc), Principal())
+    async with hub.open("large") as room:
+        meant = {name: each.value for name, each in room.export().items()}
+    ran: list[object] = []
+    run = Workers.run
+
+    async def noting(self: Workers, function: Any, *args: Any) -> Any:
+        ran.append(function)
+        return await run(self, function, *args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Workers, "run", noting)
+        answer = await http.get(f"{DOCUMENTS}/large?format=json")
+        assert answer.json() == meant
+        assert answer.headers["content-length"] == str(len(answer.content))
+        one = await http.get(f"{DOCUMENTS}/large?format=json&root=long")
+        assert one.json() == {"long": meant["long"]}
+        text = await http.get(f"{DOCUMENTS}/large?format=text&root=long")
+        assert text.text == meant["long"]
+        assert meant["long"].endswith("more")
+        for shape in ("text", "json"):
+            url = f"{DOCUMENTS}/large?format={shape}&root=none"
+            is_problem(await http.get(url), 404, "unknown-root")
+    assert ran == [written] * 5
+
+
+def _appended(doc: "pycrdt.Doc[object]") -> bytes:
+    before = doc.get_state()
+    text = doc.get("long", type=pycrdt.Text)
+    text += "more"
+    return doc.get_update(before)
+
+
+async def test_a_large_answer_is_handed_on_piece_by_piece() -> None:
+    """Of an answer that nobody takes only one piece waits."""
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    data = bytes(range(256)) * 1_000
+    answer = in_pieces(data, "application/octet-stream", {"ETag": '"x"'})
+    await answer({"type": "http"}, Any, send)  # type: ignore[arg-type]
+    start, *pieces = sent
+    assert dict(start["headers"])[b"content-length"] == b"256000"
+    assert dict(start["headers"])[b"etag"] == b'"x"'
+    assert b"".join(each["body"] for each in pieces) == data
+    assert max(len(each["body"]) for each in pieces) == PIECE_BYTES
+    assert [each["more_body"] for each in pieces] == [True] * 3 + [False]
