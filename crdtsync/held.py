@@ -15,7 +15,7 @@ from typing import Final, Protocol
 from crdtsync.encoding import write_var_uint
 from crdtsync.joining import write_deletes
 from crdtsync.limits import Limits, trusting
-from crdtsync.slicing import cut_struct, new_part, part_deletes
+from crdtsync.slicing import cut_struct, new_part, part_deletes, struct_at
 from crdtsync.structs import SKIP, Id, Range, Scan, Struct
 from crdtsync.update import scan
 
@@ -93,14 +93,6 @@ class _Structs(Part):
         """Let a deletion in with a struct, and not before it."""
         self._tied[index] = deletes
 
-    def _read(self) -> tuple[bytes, Struct]:
-        start, end = self._places[self._at : self._at + 2]
-        head = b"\x01\x01" + write_var_uint(self.client) + write_var_uint(self._clock)
-        one = head + self.update[start:end] + b"\x00"
-        structs = scan(one, _UNLIMITED, structs=True).structs
-        assert structs is not None
-        return one, structs[0]
-
     def take(self, clocks: Mapping[int, int]) -> bytes | None:
         """Return an update of what fits on ``clocks`` now, if anything; go on behind it."""
         begin = known = clocks.get(self.client, 0)
@@ -108,7 +100,8 @@ class _Structs(Part):
         deletes: list[Range] = []
         self.waits_for = None
         while self._at < len(self._places) - 1:
-            one, struct = self._read()
+            start, end = self._places[self._at : self._at + 2]
+            one, struct = struct_at(self.update, self.client, self._clock, start, end)
             end = struct.clock + struct.length
             if struct.kind != SKIP and end > known:
                 if struct.clock > known:

@@ -104,6 +104,8 @@ class Loader:
             sequence = record.sequence
         if size_of(loaded) > LOAD_HERE_BYTES:
             document.diff(b"\x00")  # for the first to ask
+            if document.verbatim:
+                document.committed.open_whole(document.state())
         return document, sequence, problem
 
     def _document(self, state: bytes) -> Document:

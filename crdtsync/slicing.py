@@ -9,7 +9,7 @@ known nor in the piece or before it.
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from crdtsync.encoding import (
     read_var_bytes,
@@ -20,7 +20,7 @@ from crdtsync.encoding import (
 )
 from crdtsync.errors import InvalidUpdate
 from crdtsync.joining import Block, assemble, write_deletes
-from crdtsync.limits import Limits
+from crdtsync.limits import Limits, trusting
 from crdtsync.structs import (
     DELETED,
     GC,
@@ -44,8 +44,11 @@ __all__ = [
     "new_part",
     "part_deletes",
     "slice_update",
+    "struct_at",
     "weave_updates",
 ]
+
+_UNLIMITED: Final = trusting(Limits())
 
 Id = tuple[int, int]
 Range = tuple[int, int, int]
@@ -301,6 +304,15 @@ def borders_of(found: Scan, clocks: Mapping[int, int]) -> set[Id]:
         if struct.right is not None:
             borders.add(struct.right)
     return borders
+
+
+def struct_at(data: bytes, client: int, clock: int, start: int, end: int) -> tuple[bytes, Struct]:
+    """Read one struct of a checked update; return an update of it alone, and it as read there."""
+    head = b"\x01\x01" + write_var_uint(client) + write_var_uint(clock)
+    one = head + data[start:end] + b"\x00"
+    structs = scan(one, _UNLIMITED, structs=True).structs
+    assert structs is not None
+    return one, structs[0]
 
 
 def cut_struct(data: bytes, struct: Struct, offset: int) -> bytes:

@@ -22,10 +22,10 @@ from crdtsync.joining import join_updates
 from crdtsync.limits import Limits
 from crdtsync.portions import frames_of
 from crdtsync.proof import prove_state
-from crdtsync.slicing import missing_from, weave_updates
 from crdtsync.state_vector import read_state_vector
 from crdtsync.structs import EMPTY_UPDATE, Layout
 from crdtsync.update import scan
+from crdtsync.whole import Whole
 
 __all__ = ["CommittedState"]
 
@@ -74,6 +74,7 @@ class CommittedState:
         "_since",
         "_tail",
         "_watch",
+        "_whole",
         "tail_updates",
         "verbatim",
     )
@@ -95,6 +96,7 @@ class CommittedState:
         self._applied: list[Part] = []  # and what went into the replica since
         self._tail: list[Part] = []
         self._replica: Replica | None = None
+        self._whole: Whole | None = None  # the same, looked into, for those whom bytes answer
         self._pieces: tuple[bytes, list[bytes]] | None = None  # of which state
         self._diffs: dict[bytes, bytes] = {}
         self._light: list[bytes] | None = None  # for newcomers, with what was committed
@@ -189,12 +191,9 @@ class CommittedState:
                 self._applied += self._tail
                 self._base = None
         if self.verbatim:
-            state = self._base or EMPTY_UPDATE
-            parts = [(state, scan(state, self._limits)), *self._tail]
-            joined = join_updates(parts)
-            if joined is None:
-                joined = weave_updates((update for update, _ in parts), self._limits)
-            self._base = self._recovery = joined[0]
+            whole = self.open_whole(self._base or EMPTY_UPDATE)
+            whole.fold(self._tail)
+            self._base = self._recovery = whole.state
             self._pieces = None
         self._tail = []
         self.tail_updates = 0
@@ -210,7 +209,7 @@ class CommittedState:
         if self._light is not None and self._is_new(state_vector, clocks):
             self._since = self._compact(self._since)
             return [*self._light, *(update for update, _ in self._since)]
-        if state_vector == b"\x00":
+        if state_vector == b"\x00" or self._lacks_most(state_vector, clocks):
             base = self._cached_base()
             return [*self._cut_base(base), *self._compact_tail()]
         known = self._diffs.get(state_vector)
@@ -223,8 +222,21 @@ class CommittedState:
         return frames_of(known, self._limits)
 
     def _is_new(self, state_vector: bytes, clocks: Mapping[int, int]) -> bool:
-        """Return whether a reader has nothing of what is here."""
         return not clocks.keys() & read_state_vector(state_vector, self._limits).keys()
+
+    def _lacks_most(self, state_vector: bytes, clocks: Mapping[int, int]) -> bool:
+        """Return whether a reader lacks most of a large document: what newcomers get is made."""
+        if self._base is None or len(self._base) <= self._limits.max_frame_bytes:
+            return False
+        has = read_state_vector(state_vector, self._limits)
+        lacks = sum(max(0, end - has.get(client, 0)) for client, end in clocks.items())
+        return 2 * lacks > sum(clocks.values())
+
+    def open_whole(self, state: bytes) -> Whole:
+        """Look into a state of its own, for answers that are made of its bytes."""
+        if self._whole is None or self._whole.state is not state:
+            self._whole = Whole(state, self._limits)
+        return self._whole
 
     def _cut_base(self, base: bytes) -> list[bytes]:
         known = self._pieces
@@ -241,9 +253,8 @@ class CommittedState:
                 return self._open_replica().diff(state_vector)
             except IntegrationError as error:
                 self._give_up(error)
-        state = self._cached_base()
-        has = read_state_vector(state_vector, self._limits)
-        return missing_from(state, scan(state, self._limits, structs=True), has)
+        whole = self.open_whole(self._cached_base())
+        return whole.missing(read_state_vector(state_vector, self._limits))
 
     def _compact_tail(self) -> list[bytes]:
         """Join small neighbours of the tail and cut large updates, once for all newcomers."""
@@ -294,11 +305,12 @@ class CommittedState:
             self.state()
             self._replica = None
             self._diffs.clear()
+        self._whole = None
 
     def checkpoint(self) -> bytes:
         """Return the state, proven to reload to the same document.
 
-        Where pycrdt's does not, the document is verbatim from here on.
+        Where pycrdt's does not, it is verbatim from here on.
         """
         snapshot = self.snapshot()
         if not self.verbatim:

@@ -41,6 +41,7 @@ LAYERS = {
         "structs",
         "update",
         "values",
+        "whole",
     ],
     "core": [
         "authoring",

@@ -13,8 +13,9 @@ from crdtsync.document import Document, Verdict
 from crdtsync.errors import InvalidUpdate
 from crdtsync.joining import join_updates
 from crdtsync.limits import Limits
+from crdtsync.slicing import struct_at
 from crdtsync.state_vector import encode_state_vector, read_state_vector
-from crdtsync.structs import EMPTY_UPDATE, Id, Range, Scan
+from crdtsync.structs import EMPTY_UPDATE, Id, Range, Struct
 from crdtsync.update import scan
 
 from .documents import content, history, replay
@@ -350,12 +351,13 @@ def reads_of_held() -> Iterator[list[bytes]]:
     """Collect what is read again of held updates."""
     read: list[bytes] = []
 
-    def reading(data: bytes, limits: Limits, *, structs: bool = False) -> Scan:
-        read.append(data)
-        return scan(data, limits, structs=structs)
+    def reading(data: bytes, *where: int) -> tuple[bytes, Struct]:
+        one, struct = struct_at(data, *where)
+        read.append(one)
+        return one, struct
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("crdtsync.held.scan", reading)
+        patch.setattr("crdtsync.held.struct_at", reading)
         yield read
 
 
