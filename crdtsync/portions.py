@@ -4,23 +4,29 @@ Owns what an update's parts are worth as one message, and as one transaction. Wh
 has all that the update refers to and does not bring; that can be told from the update alone.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from crdtsync.errors import InvalidUpdate
+from crdtsync.joining import join_updates
 from crdtsync.limits import Limits, trusting
 from crdtsync.slicing import slice_update
-from crdtsync.structs import ANY, EMPTY_UPDATE, STRING, Scan, Struct
+from crdtsync.structs import ANY, EMPTY_UPDATE, STRING, Layout, Scan, Struct
 from crdtsync.update import scan
 
-__all__ = ["PORTION_BYTES", "frames_of", "is_loose", "portions_of"]
+__all__ = ["PORTION_BYTES", "Part", "compact", "frames_of", "is_loose", "portions_of"]
 
 PORTION_BYTES: Final = 16 * 1024
 """So much is integrated in one transaction: what that costs grows faster than its size."""
 MAX_JOINING_BYTES: Final = 4 * 1024 * 1024
 """Above this an update is cut into portions; see ``joining_bytes``."""
 
+COMPACT_BELOW_BYTES: Final = 64 * 1024
+"""Smaller neighbours are joined."""
+
 _UNLIMITED: Final = trusting(Limits())
+
+Part = tuple[bytes, Layout]
 
 
 def frames_of(update: bytes, limits: Limits) -> list[bytes]:
@@ -31,6 +37,38 @@ def frames_of(update: bytes, limits: Limits) -> list[bytes]:
         return [update]
     pieces = _cut(update, scan(update, limits, structs=True), limits.max_frame_bytes)
     return [update] if pieces is None else pieces
+
+
+def compact(parts: list[Part], limits: Limits) -> list[Part]:
+    """Join small neighbours of updates that follow one another, and cut large ones, for clients."""
+    if len(parts) > 1:
+        joined: list[Part] = []
+        for group in _groups(parts):
+            one = join_updates(group)
+            joined += group if one is None else [one]
+        parts = joined
+    if any(len(update) > limits.max_frame_bytes for update, _ in parts):
+        parts = [part for whole in parts for part in _cut_part(whole, limits)]
+    return parts
+
+
+def _groups(parts: Iterable[Part]) -> Iterator[list[Part]]:
+    """Group small neighbours; a large one stays alone."""
+    group: list[Part] = []
+    size = 0
+    for part in parts:
+        if group and size + len(part[0]) > COMPACT_BELOW_BYTES:
+            yield group
+            group, size = [], 0
+        group.append(part)
+        size += len(part[0])
+    if group:
+        yield group
+
+
+def _cut_part(part: Part, limits: Limits) -> list[Part]:
+    pieces = frames_of(part[0], limits)
+    return [part] if len(pieces) == 1 else [(each, scan(each, limits)) for each in pieces]
 
 
 def portions_of(update: bytes) -> list[bytes]:

@@ -345,7 +345,7 @@ class Room:
         if self.fill.limit:
             self.note_size()
         self.fanout.publish(entries)
-        if state.tail_updates > self.limits.max_tail_updates:
+        if state.tail_updates > self.limits.max_tail_updates and not state.heavy:
             self.integrate()
         if progress.waiters:
             progress.wake()

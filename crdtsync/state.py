@@ -12,29 +12,26 @@ Owns the answers to "everything" and "what do I lack". Invariants:
 Knows nothing of admission: what comes here is checked and causally complete.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from crdtsync.clock import Clock
 from crdtsync.crdt import IntegrationError, Replica
 from crdtsync.guard import NO_WATCH, Watch
-from crdtsync.joining import join_updates
 from crdtsync.limits import Limits
-from crdtsync.portions import frames_of
+from crdtsync.portions import Part, compact, frames_of
 from crdtsync.proof import prove_state
 from crdtsync.state_vector import read_state_vector
 from crdtsync.structs import EMPTY_UPDATE, Layout
-from crdtsync.update import scan
 from crdtsync.whole import Whole
 
 __all__ = ["CommittedState"]
 
 MAX_CACHED_DIFFS: Final = 16
 MAX_CACHED_DIFF_BYTES: Final = 1024 * 1024
-COMPACT_BELOW_BYTES: Final = 64 * 1024
-"""Smaller neighbours of the tail are joined for newcomers, once."""
-
-Part = tuple[bytes, Layout]
+INTEGRATE_HERE_BYTES: Final = 256 * 1024
+"""A tail of more is not integrated to answer a reader: it is sent as it is, until a state is made
+elsewhere."""
 
 
 class Snapshot(NamedTuple):
@@ -195,8 +192,14 @@ class CommittedState:
             whole.fold(self._tail)
             self._base = self._recovery = whole.state
             self._pieces = None
+        self._diffs.clear()
         self._tail = []
         self.tail_updates = 0
+
+    @property
+    def heavy(self) -> bool:
+        """Whether integrating the tail takes long."""
+        return not self.verbatim and sum(len(part[0]) for part in self._tail) > INTEGRATE_HERE_BYTES
 
     def diff(
         self, state_vector: bytes, clocks: Mapping[int, int], *, exact: bool = False
@@ -207,11 +210,13 @@ class CommittedState:
         ends where pycrdt can't cut.
         """
         if self._light is not None and self._is_new(state_vector, clocks):
-            self._since = self._compact(self._since)
+            self._since = compact(self._since, self._limits)
             return [*self._light, *(update for update, _ in self._since)]
         if state_vector == b"\x00" or self._lacks_most(state_vector, clocks):
             base = self._cached_base()
             return [*self._cut_base(base), *self._compact_tail()]
+        if self._tail and not self.heavy:
+            self.integrate()
         known = self._diffs.get(state_vector)
         if known is None:
             known = self._make_diff(state_vector, exact)
@@ -219,7 +224,7 @@ class CommittedState:
                 if len(self._diffs) >= MAX_CACHED_DIFFS:
                     self._diffs.clear()
                 self._diffs[state_vector] = known
-        return frames_of(known, self._limits)
+        return [*frames_of(known, self._limits), *self._compact_tail()]
 
     def _is_new(self, state_vector: bytes, clocks: Mapping[int, int]) -> bool:
         return not clocks.keys() & read_state_vector(state_vector, self._limits).keys()
@@ -247,7 +252,7 @@ class CommittedState:
         return pieces
 
     def _make_diff(self, state_vector: bytes, exact: bool) -> bytes:
-        self.integrate()
+        """Return what a reader lacks of all but the tail."""
         if not self.verbatim and not exact:
             try:
                 return self._open_replica().diff(state_vector)
@@ -259,26 +264,11 @@ class CommittedState:
     def _compact_tail(self) -> list[bytes]:
         """Join small neighbours of the tail and cut large updates, once for all newcomers."""
         border = max(0, (self._drafted or 0) - len(self._applied))
-        drafted = self._compact(self._tail[:border])
+        drafted = compact(self._tail[:border], self._limits)
         if border:
             self._drafted = len(self._applied) + len(drafted)
-        self._tail = drafted + self._compact(self._tail[border:])
+        self._tail = drafted + compact(self._tail[border:], self._limits)
         return [update for update, _ in self._tail]
-
-    def _compact(self, parts: list[Part]) -> list[Part]:
-        if len(parts) > 1:
-            compacted: list[Part] = []
-            for group in _groups(parts):
-                joined = join_updates(group)
-                compacted += group if joined is None else [joined]
-            parts = compacted
-        if any(len(update) > self._limits.max_frame_bytes for update, _ in parts):
-            parts = [part for whole in parts for part in self._cut_part(whole)]
-        return parts
-
-    def _cut_part(self, part: Part) -> list[Part]:
-        pieces = frames_of(part[0], self._limits)
-        return [part] if len(pieces) == 1 else [(each, scan(each, self._limits)) for each in pieces]
 
     def begin_light(self) -> None:
         """Remember what is committed from now on: something smaller is made of what there is."""
@@ -378,23 +368,11 @@ class CommittedState:
         return True
 
     def _apply_drafted(self, parts: list[Part]) -> None:
-        """Bring the replica to where a draft ends, where there is one."""
+        """Bring the replica to where a draft ends, where there is one, and it doesn't take long."""
+        if sum(len(part[0]) for part in parts) > INTEGRATE_HERE_BYTES:
+            self._replica = None
         if self._replica is not None:
             try:
                 self._replica.apply(update for update, _ in parts)
             except IntegrationError:
                 self._replica = None
-
-
-def _groups(parts: Iterable[Part]) -> Iterator[list[Part]]:
-    """Group small neighbours; a large one stays alone."""
-    group: list[Part] = []
-    size = 0
-    for part in parts:
-        if group and size + len(part[0]) > COMPACT_BELOW_BYTES:
-            yield group
-            group, size = [], 0
-        group.append(part)
-        size += len(part[0])
-    if group:
-        yield group

@@ -1078,3 +1078,27 @@ def test_many_small_crowds_are_one_large_one() -> None:
     with pytest.raises(InvalidUpdate) as refused:
         scan(crowds(10, 90), limits)
     assert refused.value.kind == "update-conflicts"
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_large_tail_is_sent_as_it_is(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader that lacks some is answered without integrating much: what is known, and the rest
+    behind it; before and after the rest is integrated, and while more comes."""
+    monkeypatch.setattr("crdtsync.state.INTEGRATE_HERE_BYTES", 200)
+    dice, document, readers = Random(seed), opened(), [pycrdt.Doc[Any]() for _ in range(4)]
+    heavy = 0
+    for data in history(seed, steps=60):
+        put(document, data)
+        reader = dice.choice(readers)
+        for _ in range(2 * (dice.random() < 0.2)):
+            heavy += document.committed.heavy
+            for each in document.diff(reader.get_state()):
+                reader.apply_update(each)
+            assert read_state_vector(reader.get_state(), LIMITS) == document.clocks
+        if dice.random() < 0.1:
+            document.integrate()
+    assert heavy
+    for reader in readers:
+        for each in document.diff(reader.get_state()):
+            reader.apply_update(each)
+        assert content(reader) == shown([document.state()])
