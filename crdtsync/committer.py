@@ -137,8 +137,8 @@ class Committer:
                 batches = []
             hub.stats.commit_seconds.observe(hub.clock.monotonic_s() - started_s)
             hub.stats.commit_updates.observe(len(records))
-            for room, _ in batches:
-                room.committed()
+            for room, batch in batches:
+                _committed(room, batch)
             if hub.history is not None and batches:
                 hub.history.committed(batches)
             if hub.channels.active:
@@ -189,7 +189,7 @@ class Committer:
                     break
             room.degraded = ""
             room.stalled = False
-            room.committed()
+            _committed(room, batch)
             if hub.history is not None:
                 hub.history.committed([(room, batch)])
             hub.channels.committed([room])
@@ -227,6 +227,12 @@ class Committer:
             self._unannounced -= 1
             if not self._unannounced:
                 self._wake_idle()
+
+
+def _committed(room: Room, batch: list[Record]) -> None:
+    if batch:
+        room.committed_ms = batch[-1].time_ms
+    room.committed()
 
 
 def _change(record: Record) -> Change:

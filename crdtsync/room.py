@@ -47,6 +47,7 @@ class Room:
         "_progress",
         "active_s",
         "clock",
+        "committed_ms",
         "committed_sequence",
         "damage",
         "degraded",
@@ -96,8 +97,8 @@ class Room:
         self._pending: list[Pending] = []
         self._in_flight: list[Committed] = []
         self._progress = Progress()
-        self.committed_sequence = 0
-        """Of the last record that the store has."""
+        self.committed_sequence = self.committed_ms = 0
+        """Of the last record that the store has; the time is 0 until one is committed here."""
         self.active_s = clock.monotonic_s()
         self.fanout = Fanout(limits, stats, clock, lambda: self.document.diff(b"\x00"), stamps)
         self.fill = Fill(limits)

@@ -31,13 +31,14 @@ from crdtsync.gate import Principal
 from crdtsync.limits import trusting
 from crdtsync.room import Room
 from crdtsync.state_vector import fresh_client
+from crdtsync.store.base import DocumentInfo
 from crdtsync.structs import EMPTY_UPDATE
 from crdtsync.update import scan
 
 if TYPE_CHECKING:
     from crdtsync.hub import Hub
 
-__all__ = ["MAX_WAITING", "Request", "Runner", "mark_of", "not_found"]
+__all__ = ["MAX_WAITING", "Request", "Runner", "known_of", "mark_of", "not_found"]
 
 MAX_WAITING: Final = 256
 """Edits of one document that wait for one another."""
@@ -137,9 +138,9 @@ class Runner:
 
     async def _attempt(self, request: Request, room: Room) -> Edited:
         for _ in range(MAX_TRIES):
-            created_ms = await self._check(request, room)
+            info = await self._check(request, room)
             try:
-                return await self._write(request, room, created_ms)
+                return await self._write(request, room, info)
             except _Moved:
                 continue
             except BaseException as error:
@@ -149,22 +150,22 @@ class Runner:
                 raise
         raise ConditionFailed("the document changes all the time", *_now(room))
 
-    async def _check(self, request: Request, room: Room) -> int:
-        """Look whether an edit makes sense at all; return when the document began."""
+    async def _check(self, request: Request, room: Room) -> DocumentInfo | None:
+        """Look whether an edit makes sense at all; return what is known of the document."""
         info = await self._hub.store.info(request.document)
         if request.creates:
             if info is not None or not _empty(room):
                 raise _exists(request.document)
-            return 0
+            return None
         if info is None:
             raise not_found(request.document)
         if request.conditional:
-            self._insist(request, room, info.created_ms)
+            self._insist(request, room, info)
             if room.uncommitted:  # deletions, which no state vector shows
                 await self._hub.committed(room)
-        return info.created_ms
+        return info
 
-    def _insist(self, request: Request, room: Room, created_ms: int) -> None:
+    def _insist(self, request: Request, room: Room, info: DocumentInfo | None) -> None:
         """Raise where the document is not, or no more, what the caller wants it to be."""
         if self._hub.rooms.get(request.document) is not room:
             raise Unavailable("the document was closed meanwhile")
@@ -174,12 +175,12 @@ class Runner:
         if vector is not None and vector != room.document.clocks:
             raise ConditionFailed("the document has another state vector", *_now(room))
         marks = request.if_match
-        if marks is not None and "*" not in marks:
-            mark = mark_of(created_ms, room.committed_sequence)
-            if room.uncommitted or mark not in marks:
-                raise ConditionFailed("the document has changed", *_now(room))
+        if marks is None or "*" in marks:
+            return
+        if room.uncommitted or info is None or mark_of(info, room) not in marks:
+            raise ConditionFailed("the document has changed", *_now(room))
 
-    async def _write(self, request: Request, room: Room, created_ms: int) -> Edited:
+    async def _write(self, request: Request, room: Room, info: DocumentInfo | None) -> Edited:
         worked_on = room.committed_sequence
         update = await request.work(room)
         if request.creates and update == EMPTY_UPDATE:
@@ -190,7 +191,7 @@ class Runner:
 
         def insist() -> None:
             nonlocal clean
-            self._insist(request, room, created_ms)
+            self._insist(request, room, info)
             clean = not room.uncommitted and room.committed_sequence == worked_on
             if request.conditional and not clean:
                 raise _Moved
@@ -218,7 +219,8 @@ class Runner:
         mark = ""
         if alone == sequence:
             info = await self._hub.store.info(request.document)
-            mark = "" if info is None else mark_of(info.created_ms, sequence)
+            if info is not None and room.committed_sequence == sequence:
+                mark = mark_of(info, room)
         return Edited(
             sequence=sequence,
             state_vector=vector,
@@ -262,9 +264,26 @@ class Runner:
             self._clients[room.name] = client, room.document.clocks.get(client, 0)
 
 
-def mark_of(created_ms: int, sequence: int) -> str:
-    """Return the name of a state of a document: when it began, and how far it has come."""
-    return f"{created_ms:x}-{sequence:x}"
+async def known_of(hub: "Hub", room: Room, info: DocumentInfo) -> DocumentInfo:
+    """Return what the store knows of an open document, for ``mark_of`` the room as it is now.
+
+    Where nothing was committed since the room was opened, only the store knows the last record's
+    time, and it is a moment ahead of the room, or ``info`` is of before the room was opened.
+    """
+    if not room.committed_ms and info.sequence != room.committed_sequence:
+        info = await hub.store.info(room.name) or info
+        if room.uncommitted and info.sequence > room.committed_sequence:
+            await hub.committed(room)
+    return info
+
+
+def mark_of(info: DocumentInfo, room: Room) -> str:
+    """Return the name of a document's present state: when it began, how far it has come, and when.
+
+    The last is for a document that comes out of a backup and grows to the same length again.
+    """
+    updated_ms = room.committed_ms or info.updated_ms
+    return f"{info.created_ms:x}-{room.committed_sequence:x}-{updated_ms:x}"
 
 
 def _now(room: Room) -> tuple[int, bytes]:

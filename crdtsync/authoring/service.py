@@ -16,7 +16,7 @@ from crdtsync.authoring.applying import apply_operations, create_roots
 from crdtsync.authoring.model import Edited, InvalidOperation, NotEditable, Operation
 from crdtsync.authoring.parsing import NewRoots, parse_content, parse_operations
 from crdtsync.authoring.reading import ReadFormat, read_content
-from crdtsync.authoring.running import Request, Runner, mark_of, not_found
+from crdtsync.authoring.running import Request, Runner, known_of, mark_of, not_found
 from crdtsync.content import RootExport, written
 from crdtsync.errors import Unavailable
 from crdtsync.gate import Principal
@@ -92,10 +92,14 @@ class Documents:
             info = await self._hub.store.info(document)
             if info is None:
                 raise not_found(document)
-            parts, sequence = room.document.parts(), room.committed_sequence
+            info = await known_of(self._hub, room, info)
+            parts, sequence, mark = (
+                room.document.parts(),
+                room.committed_sequence,
+                mark_of(info, room),
+            )
             size = sum(map(len, parts))
             shown = await self._call(size > HERE_BYTES, read_content, parts, format, root)
-            mark = mark_of(info.created_ms, sequence)
             return Content(shown.value, sequence, shown.state_vector, mark)
 
     async def export(self, room: Room, *, text: bool) -> Mapping[str, RootExport]:

@@ -16,7 +16,7 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from crdtsync.authoring.running import mark_of
+from crdtsync.authoring.running import known_of, mark_of
 from crdtsync.channels.members import admits_only_members
 from crdtsync.documents import join_stored
 from crdtsync.errors import DocumentQuarantined
@@ -131,6 +131,7 @@ class Rest:
         if shape in ("rich", "delta", "xml"):
             return await self._writing.read(request, name, shape, root)
         async with self._hub.open(name) as room:
+            info = await known_of(self._hub, room, info)
             return await self._represent(request, room, info, shape, root)
 
     async def _represent(
@@ -140,7 +141,7 @@ class Rest:
         metadata = shape == "metadata"
         shown = [self._connections(info.name), room.sequence, vector.hex()] if metadata else []
         headers = {
-            "ETag": etag(mark_of(info.created_ms, room.committed_sequence), shape, root, *shown),
+            "ETag": etag(mark_of(info, room), shape, root, *shown),
             "Vary": "Accept, Authorization",
             "X-Content-Type-Options": "nosniff",
             "Cache-Control": "private, no-cache",
