@@ -1,16 +1,17 @@
 """What a proxy says of the client behind it, and when that is believed.
 
-Owns the reading of ``X-Forwarded-For``, ``-Proto`` and ``-Host``, or of ``Forwarded`` (RFC 7239),
-whichever one the proxies write: a header that a proxy does not write, a client may have. They are
-believed only from peers that were declared as trusted; an address counts from the right, up to
-the first that is not trusted. Where a header can't be read, what is known to the right of it
-counts.
+Owns the reading of ``X-Forwarded-For``, ``-Proto``, ``-Host`` and ``-Prefix``, or of ``Forwarded``
+(RFC 7239), which has no prefix, whichever one the proxies write: a header that a proxy does not
+write, a client may have. They are believed only from peers that were declared as trusted; an
+address counts from the right, up to the first that is not trusted. Where a header can't be read,
+what is known to the right of it counts.
 """
 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
+from urllib.parse import unquote
 
 from crdtsync.addresses import Network, read_address, read_network
 from crdtsync.origins import host_name
@@ -22,6 +23,8 @@ UNIX: Final = "unix"
 MAX_HOPS: Final = 32
 """Proxies of one request, read from the right."""
 MAX_HEADER_CHARACTERS: Final = 8192
+MAX_PREFIX_CHARACTERS: Final = 512
+"""A longer path in front of ours is none."""
 
 HeaderName = Literal["x-forwarded", "forwarded"]
 
@@ -39,6 +42,8 @@ class Seen:
     address: str
     secure: bool
     host: str
+    prefix: str = ""
+    """What a proxy has taken off the path, decoded: ``/collab``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,7 @@ class _Hop:
     """``None`` where it can't be read, or is hidden."""
     scheme: str = ""
     host: str = ""
+    prefix: str = ""
 
 
 def check_proxy(entry: str) -> str:
@@ -89,17 +95,19 @@ class Proxies:
         host = headers.get("host", "")
         if not self.trusts(address):
             return Seen(address, secure, host)
+        prefix = ""
         hops = self._hops(headers)
         for number, hop in enumerate(hops):
             if number == 0:
                 secure = _SECURE.get(hop.scheme.lower(), secure)
                 host = hop.host if host_name(hop.host) is not None else host
+                prefix = hop.prefix
             if hop.address is None:
                 break
             address = hop.address
             if not self.trusts(address):
                 break
-        return Seen(address, secure, host)
+        return Seen(address, secure, host, prefix)
 
     def _hops(self, headers: Mapping[str, str]) -> Iterator[_Hop]:
         """Yield what each proxy said, the nearest first."""
@@ -108,12 +116,24 @@ class Proxies:
             return
         listed = headers.get("x-forwarded-for", "")[-MAX_HEADER_CHARACTERS:]
         scheme, host = _last(headers, "x-forwarded-proto"), _last(headers, "x-forwarded-host")
+        prefix = _prefix(_last(headers, "x-forwarded-prefix"))
         for part in reversed(listed.rsplit(",", MAX_HOPS)[-MAX_HOPS:]):
-            yield _Hop(_node(part.strip()), scheme, host)
+            yield _Hop(_node(part.strip()), scheme, host, prefix)
 
 
 def _last(headers: Mapping[str, str], name: str) -> str:
     return headers.get(name, "").rpartition(",")[2].strip()
+
+
+def _prefix(text: str) -> str:
+    """Read a path that others stand below; empty where it is none.
+
+    It goes in front of links: two slashes at its beginning would make its first part a host.
+    """
+    path = unquote(text[:MAX_PREFIX_CHARACTERS]).removesuffix("/")
+    if len(text) > MAX_PREFIX_CHARACTERS or not path.startswith("/") or not path.isprintable():
+        return ""
+    return path if all(part.strip(".") for part in path[1:].split("/")) else ""
 
 
 def _canonical(address: str) -> str:

@@ -204,7 +204,8 @@ OPTIONS: Final = (
         "forwarded_header",
         Choice(("x-forwarded", "forwarded")),
         "Access",
-        "Headers that the trusted proxies write: X-Forwarded-For, -Proto and -Host, or Forwarded.",
+        "Headers that the trusted proxies write: X-Forwarded-For, -Proto, -Host and -Prefix, or"
+        " Forwarded.",
     ),
     Option(
         "stamp_user",

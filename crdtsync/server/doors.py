@@ -24,7 +24,15 @@ from crdtsync.origins import Origins
 from crdtsync.recording import event_of
 from crdtsync.server.admission import admit, refusal
 from crdtsync.server.problems import problem
-from crdtsync.server.request import CALLER, PATIENCE, fold, is_secure, peer_address, scope_request
+from crdtsync.server.request import (
+    CALLER,
+    PATIENCE,
+    below,
+    fold,
+    is_secure,
+    peer_address,
+    scope_request,
+)
 
 __all__ = [
     "SAFE_METHODS",
@@ -112,8 +120,9 @@ class HttpDoor:
             await answer(scope, receive, send)
             return
         caller = Caller(address=asked.address, request_id=asked.request_id)
-        patience_s = self._hub.limits.request_timeout_s
-        await self._app({**scope, CALLER: caller, PATIENCE: patience_s}, receive, send)
+        limits = self._hub.limits
+        more = {CALLER: caller, PATIENCE: limits.request_timeout_s}
+        await self._app({**below(scope, seen.prefix), **more}, receive, send)
 
 
 def _said(scope: Scope) -> ConnectRequest:

@@ -21,6 +21,7 @@ __all__ = [
     "PATIENCE",
     "SUBPROTOCOL",
     "TOKEN_SUBPROTOCOL",
+    "below",
     "connect_request",
     "encoded_path",
     "fold",
@@ -75,6 +76,22 @@ def encoded_path(scope: Scope) -> bytes:
         raw_path = quote(scope["path"], safe="/").encode()
     below = strip_prefix(raw_path, scope.get("root_path", ""))
     return raw_path if below is None else below
+
+
+def below(scope: Scope, prefix: str) -> Scope:
+    """Return an HTTP scope as a server gives it whose application is mounted at ``prefix``.
+
+    It is what a proxy has taken off the path. A server that is itself told of it (``root_path``)
+    says the same twice.
+    """
+    mount, path = scope.get("root_path", ""), scope["path"]
+    if not prefix or f"{mount}/".startswith(f"{prefix}/"):
+        return scope
+    if f"{path}/".startswith(f"{mount}/"):
+        path = path[len(mount) :]
+    raw_path = quote(prefix + mount).encode() + encoded_path(scope)
+    mount = prefix + mount
+    return {**scope, "root_path": mount, "path": mount + path, "raw_path": raw_path}
 
 
 def select_subprotocol(offered: Sequence[str]) -> str | None:

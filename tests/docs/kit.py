@@ -75,11 +75,13 @@ def code(cell: str) -> list[str]:
 
 
 class Process:
-    """A Python program that runs beside the test; its output can be waited for."""
+    """A program that runs beside the test, Python by default; its output can be waited for."""
 
-    def __init__(self, *arguments: str, cwd: Path, **variables: str) -> None:
+    def __init__(
+        self, *arguments: str, cwd: Path, program: str = sys.executable, **variables: str
+    ) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, *arguments],
+            [program, *arguments],
             cwd=cwd,
             env=environment(PYTHONUNBUFFERED="1") | variables,
             stdin=subprocess.DEVNULL,

@@ -4,8 +4,6 @@ import re
 import subprocess
 from pathlib import Path
 
-import pytest
-
 import crdtsync
 from crdtsync import Hub, MemoryStore
 from crdtsync.config import Config
@@ -17,50 +15,12 @@ from .kit import blocks, code, page, table
 
 PAGE = page("docs/deployment.md")
 (UNIT,) = blocks(PAGE, "ini")
-NGINX = blocks(PAGE, "nginx")
-CADDY = blocks(PAGE, "caddyfile")
 
 
 def accepted(*command: str, cwd: Path) -> None:
     """Run a program that checks a configuration."""
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_nginx(tmp_path: Path) -> None:
-    """nginx takes the server, the path below it, the unix socket and the closed routes."""
-    nginx, openssl = program("nginx"), program("openssl")
-    server, below, location, unix_socket, closed = NGINX
-    accepted(
-        *(openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"),
-        *("-keyout", "key.pem", "-out", "fullchain.pem"),
-        cwd=tmp_path,
-    )
-    rest = "\n".join(re.findall(r"^ +proxy_(?!pass).*;$", server, re.MULTILINE))
-    location = re.sub(r"^ +# and the other lines .*$", lambda _: rest, location, flags=re.MULTILINE)
-    server = server.replace("/etc/ssl/docs.example.org", str(tmp_path))
-    at = server.index("    location / {")
-    http = below + server[:at] + location + closed + server[at:]
-    paths = "\n".join(
-        f"{name}_temp_path {tmp_path / name};"
-        for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    for number, body in enumerate((http, unix_socket)):
-        text = f"events {{}}\npid {tmp_path}/pid;\nhttp {{\naccess_log off;\n{paths}\n{body}}}\n"
-        (tmp_path / f"{number}.conf").write_text(text, "utf-8")
-        accepted(
-            *(nginx, "-t", "-q", "-e", str(tmp_path / "log")),
-            *("-p", str(tmp_path), "-c", str(tmp_path / f"{number}.conf")),
-            cwd=tmp_path,
-        )
-
-
-@pytest.mark.parametrize("number", range(len(CADDY)))
-def test_caddy(number: int, tmp_path: Path) -> None:
-    """Caddy takes each of its configurations."""
-    caddy = program("caddy")
-    (tmp_path / "Caddyfile").write_text(CADDY[number], "utf-8")
-    accepted(caddy, "adapt", "--config", "Caddyfile", "--adapter", "caddyfile", cwd=tmp_path)
 
 
 def test_systemd(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The application inside another one: Starlette and FastAPI, documents and API below a mount."""
 
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,8 +14,11 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
+from crdtsync.forwarded import Proxies
 from crdtsync.hub import Hub
 from crdtsync.server import create_app
+from crdtsync.server.doors import Doors
+from crdtsync.store.memory import MemoryStore
 
 from .harness import SERVERS, Client, running
 
@@ -97,11 +101,67 @@ def test_mounted_at_the_root(kind: str) -> None:
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_below_a_configured_root_path() -> None:
     """A server's ``root_path`` need not be part of the path that it passes on."""
-    from crdtsync.store.memory import MemoryStore
-
     async with Hub(MemoryStore()) as hub:
         transport = httpx.ASGITransport(create_app(hub, lifespan=False), root_path="/behind")  # type: ignore[arg-type]
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             assert 'href="/behind/metrics"' in (await client.get("/")).text
             response = await client.get("/api/v1/documents/none")
             assert response.json()["code"] == "unknown-document"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("root_path", ["", "/mount"])
+@pytest.mark.parametrize("prefix", ["/collab", "/api", "/%C3%BCber%20uns"])
+async def test_below_what_a_proxy_takes_off(prefix: str, root_path: str) -> None:
+    """Every link leads where the proxy takes requests from; only a trusted one is asked."""
+    headers = {"X-Forwarded-Prefix": prefix}
+    async with Hub(MemoryStore()) as hub:
+        doors = Doors(proxies=Proxies(("127.0.0.1",)))
+        app = create_app(hub, lifespan=False, doors=doors)
+        transport = httpx.ASGITransport(app, root_path=root_path)  # type: ignore[arg-type]
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://test", headers=headers
+        ) as client:
+            base = f"{prefix}{root_path}"
+
+            async def follow(url: str) -> httpx.Response:
+                assert url.startswith(f"{base}/"), url
+                return await client.get(url.removeprefix(base))
+
+            made = await client.put(
+                "/api/v1/documents/api/a%2520%2Fb",
+                content="Hello",
+                headers={"Content-Type": "text/plain"},
+            )
+            assert made.status_code == 201
+            assert (await follow(made.headers["location"])).json()["name"] == "api/a%20/b"
+            (listed,) = (await client.get("/api/v1/documents")).json()["documents"]
+            assert (await follow(f"{listed['url']}?format=text")).text == "Hello"
+            page = (await client.get("/")).text
+            assert f'WebsocketProvider("ws://test{base}", ' in page
+            for link in re.findall(r'href="(.*?)"', page):
+                assert (await follow(link)).status_code == 200
+            page = (await client.get("/documents/a/history")).text
+            for link in re.findall(r'(?:src|href)="(/.*?)"', page):
+                assert (await follow(link)).status_code == 200
+        transport = httpx.ASGITransport(app, client=("192.0.2.1", 1))  # type: ignore[arg-type]
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://test", headers=headers
+        ) as client:
+            assert 'href="/metrics"' in (await client.get("/")).text
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_prefix_that_the_server_knows() -> None:
+    """A server that has its ``root_path`` from the same proxy doesn't say it twice."""
+    async with Hub(MemoryStore()) as hub:
+        doors = Doors(proxies=Proxies(("127.0.0.1",)))
+        app = create_app(hub, lifespan=False, doors=doors)
+        transport = httpx.ASGITransport(app, root_path="/collab")  # type: ignore[arg-type]
+        headers = {"X-Forwarded-Prefix": "/collab"}
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://test", headers=headers
+        ) as client:
+            assert 'href="/collab/metrics"' in (await client.get("/")).text

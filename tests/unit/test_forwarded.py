@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crdtsync.addresses import is_loopback, neighbourhood, read_network
-from crdtsync.forwarded import HeaderName, Proxies, Seen
+from crdtsync.forwarded import MAX_PREFIX_CHARACTERS, HeaderName, Proxies, Seen
 
 TRUSTED = ("10.0.0.0/8", "2001:db8::/32", "127.0.0.1")
 CLIENT = "192.0.2.7"
@@ -66,6 +66,7 @@ def test_strangers_are_not_believed(peer: str) -> None:
         x_forwarded_for="1.1.1.1",
         x_forwarded_proto="https",
         x_forwarded_host="evil.example",
+        x_forwarded_prefix="/evil",
         forwarded="for=1.1.1.1;proto=https;host=evil.example",
     )
     assert found == Seen(peer, False, "own.example")
@@ -127,6 +128,35 @@ def test_x_forwarded_proto(scheme: str, secure: bool, expected: bool) -> None:
 def test_x_forwarded_host(host: str, expected: str) -> None:
     """The host that the client asked for is what the nearest proxy says, where it is one."""
     assert seen(x_forwarded_for=CLIENT, x_forwarded_host=host).host == expected
+
+
+@pytest.mark.parametrize(
+    ("prefix", "expected"),
+    [
+        ("/collab", "/collab"),
+        ("/collab/", "/collab"),
+        ("/a/b", "/a/b"),
+        ("/%C3%BCber%20uns", "/über uns"),
+        ("/evil, /collab", "/collab"),
+        ("/" + "a" * (MAX_PREFIX_CHARACTERS - 1), "/" + "a" * (MAX_PREFIX_CHARACTERS - 1)),
+        ("/" + "a" * MAX_PREFIX_CHARACTERS, ""),
+        ("", ""),
+        ("/", ""),
+        ("collab", ""),
+        ("//evil.example", ""),
+        ("/%2Fevil.example", ""),
+        ("/a//b", ""),
+        ("/a/../b", ""),
+        ("/.", ""),
+        ("/a%0Ab", ""),
+        ("https://evil.example/", ""),
+    ],
+)
+def test_x_forwarded_prefix(prefix: str, expected: str) -> None:
+    """What was taken off the path is what the nearest proxy says, where it is a path."""
+    assert seen(x_forwarded_for=CLIENT, x_forwarded_prefix=prefix).prefix == expected
+    other = seen(header="forwarded", forwarded=f"for={CLIENT}", x_forwarded_prefix="/collab")
+    assert other.prefix == ""
 
 
 @pytest.mark.parametrize(
