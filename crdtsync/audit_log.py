@@ -6,6 +6,7 @@ that was moved away or removed (log rotation) is made anew. A disk that fails is
 server's own log and the lines are lost; nothing else stops.
 """
 
+import errno
 import json
 import logging
 import os
@@ -56,13 +57,28 @@ class AuditLog:
         try:
             self._file = self._opened()
         except OSError as error:
-            raise ConfigError(
-                f"audit_log: can't write {self._path}: {error.strerror}",
-                hint="Set audit_log to a file in a folder that this user may write, or to -",
-            ) from None
+            raise self._unwritable(error.strerror) from None
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="audit-log", daemon=True)
         self._thread.start()
+
+    def check(self) -> None:
+        """Raise what ``open`` would, and make no file."""
+        if self._path == STANDARD_OUTPUT:
+            return
+        folder = os.path.dirname(self._path) or os.curdir
+        if os.path.isdir(self._path):
+            raise self._unwritable(os.strerror(errno.EISDIR))
+        if not os.path.exists(folder):
+            raise self._unwritable(os.strerror(errno.ENOENT))
+        if not os.access(self._path if os.path.exists(self._path) else folder, os.W_OK):
+            raise self._unwritable(os.strerror(errno.EACCES))
+
+    def _unwritable(self, reason: str | None) -> ConfigError:
+        return ConfigError(
+            f"audit_log: can't write {self._path}: {reason}",
+            hint="Set audit_log to a file in a folder that this user may write, or to -",
+        )
 
     def close(self) -> None:
         """Write what waits, and end; idempotent."""

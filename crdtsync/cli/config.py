@@ -37,8 +37,16 @@ def config(resolved: Resolved, *, as_json: bool) -> None:
     """Show every option's value, every role, and where each comes from.
 
     Takes the options of `serve`, reads the same variables and file, and starts nothing. Exits
-    with 2 where something is wrong.
+    with 2 where something is wrong, with the line that `serve` would end with; what only a start
+    shows (a store that is damaged or in use, a port that is taken) it doesn't know.
     """
+    from crdtsync.server.validation import validate  # here, for a supervisor would have it, too
+
+    _print(resolved, as_json=as_json)
+    validate(resolved.config)
+
+
+def _print(resolved: Resolved, *, as_json: bool) -> None:
     if as_json:
         print_json(
             {

@@ -1,10 +1,13 @@
 """What a server is configured with, as one immutable value."""
 
+import logging
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from crdtsync.clock import Clock, SystemClock
+from crdtsync.config.certificates import worry_about
 from crdtsync.errors import ConfigError
 from crdtsync.forwarded import HeaderName
 from crdtsync.limits import Limits
@@ -12,6 +15,8 @@ from crdtsync.origins import SAME_HOST
 from crdtsync.roles import BUILT_IN, Role
 
 __all__ = ["AuthName", "Config", "DurabilityName", "LogFormat", "LogLevel", "Transport"]
+
+log = logging.getLogger("crdtsync")
 
 AuthName = Literal["none", "jwt"]
 DurabilityName = Literal["fsync", "os", "none"]
@@ -95,9 +100,12 @@ class Config:
         """Whether clients connect by TLS."""
         return self.certfile is not None
 
-    def ssl_context(self, *, alpn: tuple[str, ...] = ("http/1.1",)) -> ssl.SSLContext | None:
+    def ssl_context(
+        self, *, alpn: tuple[str, ...] = ("http/1.1",), clock: Clock | None = None
+    ) -> ssl.SSLContext | None:
         """Load the certificate and its key; return ``None`` where none is configured.
 
+        One that clients refuse for its dates, or soon will, is loaded, and told of in the log.
         Raises ``ConfigError`` where a file can't be read, is no PEM file, or the key is not
         the certificate's.
         """
@@ -126,4 +134,7 @@ class Config:
                 hint="Use PEM files: the certificate chain, and its key without a password",
             ) from None
         context.set_alpn_protocols(list(alpn))
+        worry = worry_about(self.certfile, clock or SystemClock())
+        if worry:
+            log.warning("%s", worry)
         return context

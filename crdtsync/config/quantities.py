@@ -120,7 +120,7 @@ class Duration:
         match = _NUMBER.fullmatch(text.strip())
         factor = _SECONDS.get(match[2].lower()) if match else None
         if match is None or factor is None:
-            raise ValueError("is not a time: write seconds, or ms, s, m, h or d behind it")
+            raise ValueError("is not a time: write seconds, or us, ms, s, m, h or d behind it")
         return _within(self, float(Decimal(match[1].replace("_", "")) * factor))
 
     def from_toml(self, value: object) -> Value:

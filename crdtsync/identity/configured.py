@@ -6,7 +6,12 @@ from crdtsync.errors import ConfigError
 from crdtsync.identity.authenticators import JWTAuthenticator
 from crdtsync.identity.desk import TokenDesk
 
-__all__ = ["configured_authenticator", "configured_desk", "jwt_authenticator"]
+__all__ = [
+    "configured_authenticator",
+    "configured_desk",
+    "jwt_authenticator",
+    "make_authenticator",
+]
 
 
 async def configured_authenticator(config: Config) -> Authenticator:
@@ -14,10 +19,16 @@ async def configured_authenticator(config: Config) -> Authenticator:
 
     A URL that does not answer is logged: a server starts all the same, and asks again.
     """
-    if config.auth == "jwt":
-        authenticator = jwt_authenticator(config)
+    authenticator = make_authenticator(config)
+    if isinstance(authenticator, JWTAuthenticator):
         await authenticator.prepare()
-        return authenticator
+    return authenticator
+
+
+def make_authenticator(config: Config) -> Authenticator:
+    """Return it before a URL was asked for keys. Raises ``ConfigError``."""
+    if config.auth == "jwt":
+        return jwt_authenticator(config)
     if (config.auth_key_file, config.auth_jwks_url, config.auth_signing_key_file) != (None,) * 3:
         raise ConfigError(
             "there are keys for tokens, but auth is none: nobody would be asked for one",

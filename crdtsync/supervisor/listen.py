@@ -16,11 +16,13 @@ from typing import Any, Final
 from crdtsync.config import Config
 from crdtsync.errors import ConfigError, OperatorError
 
-__all__ = ["BACKLOG", "bind", "check_exposure"]
+__all__ = ["BACKLOG", "bind", "check_address", "check_exposure"]
 
 BACKLOG: Final = 2048
 """Connections that wait to be taken; during a restart, all of them."""
 PORT_ATTEMPTS: Final = 10
+MAX_UNIX_PATH_BYTES: Final = 103 if sys.platform == "darwin" else 107
+"""What a socket's address holds of a path, beside the byte that ends it."""
 ENDING_WAIT_S: Final = 15.0
 """How long a port is waited for where its server is about to end."""
 
@@ -65,6 +67,15 @@ def check_exposure(config: Config) -> None:
     )
 
 
+def check_address(config: Config) -> None:
+    """Raise ``OperatorError`` where no machine could listen there; bind nothing."""
+    if config.unix_socket:
+        if len(os.fsencode(config.unix_socket)) > MAX_UNIX_PATH_BYTES:
+            raise _unix_error(config.unix_socket, OSError("AF_UNIX path too long"))
+    else:
+        _resolve(config.host, config.port)
+
+
 def _is_loopback(address: str) -> bool:
     ip = ipaddress.ip_address(address.partition("%")[0])
     mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
@@ -80,17 +91,33 @@ def _bind_unix(path: str) -> socket.socket:
         bound.setblocking(False)
     except OSError as error:
         bound.close()
-        raise OperatorError(
-            f"can't listen on {path}: {error.strerror or error}",
-            hint="Remove the file if no server uses it, or choose another with --uds",
-        ) from None
+        raise _unix_error(path, error) from None
     return bound
+
+
+def _unix_error(path: str, error: OSError) -> OperatorError:
+    folder = os.path.dirname(path) or os.curdir
+    match error.errno:
+        case errno.EADDRINUSE:
+            hint = "Remove the file if no server uses it, or choose another with --uds"
+        case errno.ENOENT | errno.ENOTDIR:
+            hint = f"Create the folder {folder} first, or choose another path with --uds"
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            hint = f"Give this user write access to the folder {folder}, or choose another"
+        case None:  # Python's own: it is not even tried
+            hint = f"Choose a path of at most {MAX_UNIX_PATH_BYTES} bytes with --uds"
+        case _:
+            hint = "Choose another path with --uds"
+    return OperatorError(f"can't listen on {path}: {error.strerror or error}", hint=hint)
 
 
 def _clear_stale_socket(path: str) -> None:
     """Remove the socket of a server that is gone; raise where one still answers."""
-    if not os.path.exists(path) or not stat.S_ISSOCK(os.stat(path).st_mode):
-        return  # nothing there, or something that isn't ours to remove: binding says so
+    try:
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            return  # it isn't ours to remove: binding says so
+    except (OSError, ValueError):
+        return  # nothing there, or nothing that can be: binding says so, too
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(path)

@@ -61,6 +61,7 @@ def test_half_bytes() -> None:
         ("2m", 120.0),
         ("1h", 3600.0),
         ("1 H", 3600.0),
+        ("2d", 172800.0),
     ],
 )
 def test_durations(text: str, expected: float) -> None:
@@ -72,7 +73,7 @@ def test_durations(text: str, expected: float) -> None:
 @pytest.mark.parametrize("text", ["", "s", "5 days", "inf", "nan", "1:30"])
 def test_duration_garbage(text: str) -> None:
     """What is no time is refused with the units that there are."""
-    with pytest.raises(ValueError, match="is not a time: write seconds, or ms"):
+    with pytest.raises(ValueError, match="is not a time: write seconds, or us, ms, s, m, h or d"):
         TIME.from_text(text)
 
 

@@ -174,7 +174,10 @@ def test_second_server(tmp_path: Path, store: str) -> None:
         (("--store", "sqlite:a-file/x.db"), "Create the folder a-file first"),
         (("--certfile", "gone.pem"), "certfile: can't read gone.pem"),
         (("--uds", "s", "--transport", "native"), "can't listen on a unix socket"),
-        (("--uds", "gone/s.sock"), "can't listen on gone/s.sock"),
+        (("--uds", "gone/s.sock"), "No such file or directory. Create the folder gone first"),
+        (("--uds", "a-file/s.sock"), "Not a directory. Create the folder a-file first"),
+        (("--uds", "a-file"), "Address already in use. Remove the file if no server uses it"),
+        (("--uds", "s" * 200), "too long. Choose a path of at most 10"),
     ],
 )
 def test_can_not_start(tmp_path: Path, args: tuple[str, ...], text: str) -> None:

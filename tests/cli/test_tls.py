@@ -2,13 +2,19 @@
 
 import ssl
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
+from crdtsync.clock import ManualClock
 from crdtsync.config import Config
+from crdtsync.config.certificates import worry_about
 from crdtsync.errors import ConfigError
 from tests.needs import program
+
+from .running import server
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +27,10 @@ def pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "-nodes", "-days", "2", "-subj", "/CN=localhost",
             "-keyout", str(folder / f"{name}.key"), "-out", str(folder / f"{name}.crt"),
         )  # fmt: skip
+    run(
+        "openssl", "req", "-x509", "-key", str(folder / "one.key"), "-days", "60",
+        "-subj", "/CN=localhost", "-out", str(folder / "dated.crt"),
+    )  # fmt: skip
     both = (folder / "one.crt").read_text() + (folder / "one.key").read_text()
     (folder / "both.pem").write_text(both)
     run(
@@ -47,6 +57,52 @@ def test_certificate_and_key(pem: Path) -> None:
     assert two.tls
     assert isinstance(two.ssl_context(), ssl.SSLContext)
     assert isinstance(one.ssl_context(), ssl.SSLContext)
+
+
+@pytest.mark.parametrize(
+    ("days", "text"),
+    [
+        (-30.0, "is not valid before "),
+        (-0.1, "is not valid before "),
+        (0.1, ""),
+        (45.9, ""),
+        (46.1, "expires in 13 days, at "),
+        (58.9, "expires in 26 hours, at "),
+        (59.9, "expires in 2 hours, at "),
+        (60.1, "expired at "),
+        (400.0, "expired at "),
+    ],
+)
+def test_dates(pem: Path, days: float, text: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A certificate that clients refuse, or will within two weeks, is told of when it is loaded."""
+    certfile = pem / "dated.crt"
+    (certificate,) = x509.load_pem_x509_certificates(certfile.read_bytes())
+    now = certificate.not_valid_before_utc + timedelta(days=days)
+    clock = ManualClock(time_ms=int(now.timestamp() * 1000))
+    config = Config(certfile=str(certfile), keyfile=str(pem / "one.key"))
+    assert config.ssl_context(clock=clock) is not None
+    assert text in caplog.text
+    assert len(caplog.records) == bool(text)
+    assert all(record.levelname == "WARNING" for record in caplog.records)
+
+
+def test_a_chain(pem: Path) -> None:
+    """It is the server's own certificate that counts, the first; a key may stand before it."""
+    chain = [(pem / name).read_text() for name in ("one.key", "dated.crt", "one.crt")]
+    (pem / "chain.pem").write_text("".join(chain))
+    now_ms = int((datetime.now(UTC) + timedelta(days=3)).timestamp() * 1000)
+    assert worry_about(str(pem / "chain.pem"), ManualClock(time_ms=now_ms)) == ""
+    assert "expired" in worry_about(str(pem / "one.crt"), ManualClock(time_ms=now_ms))
+
+
+def test_serve_says_so(pem: Path, tmp_path: Path) -> None:
+    """A server with such a certificate starts, and its log says so."""
+    args = ("--certfile", str(pem / "one.crt"), "--keyfile", str(pem / "one.key"))
+    with server(tmp_path, "--port", "0", "--store", "memory:", *args) as started:
+        started.wait_for("transport")
+        code, _, err = started.stop()
+    assert code == 0
+    assert err.count("one.crt expires in ") == 1
 
 
 @pytest.mark.parametrize(

@@ -224,12 +224,15 @@ def test_the_config_command_shows_no_secret(tmp_path: Path) -> None:
                 cwd=tmp_path, capture_output=True, text=True, check=False,
             )  # fmt: skip
             assert "c2VjcmV0" not in done.stdout + done.stderr
-            assert done.returncode == 0
-    (tmp_path / "key.pem").touch()
+            assert done.returncode == 2  # as of a server: nobody would be asked for a token
+            assert done.stdout
+    (tmp_path / "key.pem").write_bytes(SECRET)
+    options = ["--auth", "jwt", "--auth-key-file", "key.pem"]
     done = subprocess.run(
-        [sys.executable, "-m", "crdtsync", "config", "--auth-key-file", "key.pem"],
+        [sys.executable, "-m", "crdtsync", "config", *options],
         cwd=tmp_path, capture_output=True, text=True, check=True,
     )  # fmt: skip
+    assert SECRET.decode() not in done.stdout + done.stderr
     assert "auth_key_file\tkey.pem\t--auth-key-file" in done.stdout
 
 
