@@ -232,6 +232,8 @@ class OperatorError(CrdtsyncError):
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+        if hint:  # for who sees a traceback: in a program of one's own, or of an ASGI server
+            self.add_note(hint)
 
 
 class ConfigError(OperatorError):

@@ -10,7 +10,7 @@ from crdtsync.cli.options import Command, json_option, with_config
 from crdtsync.cli.output import counted, note, print_json, printable
 from crdtsync.cli.stores import histories_of, with_store
 from crdtsync.config import Resolved
-from crdtsync.errors import StoreError
+from crdtsync.errors import StoreDamaged, StoreError
 from crdtsync.guarding import guard_of
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ def check(resolved: Resolved, *, repair: bool, as_json: bool) -> int:
 
     Checks the stored bytes, that a server can load every document, and the histories. May run
     beside a server, but --repair needs the store for itself. Exits with 0 where all is sound, 1
-    where something is damaged (repaired or not), 2 where it could not run.
+    where something is damaged (repaired or not), 2 where it could not run, or not to its end:
+    then nothing that was read is damaged.
     """
     from crdtsync import documents as library
     from crdtsync.history.checking import check_histories
@@ -40,6 +41,7 @@ def check(resolved: Resolved, *, repair: bool, as_json: bool) -> int:
 
     counts: Counter[str] = Counter()
     findings: list[Finding] = []
+    ended: list[StoreError] = []
     guard = guard_of(resolved.config.store)
 
     def add(finding: Finding) -> None:
@@ -56,21 +58,28 @@ def check(resolved: Resolved, *, repair: bool, as_json: bool) -> int:
                 store, repair=repair, limits=limits, guard=guard
             ):
                 add(finding)
-            async with histories_of(resolved.config) as histories:
+            async with histories_of(resolved.config, read_only=True) as histories:
                 if histories is not None:
                     async for finding in check_histories(store, histories):
                         add(finding)
-        except StoreError as error:  # too damaged to go on: that is a finding, too
+        except StoreDamaged as error:  # too damaged to go on: that is a finding, too
             add(Finding("", 0, "error", f"the check ended here: {error}"))
+        except StoreError as error:  # it may be sound: who asks may not read it, or a disk fails
+            ended.append(error)
 
     with_store(resolved.config, work, read_only=not repair)
     if as_json:
-        print_json({"sound": not counts["error"], "findings": [asdict(f) for f in findings]})
+        sound = not counts["error"] and (None if ended else True)
+        print_json({"sound": sound, "findings": [asdict(f) for f in findings]})
     else:
         note(
             f"{counted(counts['ok'], 'document')} sound, {counted(counts['error'], 'error')}, "
             f"{counted(counts['warning'], 'warning')}."
         )
+    if ended and not counts["error"]:
+        raise ended[0]
+    for error in ended:
+        note(f"The check ended before its end: {error}.")
     return 1 if counts["error"] else 0
 
 

@@ -2,9 +2,11 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from crdtsync.config import Config
+from crdtsync.errors import StoreError
 
 if TYPE_CHECKING:
     from crdtsync.history.base import HistoryStore
@@ -48,15 +50,29 @@ def with_store(
 
 
 @asynccontextmanager
-async def histories_of(config: Config) -> "AsyncIterator[HistoryStore | None]":
-    """Open what keeps the histories of the configured store; ``None`` where there is none yet."""
+async def histories_of(
+    config: Config, *, read_only: bool = False
+) -> "AsyncIterator[HistoryStore | None]":
+    """Open what keeps the histories of the configured store; ``None`` where there is none yet.
+
+    Read-only works on a medium that can't be written to, and beside a running server.
+    """
     from crdtsync.guarding import guard_folder
     from crdtsync.history.database import HistoryDatabase
     from crdtsync.history.tables import FILE
 
     folder = guard_folder(config.store)
-    if folder is None or not (folder / FILE).exists():
+    if folder is None or not _exists(folder / FILE):
         yield None
         return
-    async with HistoryDatabase(folder, insist=True) as histories:
+    async with HistoryDatabase(folder, insist=True, read_only=read_only) as histories:
         yield histories
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:  # in a folder that this user may not look into
+        raise StoreError(
+            f"can't read {path}: {error.strerror}", hint="Run this as a user that may read it."
+        ) from error

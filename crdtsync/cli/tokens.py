@@ -14,6 +14,7 @@ from crdtsync.cli.options import Command, json_option, with_config
 from crdtsync.cli.output import human_time, note, print_json, print_table, printable
 from crdtsync.config import Config, Resolved
 from crdtsync.config.quantities import Duration
+from crdtsync.config.values import nearest
 from crdtsync.errors import ConfigError, OperatorError
 
 # What reads keys is imported where it is called: `serve` without tokens has none of it.
@@ -111,7 +112,7 @@ def issue(
     """Print a token for SUBJECT.
 
     Its issuer and audience are the first that the server's options name, so that a server with
-    the same options takes it.
+    the same options takes it. Its roles have to be among those of these options.
     """
     from crdtsync.identity.issuing import issue_token
     from crdtsync.identity.keyfiles import key_file_bytes
@@ -130,6 +131,8 @@ def issue(
     if config.auth_audience:
         said["aud"] = config.auth_audience.split(",")[0]
     grants = dict(_pair(text, "--document") for text in documents)
+    for each in (*grants.values(), *(() if role is None else (role,))):
+        _check_role(each, config)
     if role is not None:
         grants.setdefault("*", role)
     if grants:
@@ -163,7 +166,7 @@ def show(resolved: Resolved, *, text: str | None, documents: tuple[str, ...], as
     """Explain a token: what it says, and whether this server would take it.
 
     Reads it from standard input where there is no TOKEN, which keeps it out of the shell's
-    history. It is sent nowhere. Exits with 1 where it would be refused.
+    history. It is sent nowhere. Exits with 1 where it would be refused, or is no token.
     """
     import anyio
 
@@ -187,7 +190,7 @@ def show(resolved: Resolved, *, text: str | None, documents: tuple[str, ...], as
         )
     else:
         _print(found)
-    return 1 if found.verifies is False else 0
+    return 1 if found.verifies is False or not (found.header and found.claims) else 0
 
 
 def _print(found: "Explanation") -> None:
@@ -200,7 +203,9 @@ def _print(found: "Explanation") -> None:
         rows.append(("claim", name, _shown(value), when))
     rows += [("role in", name, role, "") for name, role in found.roles.items()]
     print_table(("PART", "NAME", "VALUE", "MEANING"), rows)
-    if not found.header or not found.claims:
+    if not (found.header or found.claims):
+        note("Nothing in it can be read: it is no token.")
+    elif not (found.header and found.claims):
         note("Not everything in it can be read.")
     match found.verifies:
         case True:
@@ -238,6 +243,15 @@ def _pair(text: str, flag: str) -> tuple[str, str]:
     if not sign or not before or not behind:
         raise ConfigError(f"{flag} {text!r} has no = in it", hint="See crdtsync token issue --help")
     return before, behind
+
+
+def _check_role(name: str, config: Config) -> None:
+    """Refuse a role that this server doesn't have: the token would give nothing."""
+    if name not in config.roles:
+        raise ConfigError(
+            f"there is no role {name!r}{nearest(name, list(config.roles))}",
+            hint="See crdtsync config for the roles; --claim puts anything into a token",
+        )
 
 
 def _json_or_text(text: str) -> Any:

@@ -301,7 +301,8 @@ def connect(
     for one with each connection. ``store`` is where the document is kept on this machine: a
     SQLite file's path, a store's URL, or an entered store that several documents share. ``user``
     is shown to others. ``doc`` is used in place of a new document. With ``wait``, ``async with``
-    begins with the document in sync. Raises ``ClientError`` where the URL is none.
+    begins with the document in sync. Raises ``ClientError`` where the URL is none, or the token
+    would not go out.
     """
     target = Target.of(
         url,
@@ -310,6 +311,7 @@ def connect(
         headers=headers or {},
         ssl_context=ssl_context,
         token_in=token_in,
+        has_token=token is not None,
     )
     return Connecting(
         target,

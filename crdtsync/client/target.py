@@ -3,7 +3,7 @@
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal, get_args
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from crdtsync.client.errors import ClientError
@@ -38,12 +38,30 @@ class Target:
 
     @classmethod
     def of(
-        cls, url: str, *, params: Mapping[str, str], subprotocols: Sequence[str], **rest: Any
+        cls,
+        url: str,
+        *,
+        params: Mapping[str, str],
+        subprotocols: Sequence[str],
+        headers: Headers,
+        token_in: TokenPlace,
+        has_token: bool,
+        ssl_context: ssl.SSLContext | None,
     ) -> "Target":
-        """Take a ``ws://`` or ``wss://`` URL apart. Raises ``ClientError`` for any other."""
+        """Take a ``ws://`` or ``wss://`` URL apart.
+
+        Raises ``ClientError`` for any other, and where the token would not go out.
+        """
         parts = urlsplit(url)
         if parts.scheme not in ("ws", "wss") or not parts.hostname:
             raise ClientError(f"{parts.scheme or 'this'}: is no WebSocket URL: ws://HOST/DOCUMENT")
+        if token_in not in get_args(TokenPlace):
+            raise ClientError(f"token_in is one of {', '.join(get_args(TokenPlace))}")
+        if has_token and token_in == "header" and not callable(headers) and _authorizes(headers):
+            raise ClientError(
+                "headers has an Authorization, where the token goes: leave one of them out,"
+                " or set token_in"
+            )
         if parts.username is not None:
             raise ClientError("a URL with a password in it shows in logs: use token or headers")
         secure = parts.scheme == "wss"
@@ -57,7 +75,9 @@ class Target:
             document=document_name(path),
             params=tuple({**query, **params}.items()),
             subprotocols=tuple(subprotocols),
-            **rest,
+            headers=headers,
+            token_in=token_in,
+            ssl_context=ssl_context,
         )
 
     @property
@@ -81,8 +101,15 @@ class Target:
         return list(dict.fromkeys(offered))
 
     def extra_headers(self, token: str | None) -> list[tuple[bytes, bytes]]:
-        """Return the headers of the request, beside those of every upgrade."""
+        """Return the headers of the request, beside those of every upgrade.
+
+        A function's own ``Authorization`` goes before the token: it was made for this connection.
+        """
         headers = dict(self.headers() if callable(self.headers) else self.headers)
-        if token is not None and self.token_in == "header":
-            headers.setdefault("Authorization", f"Bearer {token}")
+        if token is not None and self.token_in == "header" and not _authorizes(headers):
+            headers["Authorization"] = f"Bearer {token}"
         return [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items()]
+
+
+def _authorizes(headers: Mapping[str, str]) -> bool:
+    return any(name.lower() == "authorization" for name in headers)

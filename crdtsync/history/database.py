@@ -40,10 +40,13 @@ Ts = TypeVarTuple("Ts")
 class HistoryDatabase:
     """Histories in one folder; in memory where that is ``None``. Use it as ``async with``."""
 
-    def __init__(self, folder: Path | None, *, insist: bool = False) -> None:
+    def __init__(
+        self, folder: Path | None, *, insist: bool = False, read_only: bool = False
+    ) -> None:
         """With ``insist``, entering raises ``StoreError`` where the file can't be opened."""
         self._path = None if folder is None else folder / tables.FILE
         self._insist = insist
+        self._read_only = read_only
         self._stack = AsyncExitStack()
         self._side: SideDatabase | None = None
         self._opening: anyio.Lock
@@ -70,7 +73,8 @@ class HistoryDatabase:
     async def _opened(self) -> SideDatabase:
         async with self._opening:
             if self._side is None:
-                side = SideDatabase(self._path, tables.MIGRATIONS, shrinks=True)
+                only = self._read_only
+                side = SideDatabase(self._path, tables.MIGRATIONS, shrinks=True, read_only=only)
                 self._side = await self._stack.enter_async_context(side)
             return self._side
 

@@ -110,7 +110,18 @@ class HttpDoor:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        asked, seen = self._doors.arrive(_said(scope), secure=is_secure(scope))
+        said = _said(scope)
+        if "transfer-encoding" in said.headers and "content-length" in said.headers:
+            # Where it ends is a matter of opinion: of a proxy's and of ours (RFC 9112, 6.1).
+            answer = problem(
+                400,
+                "The request has both Content-Length and Transfer-Encoding.",
+                code="invalid-request",
+                headers={"Connection": "close"},
+            )
+            await answer(scope, receive, send)
+            return
+        asked, seen = self._doors.arrive(said, secure=is_secure(scope))
         try:
             if scope["method"] not in SAFE_METHODS:
                 self._doors.check_origin(asked, seen)

@@ -19,12 +19,15 @@ _DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _PROBE = b"\0" * 65536
 
 
-def store_error(operation: str, path: Path, error: Exception) -> StoreError:
-    """Return the ``StoreError`` for a failure of the system or of SQLite."""
+def store_error(operation: str, path: Path, error: Exception, *, store: bool = True) -> StoreError:
+    """Return the ``StoreError`` for a failure of the system or of SQLite.
+
+    ``store`` says whether the path is a store's, or a database's beside one.
+    """
     if isinstance(error, StoreError):
         return error
     if isinstance(error, sqlite3.Error):
-        return _sqlite_error(operation, path, error)
+        return _sqlite_error(operation, path, error, store=store)
     if isinstance(error, OSError):
         return _os_error(operation, path, error)
     return StoreError(
@@ -46,7 +49,7 @@ def _os_error(operation: str, path: Path, error: OSError) -> StoreError:
     return StoreError(message, hint=f"Check the device that {path} is on.")
 
 
-def _sqlite_error(operation: str, path: Path, error: sqlite3.Error) -> StoreError:
+def _sqlite_error(operation: str, path: Path, error: sqlite3.Error, *, store: bool) -> StoreError:
     code = getattr(error, "sqlite_errorcode", 0)
     name = getattr(error, "sqlite_errorname", "")
     message = f"{operation} failed on {path}: {error}" + (f" ({name})" if name else "")
@@ -57,11 +60,14 @@ def _sqlite_error(operation: str, path: Path, error: sqlite3.Error) -> StoreErro
     match code & 0xFF:
         case sqlite3.SQLITE_FULL:
             return StoreFull(message, hint=f"Free some space, or raise the quota, where {path} is.")
-        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-            return StoreDamaged(
-                message,
-                hint=f"Copy {path} away first, then run: crdtsync check --store sqlite:{path}",
-            )
+        case sqlite3.SQLITE_NOTADB:
+            hint = "Is it the right file? If it is, restore a backup, or save what can be read:"
+            return StoreDamaged(message, hint=f"{hint} sqlite3 {path} .recover")
+        case sqlite3.SQLITE_CORRUPT:
+            hint = f"Copy {path} away first, then save what can be read: sqlite3 {path} .recover"
+            if store and operation not in ("open", "check"):
+                hint = f"Copy {path} away first, then run: crdtsync check --store sqlite:{path}"
+            return StoreDamaged(message, hint=hint)
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             hint = f"End the other program that has {path} open for writing."
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:

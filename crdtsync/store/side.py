@@ -36,16 +36,23 @@ class SideDatabase:
     """A SQLite database at ``path``, in memory where that is ``None``. Use it as ``async with``."""
 
     def __init__(
-        self, path: Path | None, migrations: Sequence[str], *, shrinks: bool = False
+        self,
+        path: Path | None,
+        migrations: Sequence[str],
+        *,
+        shrinks: bool = False,
+        read_only: bool = False,
     ) -> None:
         """Prepare it; each migration is a script that brings the schema one version on.
 
         One that ``shrinks`` gives back the room of what is deleted, and overwrites it; whoever
-        makes the file says so.
+        makes the file says so. With ``read_only`` nothing is written, not even beside the file,
+        and a schema that is not the newest is refused.
         """
         self._path = path
         self._migrations = migrations
         self._shrinks = shrinks
+        self._read_only = read_only
         self._thread = StoreThread("crdtsync-side")
         self._database: Database | None = None
         self._whereabouts = Whereabouts()
@@ -95,9 +102,13 @@ class SideDatabase:
         except StoreError:
             raise
         except FAILURES as error:
-            raise store_error(operation, self._path or Path(":memory:"), error) from error
+            path = self._path or Path(":memory:")
+            raise store_error(operation, path, error, store=False) from error
 
     def _open(self) -> None:
+        if self._read_only and self._path is not None:
+            self._open_to_read(self._path)
+            return
         if self._path is not None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(
@@ -118,12 +129,39 @@ class SideDatabase:
             for file in database_files(self._path.resolve()):
                 self._whereabouts.note(file, PLACE_HINT)
 
-    def _migrate(self, database: Database) -> None:
+    def _open_to_read(self, path: Path) -> None:
+        try:
+            with path.open("rb"):
+                pass
+        except OSError as error:
+            raise StoreError(
+                f"can't read {path}: {error.strerror}",
+                hint="Run this as a user that may read it.",
+            ) from error
+        wal = path.with_name(f"{path.name}-wal")
+        uri = f"{path.absolute().as_uri()}?mode=ro"
+        if not wal.exists() or not wal.stat().st_size:
+            uri += "&immutable=1"  # nobody writes: it is read without files beside it
+        connection = sqlite3.connect(
+            uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+        )
+        self._database = Database(connection)
+        if self._within("BEGIN", self._version) < len(self._migrations):
+            raise StoreError(
+                f"{path} was written by an older crdtsync",
+                hint="Start the server on it once: that brings it up to date.",
+            )
+
+    def _version(self, database: Database) -> int:
         (version,) = database.execute("PRAGMA user_version").fetchone()
         if version > len(self._migrations):
             raise StoreError(
                 f"{self._path} was written by a newer crdtsync", hint="Update crdtsync."
             )
+        return int(version)
+
+    def _migrate(self, database: Database) -> None:
+        version = self._version(database)
         for script in self._migrations[version:]:
             for statement in script.split(";"):
                 if statement.strip():

@@ -190,6 +190,11 @@ def migrate(db: sqlite3.Connection, path: Path, *, read_only: bool = False) -> N
             f"{path} has schema {version}, and this version of crdtsync knows up to {newest}",
             hint="Use the version of crdtsync that wrote it, or a newer one.",
         )
+    if read_only and version == 0:
+        raise StoreError(
+            f"{path} holds nothing",
+            hint="Was it copied without its -wal? Copy the two together, or by sqlite3's .backup.",
+        )
     if read_only and version < newest:
         raise StoreError(
             f"{path} has schema {version}, and this version of crdtsync reads {newest}",

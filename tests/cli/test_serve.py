@@ -184,3 +184,42 @@ def test_can_not_start(tmp_path: Path, args: tuple[str, ...], text: str) -> None
     """Whatever stops a server from starting is one line that names it, and exit code 2."""
     (tmp_path / "a-file").touch()
     assert text in one_line(run("serve", "--port", "0", *args, cwd=tmp_path))
+
+
+@pytest.mark.parametrize("program", ["uvicorn", "hypercorn"])
+def test_an_asgi_server_on_a_store_in_use(tmp_path: Path, program: str) -> None:
+    """Other servers print a traceback, with what to do at its end."""
+    store = "sqlite:documents.db"
+    with server(tmp_path, "--port", "0", "--store", store) as first:
+        first.wait_for("http://")
+        at = ["--port", "0"] if program == "uvicorn" else ["--bind", "127.0.0.1:0"]
+        done = subprocess.run(
+            [sys.executable, "-m", program, *at, "crdtsync.server:app"],
+            cwd=tmp_path,
+            env=environment(CRDTSYNC_STORE=store),
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+        assert f"Stop process {first.process.pid}" in done.stderr
+
+
+def test_a_program_on_a_port_in_use(tmp_path: Path) -> None:
+    """A program of one's own that calls ``run`` ends with what to do."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        program = (
+            "from crdtsync import MemoryStore, run; from crdtsync.config import Config;"
+            f"run(Config(host='127.0.0.1', port={port}), store=MemoryStore())"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=tmp_path,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+    assert "choose another port with --port" in done.stderr.splitlines()[-1]

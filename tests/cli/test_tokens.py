@@ -116,6 +116,33 @@ def test_what_is_no_token(tmp_path: Path, text: str) -> None:
     assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("text", ["nonsense", "", "a.b.c", "e30.e30.", "e30.W10.x", "{}"])
+def test_what_is_no_token_without_keys(tmp_path: Path, text: str) -> None:
+    """What is no token is none whether or not there is a key to check it with."""
+    for form in ((), ("--json",)):
+        done = run("token", "show", *form, cwd=tmp_path, data=text.encode())
+        assert done.returncode == 1, done.stderr
+        assert b"Traceback" not in done.stderr
+
+
+def test_roles_that_are_none(tmp_path: Path) -> None:
+    """A role that this server doesn't have gives nothing: it is refused, with the one meant."""
+    out("key", "dev.pem", cwd=tmp_path)
+    args = ("issue", "ada", "--key", "dev.pem")
+    line = complaint(*args, "--document", "x=wriet", cwd=tmp_path)
+    assert "there is no role 'wriet'; did you mean write? See crdtsync config" in line
+    for given in (
+        ("--role", "Admin"),
+        ("--document", "a=read", "--document", "b=reed"),
+        ("--document", "*=read", "--role", "editor"),
+    ):
+        assert "there is no role" in complaint(*args, *given, cwd=tmp_path)
+    (tmp_path / "crdtsync.toml").write_text("[roles.editor]\nwrite = ['body']\n")
+    assert out(*args, "--role", "editor", "--document", "x=write", cwd=tmp_path)
+    elsewhere = ("--claim", 'documents={"x": "wriet"}')
+    assert out(*args, *elsewhere, cwd=tmp_path)
+
+
 def test_what_the_operator_has_to_mend(tmp_path: Path) -> None:
     """Each mistake is one line that says what to do; a key is never overwritten or shown."""
     out("key", "dev.pem", cwd=tmp_path)

@@ -262,3 +262,25 @@ def test_a_message_without_end_on_hypercorn(loop: str) -> None:
         for _ in range(sent):
             peer.sock.sendall(chunk)
         assert server.call(lambda: psutil.Process().memory_info().rss) - before < sent * 2**20 / 4
+
+
+def test_two_ends_of_a_request(server: Server) -> None:
+    """A request with both ways to say where it ends is refused, and what follows is not read."""
+    body = b"5\r\nhello\r\n0\r\n\r\n"
+    for method, path in (("PUT", "/api/v1/documents/a"), ("GET", "/metrics"), ("POST", "/")):
+        for headers in (
+            b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+            b"Transfer-Encoding: chunked\r\nContent-Length: 0\r\n",
+        ):
+            request = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n".encode() + headers
+            with server.socket() as client:
+                client.sendall(request + b"\r\n" + body)
+                client.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                answer = b""
+                while data := client.recv(65536):
+                    answer += data
+            assert statuses(answer) == 400
+            assert b"connection: close" in answer.lower()
+            assert b"invalid-request" in answer
+            assert answer.count(b"HTTP/1.1 ") == 1
+    assert b'"documents":[]' in get(server, "/api/v1/documents")[1]

@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from crdtsync.auth import ConnectRequest
-from crdtsync.client import Options, Refused, Status, Token, TokenRefused, connect
+from crdtsync.client import ClientError, Options, Refused, Status, Token, TokenRefused, connect
 from crdtsync.errors import Unauthenticated
 from crdtsync.gate import Principal
 from tests.native.kit import LIMITS, Server
@@ -62,6 +62,33 @@ async def test_where_tokens_go(
         assert request.document == "a b/ü"
         assert dict(request.params) == {"x": "1", "y": "2", "ack": "1"}
         assert request.headers["x-test"] == "yes"
+
+
+async def test_places_that_are_none() -> None:
+    """A token that would not go out is a mistake that is told at once."""
+    for place in ("cookie", "Header", ""):
+        with pytest.raises(ClientError, match="token_in is one of header, query, subprotocol"):
+            connect("ws://localhost/doc", token="x", token_in=place)  # type: ignore[arg-type]
+    for name in ("Authorization", "authorization"):
+        with pytest.raises(ClientError, match="leave one of them out"):
+            connect("ws://localhost/doc", token="x", headers={name: "Bearer y"})
+        connect("ws://localhost/doc", headers={name: "Bearer y"})
+        connect("ws://localhost/doc", token="x", token_in="query", headers={name: "Basic y"})
+
+
+async def test_a_function_that_authorizes(lasting: Lasting) -> None:
+    """An Authorization that a function makes for each connection goes before the token."""
+    with Server(authenticator=_named(lasting)) as server:
+        async with connect(
+            address(server),
+            token="old",
+            headers=lambda: {"authorization": "Bearer new"},
+            options=OPTIONS,
+            wait=True,
+        ):
+            pass
+    (request,) = lasting.requests
+    assert request.token == "new"
 
 
 def _named(lasting: Lasting) -> Lasting:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlite_utils import Database
 
-from crdtsync.errors import StoreError
+from crdtsync.errors import StoreDamaged, StoreError
 from crdtsync.store.side import SideDatabase
 
 pytestmark = pytest.mark.anyio
@@ -21,6 +21,10 @@ def add(database: Database, text: str) -> None:
 
 def texts(database: Database) -> list[str]:
     return [text for (text,) in database.execute("SELECT text FROM notes ORDER BY id")]
+
+
+def names(folder: Path) -> list[str]:
+    return [each.name for each in folder.iterdir()]
 
 
 async def test_what_is_written_stays(tmp_path: Path) -> None:
@@ -104,3 +108,51 @@ async def test_it_shrinks(tmp_path: Path) -> None:
         assert await side.shrink(1_000)
     assert path.stat().st_size < 20_000
     assert b"SECRET" not in path.read_bytes()
+
+
+async def test_only_reading(tmp_path: Path) -> None:
+    """It is read as it is, beside who writes and without; nothing is written, or made beside it."""
+    path = tmp_path / "side.db"
+    async with SideDatabase(path, [FIRST]) as side:
+        await side.call(add, "one")
+        async with SideDatabase(path, [FIRST], read_only=True) as reader:
+            assert await reader.read(texts) == ["one"]
+            await side.call(add, "two")
+            assert await reader.read(texts) == ["one", "two"]
+            with pytest.raises(StoreError):
+                await reader.call(add, "mine")
+    assert names(tmp_path) == ["side.db"]
+    before = path.read_bytes()
+    async with SideDatabase(path, [FIRST], read_only=True) as reader:
+        assert await reader.read(texts) == ["one", "two"]
+        assert names(tmp_path) == ["side.db"]
+    assert path.read_bytes() == before
+
+
+async def test_only_reading_another_schema(tmp_path: Path) -> None:
+    """Who only reads brings nothing up to date, and says what would."""
+    path = tmp_path / "side.db"
+    with pytest.raises(StoreError, match="No such file"):
+        async with SideDatabase(path, [FIRST], read_only=True):
+            raise AssertionError("it opened")
+    async with SideDatabase(path, [FIRST, SECOND]):
+        pass
+    with pytest.raises(StoreError, match="newer"):
+        async with SideDatabase(path, [FIRST], read_only=True):
+            raise AssertionError("it opened")
+    with pytest.raises(StoreError, match="older") as caught:
+        async with SideDatabase(path, [FIRST, SECOND, "CREATE TABLE x (id)"], read_only=True):
+            raise AssertionError("it opened")
+    assert "Start the server" in caught.value.hint
+
+
+async def test_a_file_that_is_no_database(tmp_path: Path) -> None:
+    """It is no store: what may help is SQLite's own tool, not our check."""
+    path = tmp_path / "side.db"
+    path.write_bytes(b"nothing" * 1000)
+    for read_only in (True, False):
+        with pytest.raises(StoreDamaged) as caught:
+            async with SideDatabase(path, [FIRST], read_only=read_only):
+                raise AssertionError("it opened")
+        assert f"sqlite3 {path} .recover" in caught.value.hint
+        assert "crdtsync check" not in caught.value.hint

@@ -1,5 +1,8 @@
 """The exception tree and what clients are told."""
 
+import pickle
+import traceback
+
 import pytest
 
 from crdtsync import errors
@@ -10,6 +13,7 @@ from crdtsync.errors import (
     InvalidUpdate,
     OperatorError,
     RemoteError,
+    StoreLocked,
     Unavailable,
     close_reason,
 )
@@ -83,3 +87,12 @@ def test_a_long_reason_is_cut_between_characters(text: str) -> None:
 def test_close_codes_of_the_application_are_private() -> None:
     """Own codes are from the range that RFC 6455 (7.4.2) leaves to applications."""
     assert all(code < 1016 or 4000 <= code < 5000 for code in CloseCode)
+
+
+def test_a_traceback_has_the_hint() -> None:
+    """Who sees an operator's error as a traceback is told what to do, too."""
+    shown = "".join(traceback.format_exception(StoreLocked("in use", hint="Stop process 7")))
+    assert shown.splitlines()[-2:] == ["crdtsync.errors.StoreLocked: in use", "Stop process 7"]
+    assert not hasattr(StoreLocked("in use"), "__notes__")
+    again = pickle.loads(pickle.dumps(StoreLocked("in use", hint="Stop process 7")))
+    assert (again.hint, again.__notes__) == ("Stop process 7", ["Stop process 7"])
