@@ -274,6 +274,8 @@ class Hub:
             self.abandon(room, "the document can't be loaded now")  # paths are not a client's
             return
         self.channels.opened(room)
+        if self.history is not None:
+            self.history.reconciling.opened(room.name, room.committed_sequence, self.spawn)
         for event in self._waiting.pop(room.name, ()):
             event.set()
 

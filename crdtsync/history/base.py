@@ -19,7 +19,7 @@ from typing import Protocol, Self
 from crdtsync.history.model import HistoryError, Stored, Version, VersionKind
 from crdtsync.store.base import Finding
 
-__all__ = ["HistoryChanged", "HistoryStore", "Kept", "NewVersion", "Outline", "Space"]
+__all__ = ["HistoryChanged", "HistoryStore", "Kept", "NewVersion", "Outline", "Reach", "Space"]
 
 
 class HistoryChanged(HistoryError):
@@ -41,6 +41,15 @@ class Outline:
     """Bytes, as stored."""
     thinned_ms: int
     """When it was last looked at for what may go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far a history goes."""
+
+    incarnation: int
+    sequence: int
+    """The last one that it, or a version, is of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +106,10 @@ class HistoryStore(Protocol):
         """Return what is known of a history; ``None`` where there is none."""
         ...
 
+    async def reach(self, document: str, /) -> Reach | None:
+        """Return how far a history and its versions go; ``None`` where there is none."""
+        ...
+
     async def outlines(self, *, after: str = "", limit: int = 1000) -> list[Outline]:
         """List histories by document, from the first one behind ``after``."""
         ...
@@ -130,6 +143,27 @@ class HistoryStore(Protocol):
 
     async def set_aside(self, document: str, reason: str, time_ms: int, /) -> bool:
         """Keep a history, with its versions, where nothing reads it; return whether it was."""
+        ...
+
+    async def begin_anew(
+        self,
+        document: str,
+        stored: Stored,
+        /,
+        *,
+        reason: str,
+        time_ms: int,
+        since: int = 0,
+        without: Collection[int] = (),
+        revision: int | None = None,
+        newest_version: int | None = None,
+    ) -> bool:
+        """Set a history aside as it is, and go on with what is left of it: ``stored``.
+
+        Its versions go over, but those ``without`` and those of sequences before ``since``, and
+        what is damaged. Returns whether there was a history. Raises ``HistoryChanged`` as ``save``
+        does, where ``revision`` is given.
+        """
         ...
 
     async def forget(self, document: str, /) -> bool:

@@ -18,7 +18,7 @@ from sqlite_utils import Database
 
 from crdtsync.errors import StoreDamaged, StoreError
 from crdtsync.history import tables, version_rows
-from crdtsync.history.base import Kept, NewVersion, Outline, Space
+from crdtsync.history.base import Kept, NewVersion, Outline, Reach, Space
 from crdtsync.history.model import HistoryDamaged, Stored, Version, VersionKind
 from crdtsync.store.base import Finding
 from crdtsync.store.side import SideDatabase
@@ -92,6 +92,10 @@ class HistoryDatabase:
         """Return what is known of a history; ``None`` where there is none."""
         return await self._read(tables.outline, document)
 
+    async def reach(self, document: str, /) -> Reach | None:
+        """Return how far a history and its versions go; ``None`` where there is none."""
+        return await self._read(version_rows.reach, document)
+
     async def outlines(self, *, after: str = "", limit: int = 1000) -> list[Outline]:
         """List histories by document, from the first one behind ``after``."""
         return await self._read(tables.outlines, after, limit)
@@ -129,6 +133,31 @@ class HistoryDatabase:
     async def set_aside(self, document: str, reason: str, time_ms: int, /) -> bool:
         """Keep a history where nothing reads it; return whether it was there."""
         return await self._call(tables.set_aside, document, reason, time_ms)
+
+    async def begin_anew(
+        self,
+        document: str,
+        stored: Stored,
+        /,
+        *,
+        reason: str,
+        time_ms: int,
+        since: int = 0,
+        without: Collection[int] = (),
+        revision: int | None = None,
+        newest_version: int | None = None,
+    ) -> bool:
+        """Set a history aside, and go on with what is left of it; return whether it was there."""
+
+        def begin_anew(database: Database) -> bool:
+            if revision is not None:
+                tables.check_unchanged(database, document, revision, newest_version)
+            older, newer = tables.begin_anew(database, document, stored, reason, time_ms)
+            if older and newer:
+                version_rows.move_versions(database, older, newer, since, without)
+            return bool(older)
+
+        return await self._call(begin_anew)
 
     async def forget(self, document: str, /) -> bool:
         """Delete all of a document; return whether there was any."""

@@ -11,7 +11,7 @@ from crdtsync.encoding import write_var_uint
 from crdtsync.history.cutting import head_of
 from crdtsync.history.model import Stored
 from crdtsync.history.past import Past
-from crdtsync.history.proving import Unproven, same_document, sample
+from crdtsync.history.proving import Unproven, prove_moments
 from crdtsync.history.retention import Retention, kept_moments
 from crdtsync.history.sieve import NOBODY
 from crdtsync.history.timeline import Timeline
@@ -68,7 +68,7 @@ def thinned(
     left = timeline.thinned(lambda sequence, _: sequence in kept)
     head, blocks = left.write()
     new = stored_with(stored, head, blocks)
-    _prove(Past.open(stored), Past.open(new), verbatim=True)
+    prove_moments(Past.open(stored), Past.open(new), verbatim=True)
     return Thinned(new, len(there), len(kept), lost)
 
 
@@ -107,21 +107,13 @@ def erased(stored: Stored, sequence: int, verbatim: bool) -> Stored:
     timeline = past.timeline.thinned(lambda each, _: each >= sequence)
     new = Past(timeline, structs).stored()
     again = Past.open(new)
-    _prove(past, again, verbatim=verbatim)
+    prove_moments(past, again, verbatim=verbatim)
     for struct in again.found.structs or ():
         if struct.kind not in (GC, SKIP, DELETED, TYPE):
             rest = sum(end - start for start, end in _live(struct, gone))
             if rest < struct.length:
                 raise Unproven("something of what was to be erased is still there")
     return new
-
-
-def _prove(before: Past, after: Past, *, verbatim: bool) -> None:
-    """Prove that some of the moments that are left are as they were."""
-    for sequence in sample(after):
-        older, newer = before.update_at(sequence), after.update_at(sequence)
-        if older != newer and not same_document(older, newer, verbatim=verbatim):
-            raise Unproven(f"moment {sequence} would not be what it was")
 
 
 def blanked(data: bytes, found: Scan, gone: IdSet) -> bytes:

@@ -16,6 +16,7 @@ from crdtsync.history.model import Stored, UnknownDocument, size_of
 from crdtsync.store.base import Checkpoint
 
 if TYPE_CHECKING:
+    from crdtsync.history.reconciling import Fit
     from crdtsync.history.service import Histories
     from crdtsync.room import Room
     from crdtsync.store.base import Loaded, Record
@@ -85,11 +86,11 @@ class _Log:
         return True
 
     def fitting(self) -> Stored | None:
-        """Return the history's content, if it is of this document and no later state of it."""
+        """Return the history's content, if it is of this document and not of one before."""
         outline, stored = self.outline, self.stored
         if outline is None or stored is None or outline.incarnation != self.created_ms:
             return None
-        return stored if 0 < stored.sequence <= max(self.told, self.last) else None
+        return stored if stored.sequence else None
 
 
 class Following:
@@ -134,13 +135,20 @@ class Following:
 
     async def read(self, document: str) -> Inputs:
         """Return all that is known of a document's past. Raises ``UnknownMoment``."""
+        while True:
+            fit = await self._histories.reconciling.fit(document)
+            log = await self._read(document)
+            if fit.outline is None or fit.outline == log.outline:
+                return await self._inputs(document, log, fit)
+
+    async def _read(self, document: str) -> _Log:
         histories = self._histories
         log = self._known(document)
         if log is not None:
             outline = await histories.kept.outline(document)
             if outline == log.outline and self._known(document) is log:
                 log.asked_s = histories.clock.monotonic_s()
-                return self._inputs(document, log)
+                return log
         # The log first: what it lets go meanwhile is in the history before.
         log = await self._load(document)
         kept = await histories.kept.load(document)
@@ -149,7 +157,7 @@ class Following:
             log.size += size_of(kept.stored)
             if self._log is log and log.size > FOLLOWED_BYTES:
                 self._log = None
-        return self._inputs(document, log)
+        return log
 
     async def _load(self, document: str) -> _Log:
         histories = self._histories
@@ -179,9 +187,11 @@ class Following:
             return None
         return log
 
-    def _inputs(self, document: str, log: _Log) -> Inputs:
+    async def _inputs(self, document: str, log: _Log, fit: "Fit") -> Inputs:
         stored = log.fitting()
+        if stored is not None and fit.goes_beyond(stored):
+            stored = await self._histories.reconciling.cut_back(stored, fit.upto)
         known = 0 if stored is None else stored.sequence
         behind = (each for each in log.records if each.sequence > known)
         records = Records.of(behind, sifted=self._histories.channels.present(document))
-        return Inputs(stored, plain_checkpoint(log.checkpoint, known), records)
+        return Inputs(stored if known else None, plain_checkpoint(log.checkpoint, known), records)

@@ -31,7 +31,7 @@ from crdtsync.limits import Limits, trusting
 from crdtsync.structs import GC, Range, Scan
 from crdtsync.update import scan
 
-__all__ = ["Unproven", "fold", "same_document", "sample"]
+__all__ = ["Unproven", "fold", "prove_moments", "same_document", "sample"]
 
 _UNLIMITED: Final = trusting(Limits())
 
@@ -79,6 +79,14 @@ def sample(past: Past) -> list[int]:
     """Return some of the moments that are kept: the first, one in the middle, the last."""
     kept = [sequence for sequence, _ in past.timeline.moments()]
     return sorted({kept[0], kept[len(kept) // 2], kept[-1]}) if kept else []
+
+
+def prove_moments(before: Past, after: Past, *, verbatim: bool) -> None:
+    """Prove that some of the moments that are left of a history are as they were."""
+    for sequence in sample(after):
+        older, newer = before.update_at(sequence), after.update_at(sequence)
+        if older != newer and not same_document(older, newer, verbatim=verbatim):
+            raise Unproven(f"moment {sequence} would not be what it was")
 
 
 def _prove_same(

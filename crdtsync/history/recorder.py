@@ -81,7 +81,7 @@ class Recorder:
             patience.unavailable += 1
             if patience.unavailable < MAX_UNAVAILABLE:
                 return False
-            if not await self._give_up(document, str(error)):
+            if not await self._give_up(checkpoint, str(error)):
                 return False
         self._failing.pop(document, None)
         stats.folds += 1
@@ -110,6 +110,7 @@ class Recorder:
 
     async def _fold(self, checkpoint: Checkpoint, verbatim: bool, watch: Watch) -> None:
         document = checkpoint.document
+        await self._histories.reconciling.settle(document)
         loaded = await self._histories.store.load(document)
         info = await self._histories.store.info(document)
         if info is None:
@@ -121,19 +122,21 @@ class Recorder:
             sifted=self._histories.channels.present(document),
         )
         base = plain_checkpoint(loaded.checkpoint, 0)
-        kept = await self._kept(document, info.created_ms)
+        since = 0 if base is None else base.sequence
+        kept = await self._kept(document, info.created_ms, since)
         stored = None if kept is None or not kept.stored.sequence else kept.stored
         attempts: list[_Attempt] = [(None, base, records), (None, newest, records.none())]
         if stored is not None:
             attempts.insert(0, (stored, base, records))
+        revision = await self._revision(document) if kept is None else kept.outline.revision
         for attempt in attempts:
             older = attempt[0]
             try:
                 folded = await self._work(attempt, newest, verbatim, watch)
             except (HistoryDamaged, Unproven) as error:
                 if older is not None:
-                    await self._set_aside(document, str(error))
-                    kept = None
+                    await self._set_aside(document, str(error), since)
+                    revision = await self._revision(document)
                 else:
                     log.error("the log of %r can't go into its history: %s", document, error)
                     self._histories.stats.errors["proof"] += 1
@@ -143,25 +146,31 @@ class Recorder:
                     document,
                     folded,
                     incarnation=info.created_ms,
-                    revision=0 if kept is None else kept.outline.revision,
+                    revision=revision,
                 )
             except StoreDamaged as error:
-                await self._replace(error)
+                await self.replace(error)
                 raise HistoryChanged("the database begins anew") from error
             if await self._histories.store.info(document) is None:  # deleted meanwhile
                 await self._histories.kept.forget(document)
             return
-        await self._set_aside(document, "no history of it can be made")
+        await self._set_aside(document, "no history of it can be made", newest.sequence)
 
-    async def _kept(self, document: str, incarnation: int) -> Kept | None:
+    async def _revision(self, document: str) -> int:
+        outline = await self._histories.kept.outline(document)
+        return 0 if outline is None else outline.revision
+
+    async def _kept(self, document: str, incarnation: int, since: int) -> Kept | None:
         """Return the history that is there, if it is this document's and sound."""
         try:
             kept = await self._histories.kept.load(document)
         except HistoryDamaged as error:
-            await self._set_aside(document, str(error))
+            outline = await self._histories.kept.outline(document)
+            own = outline is not None and outline.incarnation == incarnation
+            await self._set_aside(document, str(error), since if own else None)
             return None
         except StoreDamaged as error:
-            await self._replace(error)
+            await self.replace(error)
             return None
         if kept is not None and kept.outline.incarnation != incarnation:
             await self._set_aside(document, "it is of a document of the same name before")
@@ -179,22 +188,30 @@ class Recorder:
             return fold(*attempt, newest, verbatim, watch)
         return await self._histories.workers.run(fold, *attempt, newest, verbatim)
 
-    async def _set_aside(self, document: str, reason: str) -> None:
+    async def _set_aside(self, document: str, reason: str, since: int | None = None) -> None:
+        """Begin anew, with the versions from ``since`` on: their moments are in the log."""
         histories = self._histories
         histories.stats.errors["damaged"] += 1
         log.error("the history of document %r is set aside, and begins anew: %s", document, reason)
-        await histories.kept.set_aside(document, reason, histories.clock.time_ms())
+        time_ms = histories.clock.time_ms()
+        if since is None:
+            await histories.kept.set_aside(document, reason, time_ms)
+        else:
+            await histories.kept.begin_anew(
+                document, Stored(0), reason=reason, time_ms=time_ms, since=since
+            )
 
-    async def _replace(self, error: StoreDamaged) -> None:
+    async def replace(self, error: StoreDamaged) -> None:
         """Go on in a new database: nothing else would ever be written again."""
         self._histories.stats.errors["damaged"] += 1
         log.error("%s", error)
         await self._histories.kept.replace()
 
-    async def _give_up(self, document: str, reason: str) -> bool:
+    async def _give_up(self, checkpoint: Checkpoint, reason: str) -> bool:
         """Begin anew with the document's next checkpoint, rather than never writing any."""
+        document = checkpoint.document
         try:
-            await self._set_aside(document, reason)
+            await self._set_aside(document, reason, checkpoint.sequence)
         except StoreError as error:
             self._failed(document, error)
             return False

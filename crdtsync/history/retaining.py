@@ -160,6 +160,7 @@ class Retaining:
     async def erase_before(self, document: str, moment: str) -> Pruned:
         """Let go of all moments before one, and of content that was deleted by then."""
         histories = self._histories
+        await histories.reconciling.settle(document)
         sequence = (await histories.resolve(document, moment)).sequence
         pruned = await rewrite(document, lambda: self._erase_before(document, sequence))
         await histories.kept.forget_aside(document)

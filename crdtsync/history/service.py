@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Any, Self, TypeVar, TypeVarTuple
 
 import anyio.to_thread
 
@@ -22,17 +22,15 @@ from crdtsync.guard import NO_GUARD, Guard
 from crdtsync.history.activity import activity
 from crdtsync.history.asking import Asking
 from crdtsync.history.automatic import Automatic
-from crdtsync.history.base import HistoryStore, NewVersion
+from crdtsync.history.base import HistoryStore
 from crdtsync.history.entering import LiveEdits, StoredEdits
-from crdtsync.history.following import Following, Now
+from crdtsync.history.following import Following
 from crdtsync.history.log import Inputs
 from crdtsync.history.model import (
     HistoryDamaged,
     HistoryOff,
     HistoryUnavailable,
-    UnknownDocument,
     Version,
-    VersionKind,
 )
 from crdtsync.history.moments import (
     Resolved,
@@ -40,13 +38,14 @@ from crdtsync.history.moments import (
     find_moment,
     read_moment,
     unknown_version,
-    version_found,
 )
 from crdtsync.history.reading import told
+from crdtsync.history.reconciling import Reconciling
 from crdtsync.history.recorder import Recorder
 from crdtsync.history.restorer import Restored, Restorer
 from crdtsync.history.retaining import Pruned, Retaining
 from crdtsync.history.retention import HistoryRules, Retention
+from crdtsync.history.versioning import MAX_LIMIT, Versioning
 from crdtsync.history.worker import Workers
 from crdtsync.limits import Limits
 from crdtsync.stats import HistoryStats
@@ -61,18 +60,11 @@ __all__ = ["Histories", "Inputs", "Resolved"]
 
 log = logging.getLogger("crdtsync.history")
 
-MAX_LIMIT: Final = 1_001
-"""Versions and sessions of one page, at most: 1000, and one that says that there are more."""
-MAX_LABEL: Final = 200
-"""Characters of a version's label,"""
-MAX_NOTE: Final = 5_000
-"""and of its note."""
-
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
-class Histories(Asking):
+class Histories(Asking, Versioning):
     """The histories of one store's documents. Use it as ``async with``; a hub does."""
 
     def __init__(
@@ -98,6 +90,7 @@ class Histories(Asking):
         self.changed: set[str] = set()
         """Documents whose history has grown since it was last looked at for what may go."""
         self.following = Following(self)
+        self.reconciling = Reconciling(self)
         self.recorder = Recorder(self)
         self.automatic = Automatic(self)
         self.retaining = Retaining(self)
@@ -141,74 +134,6 @@ class Histories(Asking):
             return self.hub.channels.rules
         return self._channels or ChannelRules()
 
-    # Versions
-
-    async def versions(
-        self,
-        document: str,
-        *,
-        before: int | None = None,
-        limit: int = 50,
-        kind: VersionKind | None = None,
-    ) -> list[Version]:
-        """List a document's versions, newest first, from the first one before an id."""
-        self._check(document)
-        if not await self._same_life(document):
-            return []
-        limit = max(1, min(limit, MAX_LIMIT))
-        return await self.kept.versions(document, before=before, limit=limit, kind=kind)
-
-    async def version(self, id: int) -> Version:
-        """Return a version. Raises ``UnknownMoment``."""
-        return version_found(await self.kept.version(id), id)
-
-    async def create(
-        self,
-        document: str,
-        *,
-        label: str,
-        note: str = "",
-        principal: Principal,
-        kind: VersionKind = "named",
-    ) -> Version:
-        """Make a version of a document as it is now. Raises ``UnknownMoment`` where it is empty."""
-        self._check(document)
-        now = await self._now(document)
-        if now is None or not now.sequence:
-            raise UnknownDocument(f"there is no document {document!r} to make a version of")
-        new = NewVersion(
-            document=document,
-            incarnation=now.created_ms,
-            sequence=now.sequence,
-            time_ms=now.time_ms,
-            kind=kind,
-            label=label[:MAX_LABEL],
-            note=note[:MAX_NOTE],
-            author=principal.id,
-        )
-        if principal.id and principal.name:
-            await self.kept.note_authors({principal.id: principal.name}, self.clock.time_ms())
-        added = await self.kept.add_versions([new])
-        if not added:  # a document of this name before has left its history
-            await self.kept.set_aside(document, "it is of an earlier document", new.time_ms)
-            added = await self.kept.add_versions([new])
-        if not added:
-            raise HistoryUnavailable("the document was made anew meanwhile")
-        return added[0]
-
-    async def rename(
-        self, id: int, *, label: str | None = None, note: str | None = None
-    ) -> Version:
-        """Name a version anew. Raises ``UnknownMoment``."""
-        label = None if label is None else label[:MAX_LABEL]
-        note = None if note is None else note[:MAX_NOTE]
-        return version_found(await self.kept.change_version(id, label=label, note=note), id)
-
-    async def remove(self, id: int) -> None:
-        """Forget a version; its moment stays for as long as others like it. ``UnknownMoment``."""
-        if not await self.kept.remove_version(id):
-            raise unknown_version(id)
-
     # Moments
 
     async def exists(self, document: str) -> bool:
@@ -232,19 +157,6 @@ class Histories(Asking):
         if version.document != document or not await self._same_life(document):
             raise unknown_version(wanted.version)
         return wanted, version
-
-    async def _same_life(self, document: str) -> bool:
-        """Return whether a history is of the document that is there, not of one before."""
-        kept, now = await self.kept.outline(document), await self._now(document)
-        return kept is None or now is None or kept.incarnation == now.created_ms
-
-    async def _now(self, document: str) -> Now | None:
-        """Return a document's last moment; ``None`` where there is no such document."""
-        now = self.following.now(document)
-        if now is not None:
-            return now
-        info = await self.store.info(document)
-        return None if info is None else Now(info.created_ms, info.sequence, info.updated_ms)
 
     async def _find(self, inputs: Inputs, wanted: Wanted) -> Resolved:
         found = await anyio.to_thread.run_sync(find_moment, *inputs, wanted)
@@ -381,6 +293,7 @@ class Histories(Asking):
     async def _forget(self, document: str) -> None:
         self.automatic.forget(document)
         self.following.forget()
+        self.reconciling.forget(document)
         self.changed.discard(document)
         try:
             if await self.kept.forget(document):

@@ -18,6 +18,7 @@ __all__ = [
     "FILE",
     "MIGRATIONS",
     "begin",
+    "begin_anew",
     "check_unchanged",
     "damaged",
     "delete",
@@ -241,6 +242,28 @@ def set_aside(database: Database, document: str, reason: str, time_ms: int) -> b
     )
     delete(database, [history for (history,) in rows.fetchall()[MAX_ASIDE:]])
     return bool(moved)
+
+
+def begin_anew(
+    database: Database, document: str, stored: Stored, reason: str, time_ms: int
+) -> tuple[int, int]:
+    """Set a history aside, and begin another with what is left of it.
+
+    Returns the ids of both; zeros where there was none.
+    """
+    row = database.execute(
+        "SELECT id, incarnation, revision, thinned_ms FROM histories"
+        " WHERE document = ? AND aside_ms IS NULL",
+        (text(document),),
+    ).fetchone()
+    if row is None:
+        return 0, 0
+    older, incarnation, revision, thinned_ms = row
+    set_aside(database, document, reason, time_ms)
+    newer = begin(database, document, incarnation)
+    database.execute("UPDATE histories SET revision = ? WHERE id = ?", (revision, newer))
+    save(database, document, stored, incarnation, thinned_ms)
+    return older, newer
 
 
 def forget(database: Database, document: str) -> bool:

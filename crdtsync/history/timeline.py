@@ -132,7 +132,7 @@ class Timeline:
             clocks.update((client, end) for client, _, end in change.inserts)
             gone.add(change.deletes)
         if found != sequence:
-            raise UnknownMoment(f"the document has no record {sequence}")
+            raise self._unknown(sequence)
         return Snapshot(clocks, gone)
 
     def changes(self, after: int = 0, upto: int | None = None) -> Iterator[Change]:
@@ -250,6 +250,12 @@ class Timeline:
         kept._add(waiting)
         return kept
 
+    def until(self, sequence: int) -> "Timeline":
+        """Return a timeline that ends with one of its moments, and names nobody who came later."""
+        kept = Timeline()
+        kept._add(list(self.changes(0, sequence)))
+        return kept
+
     def divided(self, aside: IdSet) -> "Timeline":
         """Return a timeline in which some ids are nobody's, and never deleted."""
         kept = Timeline()
@@ -292,11 +298,16 @@ class Timeline:
     def _find(self, sequence: int) -> tuple[Block, int, int]:
         block = self._block(sequence)
         if block is None or sequence < 1:
-            raise UnknownMoment(f"the document has no record {sequence}")
+            raise self._unknown(sequence)
         found = self._guarded(lambda: block.find(sequence))
         if found is not None:
             return block, *found
-        raise UnknownMoment(f"the moment behind record {sequence} is not kept", pruned=True)
+        raise self._unknown(sequence)
+
+    def _unknown(self, sequence: int) -> UnknownMoment:
+        if 0 < sequence < self.sequence:
+            return UnknownMoment(f"the moment behind record {sequence} is not kept", pruned=True)
+        return UnknownMoment(f"the document has no record {sequence}")
 
     def _settle(self) -> None:
         """Put what has been added into blocks."""

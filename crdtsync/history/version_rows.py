@@ -9,7 +9,7 @@ from zlib import crc32
 
 from sqlite_utils import Database
 
-from crdtsync.history.base import NewVersion
+from crdtsync.history.base import NewVersion, Reach
 from crdtsync.history.model import Version, VersionKind
 from crdtsync.history.tables import begin, damaged, delete, text
 
@@ -18,8 +18,10 @@ __all__ = [
     "change_version",
     "check_versions",
     "erase_author",
+    "move_versions",
     "names",
     "note_authors",
+    "reach",
     "remove_version",
     "version",
     "versions",
@@ -90,6 +92,17 @@ def versions(
     return [_version(row) for row in rows.fetchall()]
 
 
+def reach(database: Database, document: str) -> Reach | None:
+    """Return how far a history and its versions go."""
+    row = database.execute(
+        "SELECT incarnation, MAX(sequence, COALESCE("
+        "(SELECT MAX(sequence) FROM versions WHERE history = h.id), 0))"
+        " FROM histories h WHERE document = ? AND aside_ms IS NULL",
+        (text(document),),
+    ).fetchone()
+    return None if row is None else Reach(*row)
+
+
 def version(database: Database, number: int) -> Version | None:
     """Return a version by its id."""
     row = database.execute(f"{_VERSION} WHERE v.id = ?", (number,)).fetchone()
@@ -119,6 +132,21 @@ def change_version(
 def remove_version(database: Database, number: int) -> bool:
     """Forget a version."""
     return bool(database.execute("DELETE FROM versions WHERE id = ?", (number,)).rowcount)
+
+
+def move_versions(
+    database: Database, older: int, newer: int, since: int, without: Collection[int]
+) -> None:
+    """Have versions go over to another history of their document; damaged ones stay."""
+    rows = database.execute(
+        "SELECT id, history, sequence, time_ms, kind, label, note, author, checksum"
+        " FROM versions WHERE history = ? AND sequence >= ?",
+        (older, since),
+    )
+    for number, *values, checksum in rows.fetchall():
+        if number not in without and _version_sum(*values) == checksum:
+            database.execute("UPDATE versions SET history = ? WHERE id = ?", (newer, number))
+            _sum_anew(database, number)
 
 
 def _version(row: Sequence[Any]) -> Version:

@@ -12,7 +12,8 @@ from crdtsync.history import asking
 from crdtsync.history.database import HistoryDatabase
 from crdtsync.history.model import HistoryDamaged, HistoryUnavailable, UnknownMoment
 from crdtsync.history.retention import HistoryRules
-from crdtsync.history.service import MAX_LABEL, MAX_NOTE, Histories
+from crdtsync.history.service import Histories
+from crdtsync.history.versioning import MAX_LABEL, MAX_NOTE
 from crdtsync.store.sqlite import SQLiteStore
 from tests.history.recording import ANN, BOB, checkpointed, recorded, typed
 
