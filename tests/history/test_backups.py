@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from crdtsync.documents import import_document
 from crdtsync.history.database import HistoryDatabase
 from crdtsync.history.model import UnknownMoment
 from crdtsync.history.retention import Retention
@@ -11,6 +12,7 @@ from crdtsync.history.service import Histories
 from crdtsync.protocol import update_frame
 from tests.history.backing import Place, named, said, seen_at, shows, warnings
 from tests.history.recording import ANN, BOB, checkpointed, moments, recorded, typed
+from tests.unit.documents import fresh
 from tests.unit.engine import join, quick, until
 
 pytestmark = pytest.mark.anyio
@@ -318,3 +320,32 @@ async def test_check_tells(place: Place) -> None:
     async with recorded(place.store(), place.folder) as (hub, histories):
         assert await shows(histories, "now") == "one A B C "
     assert await warnings(place) == []
+
+
+async def test_commands_before_the_server(place: Place) -> None:
+    """What is imported into a restored document before any server runs stays, with its version."""
+    async with recorded(place.store(), place.folder) as (hub, histories):
+        await typed(hub, "one ")
+        await named(histories, "kept")
+        place.copy_store("store")
+        await typed(hub, "two ", "three ", "four ")
+        await named(histories, "lost")
+    place.put_store("store")
+    doc = fresh()
+    store = place.store()
+    async with store, HistoryDatabase(place.folder) as kept:
+        for _ in range(3):  # as long as the history then
+            doc["text"] += "imported "  # type: ignore[operator]
+            await import_document(store, "doc", doc.get_update(), merge=True, history=kept)
+    async with recorded(place.store(), place.folder) as (hub, histories):
+        assert await said(histories) == ["kept"]
+        imports = await histories.versions("doc", kind="import")
+        texts = [await shows(histories, f"v{each.id}") for each in reversed(imports)]
+        assert [sorted(each.split()) for each in texts] == [
+            ["one"],
+            ["imported", "one"],
+            ["imported", "imported", "one"],
+        ]
+        await typed(hub, "A ")
+        assert await checkpointed(hub)
+        assert sorted((await shows(histories, "now")).split()) == ["A", *["imported"] * 3, "one"]
