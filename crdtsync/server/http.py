@@ -1,14 +1,12 @@
 """HTTP/1.1 and HTTP/2 by Hypercorn, on sockets that somebody else accepted.
 
-Owns what Hypercorn leaves open: a client may hold no socket for nothing, by being silent, by not
-reading its answer, or by two lengths for one body; and its WebSockets hold no more than their
-limit.
+Owns what Hypercorn leaves open: a client may hold no socket for nothing, by being silent or by not
+reading its answer; and its WebSockets hold no more than their limit.
 """
 
 import asyncio
 import contextlib
 import sys
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +16,7 @@ from hypercorn.config import Config as HypercornConfig
 from hypercorn.events import Event, RawData, Updated
 from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.ws_stream import WebsocketBuffer, WSStream
-from hypercorn.typing import AppWrapper, HTTPScope, Scope
+from hypercorn.typing import AppWrapper, Scope
 from wsproto.events import Message
 
 with contextlib.suppress(ImportError):  # Windows
@@ -68,26 +66,7 @@ class _BoundedApp:
         if scope["type"] == "websocket":
             stream: WSStream = send.__self__
             stream.buffer = _Buffer(stream.buffer.max_length)
-        elif scope["type"] == "http" and _has_two_lengths(scope):
-            send = _closing(send)
         await self._app(scope, receive, send, sync_spawn, call_soon)
-
-
-def _has_two_lengths(scope: HTTPScope) -> bool:
-    """Return whether a body's end is said twice: behind it, another's request may follow."""
-    names = {name for name, _ in scope["headers"]}
-    return b"content-length" in names and b"transfer-encoding" in names
-
-
-def _closing(send: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awaitable[None]]:
-    """Return a ``send`` whose answer is the last one of its connection (RFC 9112, 6.1)."""
-
-    async def send_last(message: Any) -> None:
-        if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
-        await send(message)
-
-    return send_last
 
 
 def _unacknowledged(sock: Any) -> int:
