@@ -129,9 +129,10 @@ class NativeLink(WSListener):
 
     def _on_rare_frame(self, frame: WSFrame) -> None:
         connection = self._connection
-        if connection is not None:
-            connection.heard(FRAME_OVERHEAD_BYTES)
         kind = frame.msg_type
+        if connection is not None:
+            control = kind == WSMsgType.PING or kind == WSMsgType.PONG
+            connection.heard(FRAME_OVERHEAD_BYTES + (frame.payload_size if control else 0))
         if frame.rsv1 or frame.rsv2 or frame.rsv3:
             self._fail("reserved bits are set")
         elif kind == WSMsgType.CLOSE:

@@ -69,7 +69,7 @@ class EchoConnection:
         self.closed = True
         self._link.close(error.close_code, str(error))
 
-    def heard(self) -> None:
+    def heard(self, size: int = 0) -> None:
         """Take no note."""
 
     def lost(self, code: int | None = None) -> None:
