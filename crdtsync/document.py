@@ -23,7 +23,7 @@ from crdtsync.halves import Halves
 from crdtsync.held import Following, Held, Judging, Verdict
 from crdtsync.idset import IdSet
 from crdtsync.limits import Limits, trusting
-from crdtsync.portions import PORTION_BYTES, is_loose
+from crdtsync.portions import is_loose
 from crdtsync.slicing import Slices, borders_of, causal_order, missing_from, new_part, slice_update
 from crdtsync.state import CommittedState, Draft, Snapshot
 from crdtsync.state_vector import encode_state_vector, read_state_vector
@@ -90,8 +90,7 @@ class Document:
         """Read a state; one that would take pycrdt too long is kept from it."""
         wary = replace(self._stored_limits, max_conflicts=self._limits.max_conflicts)
         try:
-            detailed = self.follower is not None or len(state) > PORTION_BYTES
-            return scan(state, wary, structs=detailed)
+            return scan(state, wary, structs=self.follower is not None)
         except InvalidUpdate as error:
             if error.kind != "update-conflicts":
                 raise

@@ -32,6 +32,7 @@ class _Short(Scan):
     verbatim = False
     structs = None
     voids = None
+    joining = None
 
 
 class _Keystroke(_Short):

@@ -11,7 +11,7 @@ from crdtsync.errors import InvalidUpdate
 from crdtsync.joining import join_updates
 from crdtsync.limits import Limits, trusting
 from crdtsync.slicing import slice_update
-from crdtsync.structs import ANY, EMPTY_UPDATE, STRING, Layout, Scan, Struct
+from crdtsync.structs import EMPTY_UPDATE, Layout, Scan
 from crdtsync.update import scan
 
 __all__ = ["PORTION_BYTES", "Part", "compact", "frames_of", "is_loose", "portions_of"]
@@ -78,48 +78,27 @@ def portions_of(update: bytes) -> list[bytes]:
     """
     if len(update) <= PORTION_BYTES:
         return [update]
-    found = scan(update, _UNLIMITED, structs=True)
-    if not is_loose(update, found):
+    if not is_loose(update, scan(update, _UNLIMITED)):
         return [update]
-    pieces = _cut(update, found, PORTION_BYTES)
+    pieces = _cut(update, scan(update, _UNLIMITED, structs=True), PORTION_BYTES)
     if pieces is None:
         raise InvalidUpdate("the update leaves holes")
     return pieces
 
 
 def is_loose(update: bytes, found: Scan) -> bool:
-    """Return whether an update, scanned with structs, takes much memory to be made one.
+    """Return whether an update's items take much memory to be joined.
 
-    Its items are joined with their neighbours from the last to the first when a transaction
+    They are joined with their neighbours from the last to the first when a transaction
     ends, and each string on the way stays until then: n characters that came as n items take
     n squared, halved, in bytes. What came out of the library is joined already.
     """
     if len(update) <= PORTION_BYTES:
         return False
-    if len(update) * sum(count for _, _, count in found.bodies) <= 2 * MAX_JOINING_BYTES:
-        return False
-    return _joining_bytes(found.structs or ()) > MAX_JOINING_BYTES
-
-
-def _joining_bytes(structs: Iterable[Struct]) -> int:
-    """Return about how many bytes are in the strings made on the way of joining items."""
-    total = run = end = 0
-    client = kind = -1
-    for struct in structs:
-        size = struct.end - struct.start
-        if (
-            struct.kind == kind
-            and (kind == STRING or kind == ANY)
-            and struct.client == client
-            and struct.clock == end
-            and struct.origin == (client, end - 1)
-        ):
-            run += size
-            total += run
-        else:
-            run = size
-        client, kind, end = struct.client, struct.kind, struct.clock + struct.length
-    return total
+    joining = found.joining
+    if joining is None:
+        joining = len(update) * sum(count for _, _, count in found.bodies)
+    return joining > MAX_JOINING_BYTES
 
 
 def _cut(update: bytes, found: Scan, max_bytes: int) -> list[bytes] | None:

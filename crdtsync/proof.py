@@ -25,7 +25,7 @@ def prove_state(state: bytes, state_vector: bytes, watch: Watch = NO_WATCH) -> N
     Raises ``IntegrationError`` where it is not so.
     """
     try:
-        found = scan(state, _UNLIMITED, structs=True)
+        found = scan(state, _UNLIMITED)
     except InvalidUpdate as error:
         raise IntegrationError(f"the state can't be read back: {error}") from None
     again = Replica(state, watch, work=Work.PROVING, joined=not is_loose(state, found))

@@ -105,7 +105,8 @@ class Scan(Layout):
     """What an update's bytes say. Treat it as immutable."""
 
     __slots__ = (
-        "keys", "needs", "pairs", "parents", "roots", "structs", "types", "verbatim", "voids",
+        "joining", "keys", "needs", "pairs", "parents", "roots", "structs", "types", "verbatim",
+        "voids",
     )  # fmt: skip
 
     follows: ClassVar[bool] = False
@@ -126,6 +127,7 @@ class Scan(Layout):
         verbatim: bool,
         structs: list[Struct] | None,
         voids: list[Range] | None = None,
+        joining: int | None = None,
     ) -> None:
         self.ranges = ranges  # not by super(): 0.2 us on the path of a keystroke
         self.bodies = bodies
@@ -149,6 +151,9 @@ class Scan(Layout):
         """Each struct, where asked for."""
         self.voids = voids
         """The ranges of structs that are deleted and collected: what they were, nobody knows."""
+        self.joining = joining
+        """About how many bytes are in all the strings that are made where each item of a text or
+        array is joined with the ones before it; ``None`` where there are few structs."""
 
     @property
     def empty(self) -> bool:

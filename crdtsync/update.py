@@ -49,6 +49,9 @@ from crdtsync.values import ANY_BIGINT, ANY_OBJECT, check_json, has_bigint, skip
 
 __all__ = ["scan"]
 
+MANY_STRUCTS: Final = 1000
+"""Of an update of more it is told what joining its items takes."""
+
 _XML_ELEMENT: Final = 3
 _XML_HOOK: Final = 5
 _LAST_TYPE: Final = 6
@@ -70,7 +73,9 @@ def scan(data: bytes, limits: Limits, *, structs: bool = False) -> Scan:
         roots: set[str] | None = None
         types = skips = keys = False
         places: dict[bytes, int] | None = None
-        total = patience = 0
+        total = patience = joining = run_bytes = 0
+        many = follows = False
+        last_kind = -1
         pairs: list[Id] | None = None
         parents: list[Id] | None = None
         verbatim = False
@@ -100,6 +105,7 @@ def scan(data: bytes, limits: Limits, *, structs: bool = False) -> Scan:
             if total > limits.max_conflicts and places is None:
                 places = {}
                 patience = limits.max_conflicts**2 // 2  # steps that integrating may take
+            many = many or total > MANY_STRUCTS
             begin = position
             client = data[position]
             position += 1
@@ -160,6 +166,7 @@ def scan(data: bytes, limits: Limits, *, structs: bool = False) -> Scan:
                                     raise InvalidUpdate(
                                         "an item stands behind a later one of its own"
                                     )
+                                follows = at + 1 == clock
                             elif needs.get(other, 0) <= at:
                                 needs[other] = at + 1
                             if described is not None:
@@ -262,6 +269,14 @@ def scan(data: bytes, limits: Limits, *, structs: bool = False) -> Scan:
                             origin, right, parent, key, info & HAS_KEY != 0, type_ref,
                         )
                     )  # fmt: skip
+                if many:
+                    if follows and kind == last_kind and (kind == STRING or kind == ANY):
+                        run_bytes += position - begin
+                        joining += run_bytes
+                    else:
+                        run_bytes = position - begin
+                    last_kind = kind
+                    follows = False
                 clock += length
                 if clock > MAX_CLOCK:
                     raise InvalidUpdate("a clock of the update is above 2^31", kind="update-clock")
@@ -290,6 +305,7 @@ def scan(data: bytes, limits: Limits, *, structs: bool = False) -> Scan:
             verbatim,
             described,
             voids,
+            joining if many else None,
         )
     except IndexError:
         raise InvalidUpdate("the update is truncated", kind="update-truncated") from None
