@@ -112,6 +112,14 @@ class Documents:
             return written([room.state()], text, room.watch)
         return await self._call(True, written, parts, text)
 
+    async def whole(self, room: Room) -> bytes:
+        """Return what is committed in an open room as one update. Raises as ``export``."""
+        if not room.document.committed.heavy:
+            return room.state()
+        shown = await self._call(True, read_content, room.document.parts(), "update", None)
+        found: bytes = shown.value
+        return found
+
     # Writing
 
     async def create(

@@ -164,7 +164,7 @@ class Rest:
                 return in_pieces(text.encode(), media_type, headers)
             case "update":
                 headers["Content-Disposition"] = "attachment"
-                return in_pieces(room.state(), media_type, headers)
+                return in_pieces(await self._hub.documents.whole(room), media_type, headers)
         raise AssertionError(shape)
 
     # Quarantined documents

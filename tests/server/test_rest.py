@@ -332,6 +332,24 @@ def _appended(doc: "pycrdt.Doc[object]") -> bytes:
     return doc.get_update(before)
 
 
+async def test_much_that_is_new_is_put_together_elsewhere(
+    hub: Hub, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An update of all with a large tail is made by another process; the room's stays as it is."""
+    monkeypatch.setattr("crdtsync.state.INTEGRATE_HERE_BYTES", 1_000)
+    doc: pycrdt.Doc[object] = pycrdt.Doc()
+    doc.get("long", type=pycrdt.Text).insert(0, "x" * 3_000)
+    async with hub.open("large") as room:
+        await put(hub, "large", doc)
+        await hub.edit("large", _appended(doc), Principal())
+        tail = room.document.tail_updates
+        answer = await http.get(f"{DOCUMENTS}/large?format=update")
+        assert room.document.tail_updates == tail == 2
+    read: pycrdt.Doc[object] = pycrdt.Doc()
+    read.apply_update(answer.content)
+    assert str(read.get("long", type=pycrdt.Text)) == "x" * 3_000 + "more"
+
+
 async def test_a_large_answer_is_handed_on_piece_by_piece() -> None:
     """Of an answer that nobody takes only one piece waits."""
     sent: list[Any] = []
