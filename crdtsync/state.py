@@ -70,6 +70,7 @@ class CommittedState:
         "_replica",
         "_since",
         "_tail",
+        "_tail_bytes",
         "_watch",
         "_whole",
         "tail_updates",
@@ -92,6 +93,7 @@ class CommittedState:
         self._recovery = state  # the last proven state,
         self._applied: list[Part] = []  # and what went into the replica since
         self._tail: list[Part] = []
+        self._tail_bytes = 0
         self._replica: Replica | None = None
         self._whole: Whole | None = None  # the same, looked into, for those whom bytes answer
         self._pieces: tuple[bytes, list[bytes]] | None = None  # of which state
@@ -112,6 +114,7 @@ class CommittedState:
     def append(self, update: bytes, layout: Layout, count: int) -> None:
         """Take over a committed update (of ``count`` joined ones)."""
         self._tail.append((update, layout))
+        self._tail_bytes += len(update)
         if self._light is not None:
             self._since.append((update, layout))
         if self._next is not None:
@@ -194,12 +197,12 @@ class CommittedState:
             self._pieces = None
         self._diffs.clear()
         self._tail = []
-        self.tail_updates = 0
+        self._tail_bytes = self.tail_updates = 0
 
     @property
     def heavy(self) -> bool:
         """Whether integrating the tail takes long."""
-        return not self.verbatim and sum(len(part[0]) for part in self._tail) > INTEGRATE_HERE_BYTES
+        return self._tail_bytes > INTEGRATE_HERE_BYTES and not self.verbatim
 
     def diff(
         self, state_vector: bytes, clocks: Mapping[int, int], *, exact: bool = False
@@ -359,6 +362,7 @@ class CommittedState:
         if waiting > 0:
             self._apply_drafted(self._tail[:waiting])
             self._tail = self._tail[waiting:]
+            self._tail_bytes = sum(len(update) for update, _ in self._tail)
             self.tail_updates -= draft.updates
         self._applied = self._applied[drafted:]
         self._recovery = state
