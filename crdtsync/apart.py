@@ -7,25 +7,41 @@ there ends that one's connection alone.
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
 from crdtsync.connection import Connection
-from crdtsync.errors import CloseCode
+from crdtsync.errors import CloseCode, RemoteError
+from crdtsync.examining import examined
 from crdtsync.indexing import INDEX_HERE_BYTES, Making
 from crdtsync.judge import Judge
+from crdtsync.session import Event, UpdateReceived
 
 __all__ = ["make_index", "read_frame"]
 
 log = logging.getLogger("crdtsync")
 
 
+def _read(connection: Connection, frame: bytes) -> list[Event] | RemoteError:
+    found = connection.read(frame)
+    if not isinstance(found, list):
+        return found
+    document, limits = connection.room.document, connection.room.limits
+    return [
+        replace(event, scan=examined(event.update, event.scan, document, limits))
+        if isinstance(event, UpdateReceived)
+        else event
+        for event in found
+    ]
+
+
 async def read_frame(connection: Connection, frame: bytes, limiter: anyio.CapacityLimiter) -> None:
     """Read a large frame of a connection; what came behind it is taken then."""
     with _lets_go(connection):
-        found = await anyio.to_thread.run_sync(connection.read, frame, limiter=limiter)
+        found = await anyio.to_thread.run_sync(_read, connection, frame, limiter=limiter)
         connection.was_read(found, frame)
 
 

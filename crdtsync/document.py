@@ -154,8 +154,8 @@ class Document:
                     return Verdict.NEW if changed else Verdict.KNOWN
         if self.knows(found):
             return Verdict.KNOWN
-        if self._overlaps(found) or not self._fits(found):
-            return self._admit_parts(update, source)
+        if self.overlaps(found) or not self.fits(found):
+            return self._admit_parts(update, found, source)
         self._note(found, update, source)
         if self.waiting:
             self._retry_held([each[0] for each in found.ranges])
@@ -163,11 +163,11 @@ class Document:
 
     def lacks(self, update: bytes, found: Scan) -> bool:
         """Return whether an update refers to anything that is not here, known or in itself."""
-        if self.knows(found) or self._fits(found):
+        if self.knows(found) or self.fits(found):
             return False
         return self._slice(update, scan(update, self._stored_limits, structs=True)).rest is not None
 
-    def _overlaps(self, found: Scan) -> bool:
+    def overlaps(self, found: Scan) -> bool:
         """Return whether an update brings again what is known. Only its new part is let in.
 
         Who applies it cuts it, and what that gives depends on what was collected before: Yjs
@@ -176,7 +176,8 @@ class Document:
         clocks = self.clocks
         return any(start < clocks.get(client, 0) for client, start, _ in found.ranges)
 
-    def _fits(self, found: Scan) -> bool:
+    def fits(self, found: Scan) -> bool:
+        """Return whether an update's numbers say that it lacks nothing; it may all the same."""
         if found.skips:
             return False
         clocks = self.clocks
@@ -194,21 +195,21 @@ class Document:
                     return False
         return True
 
-    def _admit_parts(self, update: bytes, source: object) -> Verdict:
+    def _admit_parts(self, update: bytes, found: Scan, source: object) -> Verdict:
         """Let in what fits, hold the rest. Off the hot path: gaps are rare."""
-        found = scan(update, self._stored_limits, structs=True)
-        clients, overlaps = [each[0] for each in found.ranges], self._overlaps(found)
-        slices = self._slice(update, found)
-        if slices.rest is None and not found.skips and not overlaps:
+        if found.structs is None:
+            found = scan(update, self._stored_limits, structs=True)
+        clients, overlaps = [each[0] for each in found.ranges], self.overlaps(found)
+        slices = None if found.complete and not overlaps else self._slice(update, found)
+        if slices is None or (slices.rest is None and not found.skips and not overlaps):
             # Several clients whose structs refer to one another: sound as it is.
             self._note(found, update, source)
             verdict = Verdict.NEW
         else:
             for piece in slices.ready:
                 self._let_in(piece, source)
-            if slices.rest is None:
-                verdict = Verdict.KNOWN
-            else:
+            verdict = Verdict.KNOWN
+            if slices.rest is not None:
                 clients += self._held.put(slices.rest, source)
                 verdict = Verdict.AHEAD
         if self.waiting:
@@ -216,7 +217,7 @@ class Document:
         return verdict
 
     def _slice(self, update: bytes, found: Scan) -> Slices:
-        if self._overlaps(found):
+        if self.overlaps(found):
             update = missing_from(update, found, self.clocks)
             found = scan(update, self._stored_limits, structs=True)
         return slice_update(update, found, self.clocks, max_bytes=self._limits.max_message_bytes)
@@ -333,7 +334,7 @@ class Document:
         Raises ``InvalidUpdate`` where it is not sound or does not fit.
         """
         found = scan(update, self._stored_limits)
-        if not self._fits(found):
+        if not self.fits(found):
             found = scan(update, self._stored_limits, structs=True)
             if self._slice(update, found).rest is not None:
                 raise InvalidUpdate("a stored update does not follow the one before")

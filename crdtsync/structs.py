@@ -111,6 +111,8 @@ class Scan(Layout):
 
     follows: ClassVar[bool] = False
     """Whether it is known to be one item right behind the one before of the same client."""
+    complete: ClassVar[bool] = False
+    """Whether it is known to refer to nothing but itself and what its document has."""
 
     def __init__(
         self,
@@ -155,10 +157,23 @@ class Scan(Layout):
         """About how many bytes are in all the strings that are made where each item of a text or
         array is joined with the ones before it; ``None`` where there are few structs."""
 
+    def completed(self) -> "Scan":
+        """Return the same of one that is known to be complete."""
+        return _Complete(
+            self.ranges, self.bodies, self.deletes, self.skips, self.needs, self.roots, self.types,
+            self.parents, self.keys, self.pairs, self.verbatim, self.structs, self.voids,
+            self.joining,
+        )  # fmt: skip
+
     @property
     def empty(self) -> bool:
         """Whether the update brings nothing at all."""
         return not self.ranges and not self.deletes
+
+
+class _Complete(Scan):
+    __slots__ = ()
+    complete = True
 
 
 NO_ROOTS: Final[frozenset[str]] = frozenset()

@@ -66,6 +66,7 @@ LAYERS = {
         "crdt",
         "document",
         "edit",
+        "examining",
         "gate",
         "guard",
         "halves",
