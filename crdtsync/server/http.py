@@ -7,6 +7,7 @@ reading its answer; and its WebSockets hold no more than their limit.
 import asyncio
 import contextlib
 import sys
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config as HypercornConfig
 from hypercorn.events import Event, RawData, Updated
 from hypercorn.protocol.h2 import H2Protocol
+from hypercorn.protocol.http_stream import HTTPStream
 from hypercorn.protocol.ws_stream import WebsocketBuffer, WSStream
 from hypercorn.typing import AppWrapper, Scope
 from wsproto.events import Message
@@ -54,7 +56,8 @@ class _Buffer(WebsocketBuffer):
 
 
 class _BoundedApp:
-    """The application, whose WebSockets hold no more than their limit."""
+    """The application, whose WebSockets hold no more than their limit, and whose answers end with
+    their streams."""
 
     def __init__(self, app: AppWrapper) -> None:
         self._app = app
@@ -63,10 +66,33 @@ class _BoundedApp:
         self, scope: Scope, receive: Any, send: Any, sync_spawn: Any, call_soon: Any
     ) -> None:
         """Run the application on one request or WebSocket."""
-        if scope["type"] == "websocket":
-            stream: WSStream = send.__self__
+        stream: WSStream | HTTPStream = send.__self__
+        if isinstance(stream, WSStream):
             stream.buffer = _Buffer(stream.buffer.max_length)
+            # Sixty kilobytes of compressed zeros take a fifth of a second to be let out.
+            stream.handshake.extensions = None
+        http2 = getattr(stream.send, "__self__", None)
+        if isinstance(http2, H2Protocol):
+            stream.app_put = _freeing(stream, http2)
         await self._app(scope, receive, send, sync_spawn, call_soon)
+
+
+def _freeing(stream: WSStream | HTTPStream, http2: H2Protocol) -> Callable[[Any], Awaitable[None]]:
+    """Return what tells the application of events, and lets go of an answer that nobody takes.
+
+    Where a stream or its connection is gone, Hypercorn keeps what was to be sent, and the
+    application waits for ever for it to be taken.
+    """
+    put = stream.app_put
+
+    async def told(message: Any) -> None:
+        buffer = http2.stream_buffers.get(stream.stream_id)
+        if stream.closed and buffer is not None:
+            await buffer.close()
+        if put is not None:
+            await put(message)
+
+    return told
 
 
 def _unacknowledged(sock: Any) -> int:

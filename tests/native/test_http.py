@@ -1,6 +1,7 @@
 """What a client of plain HTTP may hold: no socket, and no answer, for nothing."""
 
 import asyncio
+import gc
 import json
 import socket
 import time
@@ -12,6 +13,7 @@ import h2.events
 import h2.settings
 import pytest
 from hypercorn.config import Config as HypercornConfig
+from hypercorn.protocol.h2 import StreamBuffer
 
 from crdtsync.limits import Limits
 
@@ -108,17 +110,89 @@ def test_an_answer_that_nobody_takes_is_dropped(server: Server) -> None:
         assert len(said) < LARGE
 
 
-def test_an_answer_without_a_window_is_dropped(server: Server) -> None:
-    """The same for an HTTP/2 client that lets nothing come."""
-    write_large(server)
+LARGE_ONE = {
+    ":method": "GET",
+    ":scheme": "http",
+    ":authority": "x",
+    ":path": "/api/v1/documents/doc?format=update",
+}
+
+
+def windowless() -> h2.connection.H2Connection:
+    """Return an HTTP/2 client that lets nothing of an answer's body come."""
     client = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
     client.local_settings = h2.settings.Settings(
         client=True, initial_values={h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 0}
     )
     client.initiate_connection()
-    path = "/api/v1/documents/doc?format=update"
-    request = {":method": "GET", ":scheme": "http", ":authority": "x", ":path": path}
-    client.send_headers(1, request.items(), end_stream=True)
+    return client
+
+
+def kept(server: Server) -> tuple[int, int]:
+    """Return how many bytes wait for windows, and how many answers are being given."""
+
+    def look() -> tuple[int, int]:
+        gc.collect()
+        buffers = [each for each in gc.get_objects() if isinstance(each, StreamBuffer)]
+        answering = sum("_handle" in repr(task.get_coro()) for task in asyncio.all_tasks())
+        return sum(len(each.buffer) for each in buffers), answering
+
+    return server.call(look)
+
+
+@pytest.mark.parametrize("ending", ["stream", "connection"])
+def test_an_answer_that_is_given_up_is_forgotten(loop: str, ending: str) -> None:
+    """Where a stream, or its connection, ends within an answer, nothing of that stays."""
+    with Server(loop) as server:
+        write_large(server)
+        client = windowless()
+        with server.socket() as sock:
+            for stream in range(1, 20, 2):
+                client.send_headers(stream, LARGE_ONE.items(), end_stream=True)
+            sock.sendall(client.data_to_send())
+            wait_until(lambda: kept(server)[0] > 10 * 30_000, "all are being answered")
+            assert kept(server)[1] == 10
+            if ending == "stream":
+                for stream in range(1, 20, 2):
+                    client.reset_stream(stream)
+                sock.sendall(client.data_to_send())
+                wait_until(lambda: kept(server) == (0, 0), "nothing stays")
+                assert served(server) == 1
+        wait_until(lambda: kept(server) == (0, 0), "nothing stays")
+        wait_until(lambda: served(server) == 0, "the socket is gone")
+
+
+def test_a_websocket_over_http_2_is_not_compressed(server: Server) -> None:
+    """A few bytes would be megabytes: it is answered as if nobody had asked for that."""
+    client = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
+    client.initiate_connection()
+    asked = {
+        ":method": "CONNECT",
+        ":protocol": "websocket",
+        ":scheme": "http",
+        ":authority": "x",
+        ":path": "/doc",
+        "sec-websocket-version": "13",
+        "sec-websocket-extensions": "permessage-deflate",
+    }
+    with server.socket() as sock:
+        sock.sendall(client.data_to_send())
+        client.send_headers(1, asked.items())
+        sock.sendall(client.data_to_send())
+        answers: list[h2.events.ResponseReceived] = []
+        while not answers:
+            events = client.receive_data(sock.recv(1 << 16))
+            answers = [each for each in events if isinstance(each, h2.events.ResponseReceived)]
+        headers = dict(answers[0].headers or [])
+        assert headers[b":status"] == b"200"
+        assert b"sec-websocket-extensions" not in headers
+
+
+def test_an_answer_without_a_window_is_dropped(server: Server) -> None:
+    """The same for an HTTP/2 client that lets nothing come."""
+    write_large(server)
+    client = windowless()
+    client.send_headers(1, LARGE_ONE.items(), end_stream=True)
     with server.socket() as sock:
         sock.sendall(client.data_to_send())
         events = client.receive_data(ends(sock))
