@@ -51,7 +51,8 @@ class Committer:
         self._dirty: list[Room] = []
         self._committing = False
         self._stalled = 0
-        self._unannounced = 0
+        self._queued = self._announced = 0  # changes
+        self._following = 0  # commits behind which something is to be done
         self._alarm = Alarm()
         self._started_s = float("-inf")  # of the last commit
         self._first_s = 0.0  # when the first of the next one's updates came
@@ -76,14 +77,22 @@ class Committer:
         self._throttled.append(connection)
 
     async def flush(self) -> None:
-        """Wait until everything pending is committed, or given up."""
+        """Wait until everything that is pending now is committed, or given up."""
+        waits: list[anyio.Event] = []
+        for room in self._hub.rooms.values():
+            if room.uncommitted:
+                waits.append(anyio.Event())
+                room.when_committed(waits[-1].set)
         self._alarm.set()
-        while self._dirty or self._committing or self._stalled:
+        for each in waits:
+            await each.wait()
+        while self._following:  # what follows on a commit is soon over, however many come
             await self._next_idle()
 
     async def announce(self) -> None:
-        """Wait until ``on_change`` has had everything."""
-        while self._unannounced:
+        """Wait until ``on_change`` has had everything that is committed now."""
+        last = self._queued
+        while self._announced < last:
             await self._next_idle()
 
     async def _next_idle(self) -> None:
@@ -137,6 +146,7 @@ class Committer:
                 batches = []
             hub.stats.commit_seconds.observe(hub.clock.monotonic_s() - started_s)
             hub.stats.commit_updates.observe(len(records))
+            self._following += 1
             for room, batch in batches:
                 _committed(room, batch)
             if hub.history is not None and batches:
@@ -154,8 +164,9 @@ class Committer:
                 self._hub.housekeeping.schedule_checkpoint(room)
             if self._changes is not None:
                 for record in batch:
-                    self._unannounced += 1
+                    self._queued += 1
                     await self._changes.send(_change(record))
+        self._following -= 1
 
     def _failed(self, error: StoreError) -> None:
         self._hub.stats.store_errors["append"] += 1
@@ -189,6 +200,7 @@ class Committer:
                     break
             room.degraded = ""
             room.stalled = False
+            self._following += 1
             _committed(room, batch)
             if hub.history is not None:
                 hub.history.committed([(room, batch)])
@@ -224,9 +236,8 @@ class Committer:
                 log.error("on_change failed for %r: %s", change.document, error)
             except Exception:
                 log.exception("on_change failed for %r", change.document)
-            self._unannounced -= 1
-            if not self._unannounced:
-                self._wake_idle()
+            self._announced += 1
+            self._wake_idle()
 
 
 def _committed(room: Room, batch: list[Record]) -> None:

@@ -1,13 +1,16 @@
 """The end of a document on a server: its clients, its room, its log and history, its archives.
 
 Owns the order. Clients are sent away for good, what was on its way is committed, then it goes;
-who came meanwhile came to what is gone, and is sent away as well. A chat's archives go first.
+who came meanwhile came to what is gone, and is sent away as well: nobody is left in a room that
+nobody looks after, whose edits would go into the next document of that name. A chat's archives go
+first.
 """
 
+import contextlib
 from typing import TYPE_CHECKING, Final
 
 from crdtsync.audit import Caller, What
-from crdtsync.errors import CloseCode
+from crdtsync.errors import CloseCode, Unavailable
 from crdtsync.gate import Principal
 from crdtsync.recording import event_of
 
@@ -31,10 +34,14 @@ async def _delete(hub: "Hub", document: str, principal: Principal, caller: Calle
     hub.channels.deleted(document)
     room = hub.rooms.get(document)
     if room is not None:
-        room.close_connections(CloseCode.FORBIDDEN, _DELETED)
         async with hub.open(document):
-            await hub.committer.flush()
-            hub.rooms.pop(document, None)
+            while hub.rooms.get(document) is room:
+                room.close_connections(CloseCode.FORBIDDEN, _DELETED)
+                if room.uncommitted:
+                    with contextlib.suppress(Unavailable):  # it is let go of then
+                        await hub.committed(room)
+                else:
+                    hub.abandon(room, _DELETED)  # at once: nobody comes in between
     deleted = await (hub.history or hub.store).delete(document)
     late = hub.rooms.get(document)
     if late is not None:  # opened meanwhile, on what is gone now

@@ -382,3 +382,6 @@ class Hub:
             log.warning("not everything was checkpointed in time; the log has it all")
         for room in list(self.rooms.values()):
             room.close_connections(CloseCode.SERVICE_RESTART, "the server is restarting")
+        with anyio.move_on_after(self.limits.drain_timeout_s):
+            await self.committer.flush()  # what was typed until then
+            await self.committer.announce()
