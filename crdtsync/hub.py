@@ -163,6 +163,11 @@ class Hub:
         await self._stack.aclose()
 
     @property
+    def goes_by_roles(self) -> bool:
+        """Whether roles alone decide on edits."""
+        return self._gate is None
+
+    @property
     def connections(self) -> int:
         """The number of connections now."""
         return self.stats.connections_total - self.stats.connections_closed

@@ -171,8 +171,8 @@ class Limits:
     max_idempotency_keys: int = 100_000
     """Such keys; above, the oldest are forgotten."""
     request_timeout_s: float = 30.0
-    """How long an HTTP client may keep the server waiting for a body (1 KiB buys a second more),
-    or take nothing of its answer; then it is hung up on."""
+    """How long an HTTP client may keep the server waiting for more of a body (which has ten minutes
+    in all, and has to come at 1 KiB a second), or take nothing of its answer."""
     drain_timeout_s: float = 10.0
     """How long a shutdown waits for commits and checkpoints."""
 

@@ -93,6 +93,9 @@ class Sessions:
         """Raise what speaks against a principal at this moment."""
         if _endless(principal):
             raise Unauthenticated("the token's end is no time")
+        end_s = principal.expires_s
+        if end_s is not None and end_s <= self._hub.clock.time_ms() / 1000:
+            raise expired(principal)
         error = None if self._refusal is None else self._refusal(document, principal)
         if error is not None:
             raise error

@@ -43,6 +43,8 @@ from crdtsync.store.side import SideDatabase
 __all__ = ["KEPT_S", "MAX_USES", "SEEN_S", "MadeShare", "ShareError", "Shares"]
 
 MAX_USES: Final = 1_000_000
+REQUEST_S: Final = 900.0
+"""A request by a link is over by then: its body has ten minutes."""
 KEPT_S: Final = 30 * 24 * 3600.0
 """How long a link that has ended is still listed."""
 SEEN_S: Final = 30.0
@@ -85,6 +87,8 @@ class Shares:
         self._throttle = Throttle(limits.share_failures_per_minute, clock)
         self._passwords = Passwords()
         self._ended: set[str] = set()  # revoked just now
+        self._fresh: set[str] = set()  # of those: since the database was last asked
+        self._joined: dict[str, float] = {}  # links that somebody came by lately, and when last
         self.joined = False
         """Whether anybody has come by a link yet."""
 
@@ -162,12 +166,14 @@ class Shares:
         done = await self._database.call(tables.revoke_share, share, self._clock.time_ms())
         if done:
             self._ended.add(share)
+            self._fresh.add(share)
         return done
 
     async def reinstate(self, share: str) -> bool:
         """Undo a link's revocation; return whether there was one."""
         done = await self._database.call(tables.reinstate_share, share)
         self._ended.discard(share)
+        self._fresh.discard(share)
         return done
 
     async def revoke_of(self, owner: str) -> list[str]:
@@ -196,10 +202,14 @@ class Shares:
 
     async def look(self, live: set[str]) -> None:
         """Find out which of the links that visitors are there by have been revoked."""
-        # Only these: who comes in this moment is among them the next time.
-        self._ended = (
-            await self._database.call(tables.ended_shares, sorted(live)) if live else set()
-        )
+        # And of those by which a request came that may still be on its way. Only these: who comes
+        # in this moment is among them the next time.
+        since_s = self._clock.monotonic_s() - REQUEST_S
+        self._joined = {share: at_s for share, at_s in self._joined.items() if at_s > since_s}
+        asked = sorted(live | self._joined.keys())
+        self._fresh = set()
+        found = await self._database.call(tables.ended_shares, asked) if asked else set()
+        self._ended = found | self._fresh
 
     async def keep_visitors(self, visitors: list[Visitor]) -> None:
         """Write down who is there, for the command line."""
@@ -231,6 +241,7 @@ class Shares:
         if stored.password is not None:
             password = token.password or request.params.get("password", "")
             await self._check_password(stored, stored.password, password, address)
+        self._joined[share.id] = self._clock.monotonic_s()
         role = self._roles.get(share.role)
         if role is None or role.admin or role.shares:
             raise Forbidden("the share link's role is no longer given")

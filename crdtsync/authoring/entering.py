@@ -14,7 +14,7 @@ import anyio.to_thread
 from crdtsync.audit import NOBODY, Caller, What
 from crdtsync.batch import Editor
 from crdtsync.errors import EditRefused, InvalidUpdate, StoreDamaged
-from crdtsync.gate import Principal
+from crdtsync.gate import READ_ONLY, Clearance, Principal
 from crdtsync.judge import WAIT
 from crdtsync.limits import Limits, naming
 from crdtsync.recording import event_of
@@ -25,10 +25,20 @@ if TYPE_CHECKING:
     from crdtsync.hub import Hub
     from crdtsync.room import Room
 
-__all__ = ["enter"]
+__all__ = ["enter", "refuse_reader"]
 
 READ_HERE_BYTES: Final = 128 * 1024
 """A larger update is read on a thread."""
+
+
+def refuse_reader(hub: "Hub", document: str, principal: Principal, caller: Caller) -> None:
+    """Refuse, before anything is worked out, whoever may write nothing at all.
+
+    Raises ``EditRefused``.
+    """
+    if Clearance(principal).nothing or (principal.read_only and hub.goes_by_roles):
+        _refused(hub, document, principal, READ_ONLY, caller)
+        raise EditRefused(READ_ONLY)
 
 
 async def enter(
@@ -69,7 +79,7 @@ async def enter(
             room.judge.keeper.when_made(made.set)
             await made.wait()
         if denial is not None:
-            _refused(hub, room, principal, denial.reason, caller)
+            _refused(hub, room.name, principal, denial.reason, caller)
             raise EditRefused(denial.reason)
         if room.document.lacks(update, found):  # nobody is there to be asked for it
             raise InvalidUpdate("the update refers to something the document lacks")
@@ -87,10 +97,10 @@ def _scan(update: bytes, limits: Limits, detailed: bool) -> Scan:
     return scan(update, limits, structs=detailed)
 
 
-def _refused(hub: "Hub", room: "Room", principal: Principal, reason: str, caller: Caller) -> None:
+def _refused(hub: "Hub", document: str, principal: Principal, reason: str, caller: Caller) -> None:
     """Count and record a refusal."""
     kind = "read-only" if principal.reads_only else "gate"
     hub.stats.rejected["denied"] += 1
     hub.stats.updates_refused[kind] += 1
-    event = event_of(principal, What.DENIED, caller, document=room.name, reason=reason)
+    event = event_of(principal, What.DENIED, caller, document=document, reason=reason)
     hub.audit.record(event)

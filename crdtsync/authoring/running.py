@@ -16,7 +16,7 @@ import anyio
 
 from crdtsync.audit import Caller
 from crdtsync.authoring.answers import Answers, MemoryAnswers, Scope
-from crdtsync.authoring.entering import enter
+from crdtsync.authoring.entering import enter, refuse_reader
 from crdtsync.authoring.model import (
     AuthoringError,
     ConditionFailed,
@@ -89,6 +89,7 @@ class Runner:
 
     async def run(self, request: Request) -> Edited:
         """Return what became of an edit; it is committed."""
+        refuse_reader(self._hub, request.document, request.principal, request.caller)
         scope = request.scope
         if scope in self._running:
             raise KeyBusy("a request with this idempotency key is being worked on")

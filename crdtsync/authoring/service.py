@@ -6,9 +6,11 @@ meanwhile. The order of an edit is the runner's.
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, TypeVarTuple
+
+import anyio.to_thread
 
 from crdtsync.audit import NOBODY, Caller
 from crdtsync.authoring.answers import MAX_KEY, Answers, Scope
@@ -155,7 +157,7 @@ class Documents:
                 return await self._call(True, create_roots, made, client)
             return create_roots(made, client, room.watch)
 
-        digest = _digest("create", made)
+        digest = await _digest(idempotency_key, "create", made)
         request = self._request(document, principal, caller, idempotency_key, digest, work)
         return await self._runner.run(replace(request, creates=True))
 
@@ -191,7 +193,7 @@ class Documents:
                 return await self._call(True, apply_operations, parts, client, made)
             return apply_operations(parts, client, made, room.watch)
 
-        digest = _digest("edit", made, if_state_vector, if_match)
+        digest = await _digest(idempotency_key, "edit", made, if_state_vector, if_match)
         request = self._request(document, principal, caller, idempotency_key, digest, work)
         request = self._only_if(request, if_state_vector, if_match)
         return await self._runner.run(request)
@@ -212,7 +214,7 @@ class Documents:
         async def work(room: Room) -> bytes:
             return update
 
-        digest = _digest("apply", update, if_state_vector, if_match)
+        digest = await _digest(idempotency_key, "apply", update, if_state_vector, if_match)
         request = self._request(document, principal, caller, idempotency_key, digest, work)
         request = self._only_if(request, if_state_vector, if_match)
         return await self._runner.run(request)
@@ -271,12 +273,36 @@ class Documents:
             raise Unavailable(f"this can't be worked out now: {error}") from error
 
 
-def _digest(*request: object) -> bytes:
+async def _digest(key: str | None, *request: object) -> bytes:
+    """Return what tells a request with an idempotency key from another; nothing without one."""
+    if key is None:
+        return b""
+    if _large(request):
+        return await anyio.to_thread.run_sync(_digest_of, request)
+    return _digest_of(request)
+
+
+def _digest_of(request: tuple[object, ...]) -> bytes:
     with deep_recursion():
         return sha256(repr(request).encode()).digest()
 
 
 def _large(made: object) -> bool:
     """Return whether it takes a while to write something."""
-    with deep_recursion():
-        return len(repr(made)) > HERE_BYTES
+    left, stack = HERE_BYTES, [made]
+    while stack and left >= 0:
+        each = stack.pop()
+        if isinstance(each, str | bytes):
+            left -= len(each)
+        elif isinstance(each, Mapping):
+            left -= len(each)
+            stack += (*each.keys(), *each.values())
+        elif isinstance(each, Sequence):
+            left -= len(each)
+            stack += each
+        elif is_dataclass(each):
+            left -= 8
+            stack += (getattr(each, field.name) for field in fields(each))
+        else:
+            left -= 8
+    return left < 0

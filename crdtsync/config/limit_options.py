@@ -303,8 +303,8 @@ LIMIT_OPTIONS: Final = (
     _limit(
         "request_timeout_s",
         Duration(1, 3600),
-        "How long an HTTP client may keep the server waiting for a body (1 KiB buys a second "
-        "more), or take nothing of its answer.",
+        "How long an HTTP client may keep the server waiting for more of a body (which has ten "
+        "minutes in all, and has to come at 1 KiB a second), or take nothing of its answer.",
     ),
     _limit(
         "drain_timeout_s",

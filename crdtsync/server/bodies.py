@@ -18,7 +18,9 @@ __all__ = ["MAX_BODY_BYTES", "Fields", "read_body", "read_bytes"]
 
 MAX_BODY_BYTES: Final = 64 * 1024
 MIN_BYTES_PER_S: Final = 1024
-"""So much of a body earns it a second more."""
+"""So much of a body earns it a second more,"""
+MAX_BODY_S: Final = 600.0
+"""up to so many in all."""
 READ_HERE_BYTES: Final = 128 * 1024
 """Larger JSON is read on a thread."""
 _BAD: Final = "invalid-parameter"
@@ -40,10 +42,13 @@ async def read_body(request: Request, most: int = MAX_BODY_BYTES) -> dict[str, A
 async def read_bytes(request: Request, most: int) -> bytes:
     """Read a body of bounded size, as long as it keeps coming."""
     raw = bytearray()
-    with anyio.move_on_after(request.scope[PATIENCE]) as patience:
+    patience_s = request.scope[PATIENCE]
+    begun_s = anyio.current_time()
+    with anyio.move_on_after(patience_s) as patience:
         async for chunk in request.stream():
             raw += chunk
-            patience.deadline += len(chunk) / MIN_BYTES_PER_S
+            earned_s = min(len(raw) / MIN_BYTES_PER_S, MAX_BODY_S)
+            patience.deadline = min(anyio.current_time(), begun_s + earned_s) + patience_s
             if len(raw) > most:
                 raise Problem(413, f"The body is over {most} bytes.", code="body-too-large")
         return bytes(raw)

@@ -104,6 +104,22 @@ def _unacknowledged(sock: Any) -> int:
     return int.from_bytes(size, sys.byteorder)
 
 
+class _Gone:
+    """A stream that was answered before its body had come: the rest of that is for nobody."""
+
+    idle = True
+
+    async def handle(self, event: object) -> None:
+        """Drop it."""
+
+
+class _Streams(dict[int, Any]):
+    """HTTP/2's streams: data of one that is gone doesn't end all others of the connection."""
+
+    def __missing__(self, stream_id: int) -> _Gone:
+        return _Gone()
+
+
 class _Connection(TCPServer):
     """Hypercorn's, but a socket is held only by what goes on on it."""
 
@@ -130,6 +146,8 @@ class _Connection(TCPServer):
             self._idle = event.idle
         await super().protocol_send(event)
         http2 = self.protocol.protocol
+        if isinstance(http2, H2Protocol) and not isinstance(http2.streams, _Streams):
+            http2.streams = _Streams(http2.streams)
         if isinstance(http2, H2Protocol) and http2.idle and not self._idle:
             self._idle = True  # it was HTTP/1.1 until now, and whoever asked for more never did
             await super().protocol_send(Updated(idle=True))

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from crdtsync.authoring.answers import MAX_KEY
+from crdtsync.authoring.entering import refuse_reader
 from crdtsync.authoring.model import (
     AuthoringError,
     ConditionFailed,
@@ -85,6 +86,7 @@ class RestAuthoring:
     async def answer(self, request: Request, name: str) -> Response:
         """Make a document (PUT) or edit it (PATCH)."""
         principal = await self._permits.principal(request, name)
+        refuse_reader(self._hub, name, principal, caller_of(request))
         write = self._create if request.method == "PUT" else self._edit
         try:
             edited = await write(request, name, principal)

@@ -162,6 +162,37 @@ def test_an_answer_that_is_given_up_is_forgotten(loop: str, ending: str) -> None
         wait_until(lambda: served(server) == 0, "the socket is gone")
 
 
+def test_a_body_that_was_answered_already_ends_its_own_stream_alone(server: Server) -> None:
+    """What still comes of an upload that is refused is dropped: other streams go on."""
+    client = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
+    client.initiate_connection()
+    place = {":scheme": "http", ":authority": "x"}
+    upload = {":method": "POST", ":path": "/api/v1/documents/doc"} | place
+    look = {":method": "GET", ":path": "/health/live"} | place
+    answered: dict[int | None, dict[bytes, bytes]] = {}
+
+    def answer(stream: int) -> bytes:
+        while stream not in answered:
+            sock.sendall(client.data_to_send())
+            for event in client.receive_data(sock.recv(1 << 16)):
+                if isinstance(event, h2.events.ResponseReceived):
+                    answered[event.stream_id] = dict(event.headers or [])
+        return answered[stream][b":status"]
+
+    with server.socket() as sock:
+        client.send_headers(1, upload.items())
+        assert answer(1) == b"405"
+        for _ in range(3):
+            client.send_data(1, b"more")
+            client.send_headers(
+                client.get_next_available_stream_id(), look.items(), end_stream=True
+            )
+            assert answer(client.highest_outbound_stream_id) == b"200"
+        client.end_stream(1)
+        client.send_headers(client.get_next_available_stream_id(), look.items(), end_stream=True)
+        assert answer(client.highest_outbound_stream_id) == b"200"
+
+
 def test_a_websocket_over_http_2_is_not_compressed(server: Server) -> None:
     """A few bytes would be megabytes: it is answered as if nobody had asked for that."""
     client = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
