@@ -338,9 +338,12 @@ class FileLog(Reading):
         self._finish()
         old = self._writing()
         self._journal = self._new_journal(old.number + 1)
-        old.close()
         self._whereabouts.forget(old.path)
-        self._freeze(old.path)
+        self._freeze(old.path)  # whatever happens now: it is retired when all of it is settled
+        try:
+            old.close()
+        except OSError as error:
+            logger.error("%s could not be closed: %s; what is in it is kept", old.path, error)
 
     def _settle_all(self) -> None:
         self._rotate()

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from crdtsync.clock import ManualClock
+from crdtsync.hub import Hub
 from crdtsync.identity import JWTAuthenticator
 from crdtsync.limits import Limits
 from crdtsync.server import ConfiguredApp
+from crdtsync.store import MemoryStore
 from tests.server.harness import SERVERS, Client, Server, running
 
 from .forgeries import FORGERIES, hs
@@ -22,14 +24,15 @@ def server(
     """A server of each kind that checks tokens."""
     path: Path = tmp_path_factory.mktemp("keys") / "secret"
     path.write_bytes(SECRET)
+    clock = ManualClock()
     authenticator = JWTAuthenticator(
         key_file=path,
         audience=["crdtsync"],
         issuer=["https://id.example.org"],
-        clock=ManualClock(),
+        clock=clock,
     )
-    limits = Limits(refusal_delay_s=0.01)
-    with running(request.param, authenticator=authenticator, limits=limits) as server:
+    hub = Hub(MemoryStore(), limits=Limits(refusal_delay_s=0.01), clock=clock)
+    with running(request.param, hub=hub, authenticator=authenticator) as server:
         yield server
 
 

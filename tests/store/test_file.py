@@ -120,6 +120,41 @@ async def test_nothing_old_goes_before_the_new_is_safe(make_file: Maker, disk: D
         assert bool(disk.syncs) is syncs
 
 
+async def test_a_journal_that_fails_to_be_closed_is_retired_as_any_other(
+    make_file: Maker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A late error of close leaves no journal behind, out of which deleted content would come."""
+    monkeypatch.setattr(file_log, "JOURNAL_BYTES", 1000)
+    async with make_file() as store:
+        await store.append([rec("a", number, update=b"old") for number in range(1, 6)])
+        log = log_of(store)
+        assert log._journal is not None
+        full, close, failed = log._journal._descriptor, os.close, []
+
+        def failing(descriptor: int) -> None:
+            close(descriptor)
+            if descriptor == full and not failed:
+                failed.append(descriptor)
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        monkeypatch.setattr(os, "close", failing)
+        with caplog.at_level(logging.ERROR):
+            await store.append([rec("filler", 1, update=b"x" * 2000)])
+            await store.load("a")
+        assert failed
+        assert "could not be closed" in caplog.text
+        assert await store.delete("a")
+        await store.append([rec("a", 1, update=b"new")])
+        shutil.copytree(
+            make_file.path, make_file.path.parent / "killed", ignore=shutil.ignore_patterns("lock")
+        )
+    for path in (make_file.path, make_file.path.parent / "killed"):
+        async with FileStore(path) as again:
+            loaded = await again.load("a")
+            assert loaded.damage is None
+            assert [each.update for each in loaded.records] == [b"new"]
+
+
 async def test_journals_are_settled_bit_by_bit(
     make_file: Maker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

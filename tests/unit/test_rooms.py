@@ -532,6 +532,60 @@ async def test_delete_waits_for_what_is_on_its_way() -> None:
         assert (await store.load("doc")).records == ()
 
 
+async def test_nobody_is_left_in_the_room_of_a_deleted_document() -> None:
+    """Who comes while the last edits are on their way is sent away, and no edit of theirs becomes
+    one of the next document of that name."""
+    store = TestStore()
+    async with Hub(store, limits=FAST) as hub, anyio.create_task_group() as tasks:
+        client = await join(hub)
+        store.stop()
+        client.type("x")
+        await until(lambda: store.waiting)
+        room = hub.rooms["doc"]
+        tasks.start_soon(hub.delete, "doc")
+        await client.gone()
+        late = [Client(hub) for _ in range(3)]
+        for each in late:
+            each.sync()
+            await each.hears(SyncStep2)
+        assert list(room.connections) == [each.connection for each in late]
+        store.gate.set()
+        for each in late:
+            assert (await each.gone())[0] == CloseCode.FORBIDDEN
+        assert not room.connections
+        await until(lambda: hub.rooms.get("doc") is not room)
+        assert (await store.load("doc")).records == ()
+
+
+async def test_nothing_waits_for_all_others_to_stop_typing() -> None:
+    """A delete, a flush and the end take as long as what is pending then, however others type."""
+    store = TestStore()
+    typed = 0
+    async with Hub(store, limits=FAST) as hub, anyio.create_task_group() as tasks:
+        await hub.edit("doc", one(1, 0, "old"))
+        busy = await join(hub, "busy")
+
+        def more_than(done: int) -> bool:
+            return hub.stats.updates_committed > done
+
+        async def type_on() -> None:
+            nonlocal typed
+            while True:
+                busy.type("x")
+                typed += 1
+                await until(lambda done=hub.stats.updates_committed: more_than(done))
+                busy.type("y")  # right behind the commit: something is always pending
+
+        tasks.start_soon(type_on)
+        await until(lambda: typed > 5)
+        assert await hub.delete("doc")
+        await hub.committer.flush()
+        before = typed
+        await until(lambda: typed > before)
+        await hub.drain()
+        tasks.cancel_scope.cancel()
+
+
 async def test_who_comes_while_a_document_is_deleted() -> None:
     """Who still finds what is being deleted is sent away for good: it would bring it back."""
 
