@@ -333,6 +333,36 @@ async def test_large_documents_are_worked_on_elsewhere(hub: Hub) -> None:
     assert called == ["apply_operations", "apply_operations", "read_content"]
 
 
+@pytest.mark.parametrize(
+    ("value", "apart"),
+    [
+        ("x" * 1000, False),
+        ([[[1]]] * 100, False),
+        ("x" * 40_000, True),
+        ({"k" * 20_000: {"k" * 20_000: 1}}, True),
+        ([0.5] * 9_000, True),
+        ([{"a": "bcdefghij"}] * 3_000, True),
+    ],
+    ids=["text", "little", "long text", "long keys", "many", "many objects"],
+)
+async def test_large_values_are_worked_on_elsewhere(hub: Hub, value: Any, apart: bool) -> None:
+    """Where an edit brings much, another process makes it; what is small is made here."""
+    await hub.documents.create("doc", BODY)
+    called: list[str] = []
+    run = Workers.run
+
+    async def noted(self: Workers, function: Any, *args: Any) -> Any:
+        called.append(function.__name__)
+        return await run(self, function, *args)
+
+    with patch.object(Workers, "run", noted):
+        await hub.documents.edit(
+            "doc", [{"op": "insert", "path": ["list"], "index": 0, "values": [value]}]
+        )
+    assert called == ["apply_operations"] * apart
+    assert (await content(hub))["list"] == [value]
+
+
 async def _large(hub: Hub) -> None:
     edited = await hub.documents.edit("doc", [typed("x", 3), typed("y", 90_001)])
     assert edited.changed

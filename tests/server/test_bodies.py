@@ -1,0 +1,144 @@
+"""Bodies in time: how long one may take, how slowly it may come, and whose is not read at all."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import httpx
+import pytest
+import trio.testing
+from starlette.requests import Request
+
+from crdtsync.auth import ConnectRequest
+from crdtsync.authoring import service
+from crdtsync.errors import EditRefused, Unauthenticated
+from crdtsync.gate import Principal
+from crdtsync.hub import Hub
+from crdtsync.roles import BUILT_IN, READ
+from crdtsync.server.asgi import create_app
+from crdtsync.server.bodies import MAX_BODY_S, MIN_BYTES_PER_S, read_bytes
+from crdtsync.server.problems import Problem
+from crdtsync.server.request import PATIENCE
+from tests.unit.wire import one
+
+from .conftest import asgi_client, is_problem
+
+REQUEST_TIMEOUT_S = 30.0
+MOST = 1 << 30
+
+
+def coming(steps: list[tuple[float, int]]) -> tuple[bytes | int, float]:
+    """Read a body of which so many bytes come after so many seconds each, in a time of its own;
+    return it, or the problem's status, and the seconds it took."""
+
+    async def read() -> tuple[bytes | int, float]:
+        left = iter(steps)
+        begun_s = anyio.current_time()
+
+        async def receive() -> Any:
+            for after_s, size in left:
+                await anyio.sleep(after_s)
+                return {"type": "http.request", "body": bytes(size), "more_body": True}
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        scope = {"type": "http", PATIENCE: REQUEST_TIMEOUT_S}
+        read: bytes | int
+        try:
+            read = await read_bytes(Request(scope, receive), MOST)
+        except Problem as problem:
+            read = problem.status
+        return read, anyio.current_time() - begun_s
+
+    clock = trio.testing.MockClock(autojump_threshold=0)
+    return anyio.run(read, backend="trio", backend_options={"clock": clock})
+
+
+def test_a_body_that_keeps_coming_is_waited_for() -> None:
+    """At the slowest rate it may take all of the time that there is."""
+    body, took_s = coming([(1.0, MIN_BYTES_PER_S)] * int(MAX_BODY_S))
+    assert body == bytes(int(MAX_BODY_S) * MIN_BYTES_PER_S)
+    assert took_s == MAX_BODY_S
+
+
+def test_half_the_slowest_rate() -> None:
+    """It lasts until it is behind by ``request_timeout_s``."""
+    body, took_s = coming([(1.0, MIN_BYTES_PER_S // 2)] * 300)
+    assert body == 408
+    assert took_s == pytest.approx(2 * REQUEST_TIMEOUT_S, abs=1)
+
+
+def test_a_pause() -> None:
+    """However much has come, and however quickly: nobody waits longer for more."""
+    assert coming([(0.0, 1 << 20), (REQUEST_TIMEOUT_S - 1, 1 << 20)])[0] == bytes(2 << 20)
+    assert coming([(0.0, 1 << 20), (REQUEST_TIMEOUT_S + 1, 1)]) == (408, REQUEST_TIMEOUT_S)
+
+
+def test_the_longest_body() -> None:
+    """A fast rate buys no more than ten minutes, and what was waited for at the end."""
+    endless = [(1.0, 4 * MIN_BYTES_PER_S)] * 5000
+    assert coming(endless) == (408, MAX_BODY_S + REQUEST_TIMEOUT_S)
+
+
+# Whose body is not read
+
+
+class Keys:
+    """Takes the name of a role as a token."""
+
+    async def authenticate(self, request: ConnectRequest) -> Principal:
+        role = BUILT_IN.get(request.token)
+        if role is None:
+            raise Unauthenticated("sign in first")
+        return Principal(id="ann", role=role)
+
+
+@pytest.fixture
+async def http(hub: Hub) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an application that gives roles."""
+    async with asgi_client(create_app(hub, authenticator=Keys(), lifespan=False)) as client:
+        yield client
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+async def test_who_may_write_nothing_is_refused_before_the_body(
+    hub: Hub, http: httpx.AsyncClient, method: str
+) -> None:
+    """Nothing of it is asked for: it may be 64 MiB that are good for nothing."""
+    await hub.edit("a", one(1, 0, "old"))
+    read = 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal read
+        for _ in range(3):
+            await anyio.lowlevel.checkpoint()
+            read += 1
+            yield b"{"
+
+    def headers(role: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {role}", "Content-Type": "application/json"}
+
+    path = "/api/v1/documents/a"
+    answer = await http.request(method, path, content=body(), headers=headers("read"))
+    is_problem(answer, 403, "edit-refused")
+    assert not read
+    assert hub.stats.updates_refused["read-only"] == 1
+    is_problem(
+        await http.request(method, path, content=body(), headers=headers("write")),
+        400,
+        "invalid-body",
+    )
+    assert read
+
+
+@pytest.mark.anyio
+async def test_a_reader_s_edit_is_not_worked_out(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program is told at once, too, and its operations are for nobody to make."""
+    worked: list[object] = []
+    monkeypatch.setattr(service, "apply_operations", lambda *each: worked.append(each))
+    await hub.documents.create("a", "x", root="text")
+    insert = {"op": "insert", "path": ["text"], "text": "x"}
+    with pytest.raises(EditRefused, match="read-only"):
+        await hub.documents.edit("a", [insert], Principal(id="ann", role=READ))
+    assert not worked
