@@ -6,6 +6,7 @@ from typing import get_args
 from crdtsync.errors import ConfigError
 from crdtsync.store.base import (
     Checkpoint,
+    Cutting,
     Damage,
     DocumentInfo,
     Durability,
@@ -20,6 +21,7 @@ from crdtsync.store.sqlite import SQLiteStore
 
 __all__ = [
     "Checkpoint",
+    "Cutting",
     "Damage",
     "DocumentInfo",
     "Durability",

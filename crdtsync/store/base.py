@@ -16,10 +16,11 @@ The rules, the same for every adapter:
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, NamedTuple, Protocol, Self
+from typing import Literal, NamedTuple, Protocol, Self, runtime_checkable
 
 __all__ = [
     "Checkpoint",
+    "Cutting",
     "Damage",
     "DocumentInfo",
     "Durability",
@@ -179,5 +180,17 @@ class Store(Protocol):
 
         With ``repair``, cut each damaged document back to its intact prefix (what is cut is
         kept beside the store) so that it can be written again.
+        """
+        ...
+
+
+@runtime_checkable
+class Cutting(Protocol):
+    """A store that can also cut a document where its bytes are as written, but make no sense."""
+
+    async def cut(self, damage: Damage) -> None:
+        """Cut a document back to what is before the damage; what is cut is kept, as by a repair.
+
+        Where the damage is at the checkpoint's sequence, nothing is left.
         """
         ...

@@ -1,13 +1,13 @@
 """Reading a whole file store and saying what is wrong with it; setting damaged files aside."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from crdtsync.errors import StoreError
 from crdtsync.store import file_disk
 from crdtsync.store.base import Damage, Finding, Loaded
-from crdtsync.store.file_documents import Documents
+from crdtsync.store.file_documents import ASIDE, Documents
 from crdtsync.store.file_format import Contents, Header, read_contents, read_header
 from crdtsync.store.file_journal import journals_in, read_journal
 from crdtsync.store.file_names import SUFFIX
@@ -34,6 +34,14 @@ class Checker:
         for name in self.names():
             yield self._document(name)
 
+    def cut(self, damage: Damage) -> None:
+        """Set a document's file aside, and keep what is in it before a sequence."""
+        path = self.documents.path(damage.document)
+        data = file_disk.read(path)
+        if data is not None and self.repaired is not None:
+            self._keep_intact(path, read_header(data), data, damage.sequence)
+            self.repaired(damage.document)
+
     def _journals(self) -> Iterator[Finding]:
         for path in journals_in(self.folder):
             data = file_disk.read(path)
@@ -50,7 +58,7 @@ class Checker:
     def _strangers(self) -> Iterator[Finding]:
         """Yield the files that belong to no document by their names."""
         for path in sorted(self.documents.folder.iterdir()):
-            if ".damaged-" in path.name:
+            if ASIDE in path.name:
                 yield _kept(path)
             elif path.suffix == ".tmp":
                 yield self._unfinished(path)
@@ -132,12 +140,16 @@ class Checker:
             repaired=self.repaired is not None,
         )
 
-    def _keep_intact(self, path: Path, header: Header | None, data: bytes) -> None:
-        """Set a file aside and write what is intact of it anew."""
-        aside = path.with_name(f"{path.name}.damaged-{self.now_ms}")
+    def _keep_intact(
+        self, path: Path, header: Header | None, data: bytes, end: int | None = None
+    ) -> None:
+        """Set a file aside and write what is intact of it (before sequence ``end``) anew."""
+        aside = self.documents.aside(path, self.now_ms)
         file_disk.replace(aside, data, durable=True)
         self.documents.sync()
         contents = read_contents(data, header) if header is not None else None
+        if contents is not None and end is not None:
+            contents = _before(contents, end)
         if header is not None and contents is not None and contents.last:
             self.documents.rewrite(header, contents.checkpoint, contents.records)
         else:
@@ -145,8 +157,16 @@ class Checker:
             self.documents.sync()
 
     def _set_aside(self, path: Path) -> None:
-        path.rename(path.with_name(f"{path.name}.damaged-{self.now_ms}"))
+        path.rename(self.documents.aside(path, self.now_ms))
         self.documents.sync()
+
+
+def _before(contents: Contents, end: int) -> Contents:
+    """Return what is before a sequence; nothing where that is in the checkpoint."""
+    checkpoint = contents.checkpoint
+    if checkpoint is not None and end <= checkpoint.sequence:
+        return replace(contents, checkpoint=None, records=())
+    return replace(contents, records=tuple(r for r in contents.records if r.sequence < end))
 
 
 def _kept(path: Path) -> Finding:

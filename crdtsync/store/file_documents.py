@@ -1,10 +1,11 @@
 """The folder with one file per document: reading, extending, replacing and listing them."""
 
-import glob
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from crdtsync.errors import StoreDamaged
 from crdtsync.store import file_disk
@@ -27,6 +28,9 @@ from crdtsync.store.file_names import SUFFIX, file_name, name_of
 __all__ = ["Documents", "Summary", "summarize"]
 
 logger = logging.getLogger("crdtsync.store")
+
+ASIDE: Final = ".damaged-"
+"""What is in the name of a file that a repair has set aside, between its own name and the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,8 @@ class Documents:
     def __init__(self, folder: Path, *, durable: bool) -> None:
         self.folder = folder
         self._durable = durable
+        self._aside: list[str] | None = None
+        """What repairs have set aside; ``None`` where nobody has looked since the last."""
 
     def path(self, name: str) -> Path:
         """Return where a document's file is, whether it exists or not."""
@@ -60,7 +66,7 @@ class Documents:
 
     def names(self) -> list[str]:
         """Return the names of all documents that have a file, in code point order."""
-        names = (self.name_in(path) for path in self.folder.iterdir())
+        names = (self._name_in(file) for file in os.listdir(self.folder))
         return sorted(name for name in names if name is not None)
 
     def name_in(self, path: Path) -> str | None:
@@ -68,12 +74,15 @@ class Documents:
 
         The file's name says it; where that is cut, the header, if the two fit.
         """
-        name = name_of(path.name)
-        if name is not None or path.suffix != SUFFIX:
+        return self._name_in(path.name)
+
+    def _name_in(self, file: str) -> str | None:
+        name = name_of(file)
+        if name is not None or not file.endswith(SUFFIX):
             return name
-        with path.open("rb") as file:
-            header = read_header(file.read(MAX_HEADER_BYTES))
-        if header is None or file_name(header.name) != path.name:
+        with (self.folder / file).open("rb") as opened:
+            header = read_header(opened.read(MAX_HEADER_BYTES))
+        if header is None or file_name(header.name) != file:
             return None
         return header.name
 
@@ -165,10 +174,18 @@ class Documents:
     def remove(self, name: str) -> None:
         """Remove a document's file, and what repairs have set aside of it, durably."""
         path = self.path(name)
-        for aside in self.folder.glob(f"{glob.escape(path.name)}.damaged-*"):
-            aside.unlink(missing_ok=True)
+        if self._aside is None:
+            self._aside = [file for file in os.listdir(self.folder) if ASIDE in file]
+        for file in self._aside:
+            if file.startswith(f"{path.name}{ASIDE}"):
+                (self.folder / file).unlink(missing_ok=True)
         path.unlink(missing_ok=True)
         self.sync()
+
+    def aside(self, path: Path, now_ms: int) -> Path:
+        """Return the name under which a repair sets a file aside."""
+        self._aside = None
+        return path.with_name(f"{path.name}{ASIDE}{now_ms}")
 
     def sync_file(self, name: str) -> None:
         """Have a document's file on the medium, as it reads now."""

@@ -23,12 +23,14 @@ __all__ = [
     "Header",
     "decode_record",
     "encode_checkpoint",
+    "encode_deletion",
     "encode_header",
     "encode_record",
     "entry_prefix",
     "frame",
     "frame_at",
     "interrupted",
+    "is_deletion",
     "next_frame",
     "read_contents",
     "read_entries",
@@ -50,6 +52,7 @@ _FRAME = struct.Struct("<4sII")
 _JOURNAL = struct.Struct("<8sHH")
 _NAME = struct.Struct("<H")
 _SEQUENCE = struct.Struct("<16xQ")
+_KIND = struct.Struct("<10xB")
 _UPDATE_LENGTH = struct.Struct("<4xI")
 
 HEADER_CHECKSUM_AT = 12
@@ -60,6 +63,7 @@ MAX_HEADER_BYTES = _HEADER.size + 0xFFFF
 
 _UPDATE = 1
 _CHECKPOINT = 2
+_DELETION = 3
 
 
 def _journal_header() -> bytes:
@@ -174,6 +178,18 @@ def encode_checkpoint(checkpoint: Checkpoint, seed: int) -> bytes:
         checkpoint.time_ms,
     )
     return b"".join((_CHECKSUM.pack(crc32(head, seed)), head, state))
+
+
+def encode_deletion(sequence: int, time_ms: int, seed: int) -> bytes:
+    """Return what says in a journal that all of a document until here is void."""
+    head = _RECORD.pack(0, 0, _DELETION, 0, crc32(b""), sequence, time_ms)
+    return _CHECKSUM.pack(crc32(head, seed)) + head
+
+
+def is_deletion(encoded: bytes) -> bool:
+    """Return whether an entry of a journal is no record, but ends its document."""
+    (kind,) = _KIND.unpack_from(encoded)
+    return bool(kind == _DELETION)
 
 
 def sequence_of(encoded: bytes) -> int:

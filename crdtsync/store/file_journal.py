@@ -53,14 +53,17 @@ class Journal:
             self.path.unlink(missing_ok=True)
             raise
 
-    def append(self, payload: bytes) -> None:
-        """Commit a payload: all of it, or, where this raises, nothing."""
+    def append(self, payload: bytes, *, synced: bool = False) -> None:
+        """Commit a payload: all of it, or, where this raises, nothing.
+
+        With ``synced`` it is on the medium then, whether commits are or not.
+        """
         if self._descriptor < 0:
             self._restore()
         data = frame(payload, self._seed)
         try:
             write_all(self._descriptor, data)
-            if self._sync:
+            if self._sync or synced:
                 sync(self._descriptor)
         except OSError:
             self.close()

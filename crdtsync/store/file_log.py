@@ -5,7 +5,8 @@ so is all or nothing. Its records reach the documents' own files later: when the
 grown to ``JOURNAL_BYTES`` a new one is begun, and while that one fills, a proportionate number
 of documents is settled after each commit. A journal stays until all of its records are in their
 documents' files and those on the medium; what a crash leaves is replayed at the next start.
-Replaying is harmless any number of times, because records carry their sequence.
+Replaying is harmless any number of times, because records carry their sequence. A deletion is an
+entry too: what the journals have of that document before it is void.
 """
 
 import logging
@@ -16,10 +17,10 @@ from pathlib import Path
 from crdtsync.clock import Clock
 from crdtsync.errors import StoreError
 from crdtsync.store import file_disk
-from crdtsync.store.base import Checkpoint, Durability, Finding, Record
+from crdtsync.store.base import Checkpoint, Damage, Durability, Finding, Record
 from crdtsync.store.failures import damaged, out_of_order
 from crdtsync.store.file_check import Checker
-from crdtsync.store.file_format import Header, encode_record, sequence_of
+from crdtsync.store.file_format import Header, encode_deletion, encode_record, sequence_of
 from crdtsync.store.file_journal import Journal, journals_in, read_journal
 from crdtsync.store.file_reading import Known, Reading
 from crdtsync.store.locking import StoreLock
@@ -212,10 +213,19 @@ class FileLog(Reading):
                 queues[name] = []
 
     def delete(self, name: str) -> bool:
-        """Remove a document's file; first everything that a replay would make it of again."""
+        """Remove a document's file, and make void what a replay would make it of again."""
+        document = self._learn(name)
+        existed = document.file is not None or bool(self._queued(name))
         if name in self._active or name in self._frozen:
-            self._settle_all()
-        existed = self._learn(name).file is not None
+            if document.file is not None:
+                # Whole, should it not be removed after all.
+                self._settle_here(name, document, self._queued(name))
+            entry = encode_deletion(document.last, self._clock.time_ms(), document.seed)
+            self._writing().append(document.prefix + entry, synced=self._durable)
+            for queues in (self._frozen, self._active):
+                queues.pop(name, None)
+            if name in self._unsettled:
+                self._unsettled.remove(name)
         self._known.pop(name)
         if existed:
             self._documents.remove(name)
@@ -232,6 +242,14 @@ class FileLog(Reading):
         if repair:
             self._settle_all()
         self._follow()
+        return self._checker(repair).run()
+
+    def cut(self, damage: Damage) -> None:
+        """Set the file aside and write what is before the damage anew."""
+        self._settle_all()
+        self._checker(repair=True).cut(damage)
+
+    def _checker(self, repair: bool) -> Checker:
         return Checker(
             folder=self._folder,
             documents=self._documents,
@@ -239,7 +257,7 @@ class FileLog(Reading):
             load=self.load,
             repaired=self._repaired if repair else None,
             now_ms=self._clock.time_ms(),
-        ).run()
+        )
 
     def _refuse_damaged(self, operation: str, document: Known) -> None:
         if document.file is not None and document.file.damage is not None:
@@ -288,19 +306,22 @@ class FileLog(Reading):
 
     def _settle_one(self) -> None:
         name = self._unsettled[-1]
-        document = self._learn(name)
+        self._settle_here(name, self._learn(name), self._frozen[name])
+        self._unsettled.pop()
+        self._frozen[name] = []
+
+    def _settle_here(self, name: str, document: Known, queue: list[bytes]) -> None:
+        """Bring records into their document's file."""
         settled = document.file.last if document.file is not None else 0
-        fresh = [item for item in self._frozen[name] if sequence_of(item) > settled]
+        fresh = [item for item in queue if sequence_of(item) > settled]
         if fresh:
             try:
                 document.file = self._documents.extend(name, document.file, fresh)
             except BaseException:
                 self._known.pop(name)  # the file is to be read again
                 raise
-        elif self._frozen[name]:  # written by a process that perhaps died before its sync
+        elif queue:  # written by a process that perhaps died before its sync
             self._documents.sync_file(name)
-        self._unsettled.pop()
-        self._frozen[name] = []
 
     def _finish(self) -> None:
         """Settle what is left of ``_frozen``."""
@@ -320,8 +341,8 @@ class FileLog(Reading):
                 path.rename(path.with_name(f"{path.name}.damaged-{self._clock.time_ms()}"))
             else:
                 path.unlink()
-        if self._durable:
-            file_disk.sync_folder(self._folder)
+            if self._durable:  # after each: what a younger one says is void would be back
+                file_disk.sync_folder(self._folder)
         self._older, self._damaged = [], []
         self._frozen.clear()
         self._to_settle = 0

@@ -8,6 +8,7 @@ is too long is cut, and ends with ``~`` and a hash of the whole name.
 
 import re
 from hashlib import blake2b
+from urllib.parse import unquote_to_bytes
 
 __all__ = ["SUFFIX", "file_name", "name_of"]
 
@@ -21,13 +22,14 @@ _CUT_STEM_BYTES = 80
 _HASH_BYTES = 20
 
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_-.")
+_WRITTEN = {byte: f"%{byte:02x}" for byte in range(256) if byte not in _PLAIN}
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
 
 
 def file_name(document: str) -> str:
     """Return the name of the file that holds a document."""
     raw = document.encode()
-    stem = "".join(chr(byte) if byte in _PLAIN else f"%{byte:02x}" for byte in raw)
+    stem = raw.decode("latin-1").translate(_WRITTEN)
     if stem.startswith(".") or _DEVICES.match(stem):
         stem = f"%{ord(stem[0]):02x}{stem[1:]}"
     if len(stem) > MAX_STEM_BYTES:
@@ -45,10 +47,7 @@ def name_of(file: str) -> str | None:
     if stem == file or "~" in stem:
         return None
     try:
-        raw = re.sub(
-            rb"%([0-9a-f]{2})", lambda match: bytes([int(match[1], 16)]), stem.encode("ascii")
-        )
-        document = raw.decode()
-    except ValueError:  # not ASCII, or not UTF-8
+        document = unquote_to_bytes(stem).decode()
+    except ValueError:  # not UTF-8
         return None
     return document if file_name(document) == file else None

@@ -16,6 +16,7 @@ from crdtsync.store.file_documents import Documents, Summary
 from crdtsync.store.file_format import (
     decode_record,
     entry_prefix,
+    is_deletion,
     seed_of,
     sequence_of,
     update_length_of,
@@ -151,4 +152,7 @@ class Reading:
 
     def _take(self, replay: Replay) -> None:
         for name, encoded in replay.entries:
-            self._frozen.setdefault(name, []).append(encoded)
+            if is_deletion(encoded):
+                self._frozen.pop(name, None)
+            else:
+                self._frozen.setdefault(name, []).append(encoded)

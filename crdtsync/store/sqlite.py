@@ -12,7 +12,15 @@ from pathlib import Path
 from crdtsync.clock import Clock, SystemClock
 from crdtsync.errors import StoreError
 from crdtsync.store import sqlite_rows
-from crdtsync.store.base import Checkpoint, DocumentInfo, Durability, Finding, Loaded, Record
+from crdtsync.store.base import (
+    Checkpoint,
+    Damage,
+    DocumentInfo,
+    Durability,
+    Finding,
+    Loaded,
+    Record,
+)
 from crdtsync.store.locking import StoreLock
 from crdtsync.store.sqlite_check import Checker
 from crdtsync.store.sqlite_schema import connect, fold, migrate
@@ -163,11 +171,18 @@ class _SQLiteBackend:
 
     def check(self, repair: bool) -> Iterator[Finding]:
         """Verify everything; repair on the connection that writes."""
+        return self._checker(repair).run()
+
+    def cut(self, damage: Damage) -> None:
+        """Set the records from the damage's sequence on aside."""
+        self._checker(repair=True).cut(damage)
+
+    def _checker(self, repair: bool) -> Checker:
         return Checker(
             db=self._writer.ready if repair else self._reading,
             repairing=self._writer.repairing if repair else None,
             now_ms=self._clock.time_ms(),
-        ).run()
+        )
 
     def _reading(self) -> sqlite3.Connection:
         assert self._reader is not None

@@ -68,6 +68,21 @@ class Checker:
                 yield from self._document(row_id, raw, created_ms, checksum)
             last = rows[-1][0]
 
+    def cut(self, damage: Damage) -> None:
+        """Set aside what is sound by itself from a sequence on, with the checkpoint if it is it."""
+        name = damage.document
+        db = self.db()
+        found = db.execute("SELECT id FROM documents WHERE name = ?", (name,)).fetchone()
+        if found is None:
+            return
+        (row_id,) = found
+        checkpoint = newest_checkpoint(db, name, row_id)
+        after = checkpoint.sequence if checkpoint is not None else 0
+        chain = read_chain(db, name, row_id, after=after)
+        rows = [row for row in chain.rows if row.sequence >= damage.sequence]
+        whole = checkpoint is not None and damage.sequence <= after
+        self._cut(row_id, damage, (*rows, *chain.strays), checkpoints=whole)
+
     def _integrity(self) -> Iterator[Finding]:
         try:
             rows = self.db().execute(f"PRAGMA integrity_check({INTEGRITY_LINES})").fetchall()

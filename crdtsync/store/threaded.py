@@ -99,6 +99,8 @@ class Backend(Protocol):
         """Yield findings; with ``repair``, called on the writing thread."""
         ...
 
+    def cut(self, damage: Damage) -> None: ...
+
 
 class ThreadedStore:
     """A store over a backend; see ``crdtsync.store.base.Store`` for what the methods promise."""
@@ -243,6 +245,12 @@ class ThreadedStore:
             if finding.repaired:
                 self._damaged.pop(finding.document, None)
             yield finding
+
+    async def cut(self, damage: Damage) -> None:
+        """Cut a document back to what is before the damage, and keep what is cut."""
+        self._refuse_reader("repair")
+        await self._call(self._writer, "repair", self._verified, self._backend.cut, damage)
+        self._damaged.pop(damage.document, None)
 
     def _append(self, batch: Sequence[Record]) -> bool:
         now_s = time.monotonic()

@@ -226,6 +226,108 @@ async def test_a_deleted_document_is_not_replayed(make_file: Maker) -> None:
         await store.append([rec("a", 1)])
 
 
+async def test_deleting_settles_that_document_alone(make_file: Maker, disk: Disk) -> None:
+    """However many others the journals have: a few syncs, and theirs stay as they are."""
+    async with make_file(durability="fsync") as store:
+        await store.append([rec(f"d{number}", 1) for number in range(200)])
+        await store.append([rec("old", 1), rec("new", 1)])
+        await store.checkpoint(point("old", 1))
+        await store.append([rec("old", 2)])
+        for name in ("old", "new"):
+            before = disk.syncs
+            assert await store.delete(name)
+            assert disk.syncs - before <= 2, "its file, where it has one, and the journal"
+        assert not documents(make_file)
+        assert not await store.delete("old")
+        assert not await store.delete("never")
+        crashed = make_file.crashed(make_file.folder / "crashed")
+        reader = make_file(read_only=True)
+        async with reader:
+            assert {info.name for info in await reader.documents()} == {
+                f"d{number}" for number in range(200)
+            }
+            assert await reader.load("old") == Loaded(None, ())
+    for make in (make_file, crashed):
+        async with make() as store:
+            assert len(await store.documents()) == 200
+            assert worse_than_ok(await findings(store)) == []
+
+
+async def test_a_document_is_made_anew_behind_its_deletion(make_file: Maker) -> None:
+    """Of all that the journals have of that name, only what came behind the deletion counts."""
+    async with make_file() as store, make_file(read_only=True) as reader:
+        await store.append(recs("a", 1, 5))
+        await store.append(recs("b", 1, 5))
+        await store.checkpoint(point("b", 3))
+        assert len((await reader.load("a")).records) == 5
+        fresh = [rec(name, 1, update=b"fresh") for name in ("a", "b")]
+        for name, record in zip(("a", "b"), fresh, strict=True):
+            assert await store.delete(name)
+            await store.append([record])
+            assert await reader.load(name) == Loaded(None, (record,))
+        crashed = make_file.crashed(make_file.folder / "crashed")
+    for make in (make_file, crashed):
+        async with make() as store:
+            for record in fresh:
+                assert await store.load(record.document) == Loaded(None, (record,))
+            assert worse_than_ok(await findings(store)) == []
+
+
+@pytest.mark.parametrize("fails", ["the entry", "the removal"])
+async def test_a_deletion_that_fails_leaves_all_of_it(
+    make_file: Maker, disk: Disk, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    """Done or not done: what the journals had of the document is in its file then."""
+    whole = Loaded(point("a", 2), tuple(recs("a", 3, 5)))
+    async with make_file(durability="fsync") as store:
+        await store.append(recs("a", 1, 2))
+        await store.checkpoint(point("a", 2))
+        await store.append(recs("a", 3, 5))
+        with monkeypatch.context() as patch:
+            if fails == "the entry":
+                sync = disk.sync
+
+                def failing(descriptor: int) -> None:
+                    name = os.readlink(f"/proc/self/fd/{descriptor}")
+                    disk.sync_fails = "journal-" in name
+                    sync(descriptor)
+
+                patch.setattr(os, "fdatasync", failing)
+            else:
+
+                def refuse(path: Path, missing_ok: bool = False) -> None:
+                    raise PermissionError(errno.EPERM, "no", str(path))
+
+                patch.setattr(Path, "unlink", refuse)
+            with pytest.raises(StoreError, match="delete failed"):
+                await store.delete("a")
+            disk.sync_fails = False
+            assert await store.load("a") == whole
+        crashed = make_file.crashed(make_file.folder / "crashed")
+        await store.append([rec("a", 6)])
+    async with make_file() as store:
+        assert await store.load("a") == Loaded(whole.checkpoint, (*whole.records, rec("a", 6)))
+    async with crashed() as store:
+        assert await store.load("a") == whole
+        assert await store.delete("a")
+    async with crashed() as store:
+        assert not await store.documents()
+
+
+async def test_a_deletion_is_on_the_medium_where_commits_are_not(
+    make_file: Maker, disk: Disk
+) -> None:
+    """With ``os``, too: else the file might be gone, and the journal bring back the rest."""
+    async with make_file(durability="os") as store:
+        before = disk.syncs
+        await store.append(recs("a", 1, 5))
+        assert disk.syncs == before
+        assert await store.delete("a")
+        assert disk.syncs == before + 1
+        await store.append([rec("a", 1)])
+        assert disk.syncs == before + 1
+
+
 async def test_a_copy_made_while_it_runs_is_whole(
     make_file: Maker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
