@@ -13,6 +13,7 @@ from typing import Any
 
 import pycrdt
 
+from crdtsync.apart import divide_here
 from crdtsync.audit import NO_AUDIT
 from crdtsync.channels.model import Message, message_id
 from crdtsync.channels.rules import ChannelRules
@@ -30,7 +31,7 @@ from crdtsync.refused.base import NO_QUARANTINE
 from crdtsync.refusing import Refusals
 from crdtsync.roles import COMMENT, Role, Rule
 from crdtsync.room import Room
-from crdtsync.session import Session
+from crdtsync.session import Session, UpdateReceived
 from crdtsync.stats import Stats
 from crdtsync.update import scan
 
@@ -64,6 +65,9 @@ class _Nobody:
 
     def read_apart(self, connection: Connection, frame: bytes) -> None:
         connection.was_read(connection.read(frame), frame)
+
+    def divide_apart(self, connection: Connection, event: UpdateReceived) -> None:
+        divide_here(connection, event)
 
     def index_apart(self, judge: Judge, making: Making) -> None:
         making.put(making.take())

@@ -8,19 +8,21 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import chain
 
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
 from crdtsync.connection import Connection
+from crdtsync.dividing import divided
 from crdtsync.errors import CloseCode, RemoteError
 from crdtsync.examining import examined
 from crdtsync.indexing import INDEX_HERE_BYTES, Making
 from crdtsync.judge import Judge
-from crdtsync.session import Event, UpdateReceived
+from crdtsync.session import Event, PartsMissing, Portion, UpdateReceived
 
-__all__ = ["make_index", "read_frame"]
+__all__ = ["divide", "divide_here", "make_index", "read_frame"]
 
 log = logging.getLogger("crdtsync")
 
@@ -43,6 +45,45 @@ async def read_frame(connection: Connection, frame: bytes, limiter: anyio.Capaci
     with _lets_go(connection):
         found = await anyio.to_thread.run_sync(_read, connection, frame, limiter=limiter)
         connection.was_read(found, frame)
+    await _go_on(connection)
+
+
+async def divide(
+    connection: Connection, event: UpdateReceived, limiter: anyio.CapacityLimiter
+) -> None:
+    """Cut a long update, for which its connection waits; let its portions in, and what follows."""
+    with _lets_go(connection):
+        events = await anyio.to_thread.run_sync(_divided, connection, event, limiter=limiter)
+        if not connection.closed:  # else what waited is dealt with
+            next(connection.events)  # it was this
+            connection.was_read(chain(events, connection.events))
+    await _go_on(connection)
+
+
+def divide_here(connection: Connection, event: UpdateReceived) -> None:
+    """Do the same without a thread, and without turns for others."""
+    events = _divided(connection, event)
+    next(connection.events)
+    connection.was_read(chain(events, connection.events))
+    while connection.gives_way:
+        connection.was_read(connection.events)
+
+
+def _divided(connection: Connection, event: UpdateReceived) -> Iterator[Event]:
+    document, limits = connection.room.document, connection.room.limits
+    portions, lacks = divided(event.update, event.scan, document, limits)
+    return chain(
+        (Portion(update, found, event.step_2) for update, found in portions),
+        (PartsMissing(),) if lacks else (),
+    )
+
+
+async def _go_on(connection: Connection) -> None:
+    """Let the portions of a connection in, with turns for all others between them."""
+    while connection.gives_way:
+        await anyio.lowlevel.checkpoint()
+        with _lets_go(connection):
+            connection.was_read(connection.events)
 
 
 async def make_index(judge: Judge, making: Making, limiter: anyio.CapacityLimiter) -> None:
@@ -58,6 +99,7 @@ async def make_index(judge: Judge, making: Making, limiter: anyio.CapacityLimite
         with _lets_go(connection):
             connection.was_read(connection.events)
         await anyio.lowlevel.checkpoint()
+        await _go_on(connection)
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from crdtsync.parting import part
 from crdtsync.protocol import permission_denied_frame, short_update, token_refused_frame
 from crdtsync.refused.base import Run
 from crdtsync.seats import Seat
-from crdtsync.session import Event, Ignored, Session, TokenReceived
+from crdtsync.session import Event, Ignored, Portion, Session, TokenReceived
 
 if TYPE_CHECKING:
     from crdtsync.refusing import Overhearing
@@ -49,47 +49,13 @@ class Connection:
     """One client of one room. Made by ``Hub.connect``."""
 
     __slots__ = (
-        "__weakref__",
-        "_backlog",
-        "_backlog_bytes",
-        "_waiting",
-        "acknowledge",
-        "alive",
-        "asked_s",
-        "awareness_version",
-        "blocked",
-        "blocked_since_s",
-        "brake",
-        "caller",
-        "clearance",
-        "closed",
-        "code",
-        "credit",
-        "cursor",
-        "denials",
-        "doubted_s",
-        "events",
-        "free",
-        "hidden",
-        "ignored",
-        "link",
-        "live",
-        "overhear",
-        "owed",
-        "owes_step_1",
-        "parts",
-        "principal",
-        "reading_paused",
-        "refused",
-        "renew",
-        "room",
-        "seat",
-        "send",
-        "send_short",
-        "sent",
-        "session",
-        "slot",
-    )
+        "__weakref__", "_backlog", "_backlog_bytes", "_waiting", "acknowledge", "alive", "asked_s",
+        "awareness_version", "blocked", "blocked_since_s", "brake", "caller", "clearance", "closed",
+        "code", "credit", "cursor", "denials", "doubted_s", "events", "free", "gives_way", "hidden",
+        "ignored", "link", "live", "overhear", "owed", "owes_step_1", "parts", "principal",
+        "reading_paused", "refused", "renew", "room", "seat", "send", "send_short", "sent",
+        "session", "slot",
+    )  # fmt: skip
 
     _count = 0
 
@@ -167,6 +133,8 @@ class Connection:
         self.events: Iterator[Event] = iter(())
         """What is left of a frame."""
         self._waiting = True  # for the room to load, a large frame to be read, or its judge
+        self.gives_way = False
+        """Whether it waits for others to have a turn: ``was_read(events)`` goes on."""
         Connection._count += 1
         self.slot = Connection._count & 0xFFFF
         """Spreads periodic work over time."""
@@ -227,6 +195,8 @@ class Connection:
                     self._take_token(event.token)
                 else:
                     self.room.handle(self, event)
+                if type(event) is Portion and not self.closed:
+                    self._waiting = self.gives_way = True
                 if self.closed or self._waiting:  # by what it just did
                     break
         except RemoteError as error:
@@ -257,6 +227,7 @@ class Connection:
 
     def was_read(self, found: Iterable[Event] | RemoteError, frame: bytes = b"") -> None:
         """Take what a large frame was, or what waited, then what came behind it."""
+        self.gives_way = False
         if self.closed:
             if self.overhear is not None:
                 if isinstance(found, RemoteError):

@@ -38,8 +38,8 @@ class Document:
     """A document of this server, with everything but its connections."""
 
     __slots__ = (
-        "_halves", "_held", "_limits", "_loading", "_state_vector", "_stored_limits", "_voids",
-        "clocks", "committed", "deleted", "follower", "judge", "ready", "root",
+        "_halves", "_limits", "_loading", "_state_vector", "_stored_limits", "_voids",
+        "clocks", "committed", "deleted", "follower", "held", "judge", "ready", "root",
         "structure", "waiting",
     )  # fmt: skip
 
@@ -70,8 +70,9 @@ class Document:
         self._voids = IdSet()  # what came as deleted and collected: it may have been anything
         self.committed = CommittedState(self._stored_limits, state, watch, clock)
         """What is committed, and what of it newcomers get."""
-        self._held = Held(limits)
-        self.waiting: Collection[bytes] = self._held.wholes
+        self.held = Held(limits)
+        """What waits for something missing."""
+        self.waiting: Collection[bytes] = self.held.wholes
         """The updates that wait for something missing; to be read."""
         self.ready: list[tuple[bytes, Scan, object]] = []
         """For ``take_ready``."""
@@ -103,11 +104,6 @@ class Document:
     def detailed(self) -> bool:
         """Whether scans for this document should come with structs."""
         return self.structure is not None or bool(self._halves)
-
-    @property
-    def dropped(self) -> bool:
-        """Whether something was too much to be held: it has to be asked for."""
-        return self._held.dropped
 
     def knows(self, found: Layout) -> bool:
         """Return whether an update brings nothing that isn't here."""
@@ -210,7 +206,7 @@ class Document:
                 self._let_in(piece, source)
             verdict = Verdict.KNOWN
             if slices.rest is not None:
-                clients += self._held.put(slices.rest, source)
+                clients += self.held.put(slices.rest, source)
                 verdict = Verdict.AHEAD
         if self.waiting:
             self._retry_held(clients)
@@ -240,7 +236,7 @@ class Document:
 
     def _retry_held(self, clients: list[int]) -> None:
         """Let in what waited for a clock of some clients, until nothing more is due."""
-        while due := self._held.take_due(clients, self.clocks):
+        while due := self.held.take_due(clients, self.clocks):
             clients = [part.client for part in due]
             for part in due:
                 piece = part.take(self.clocks)
@@ -248,9 +244,9 @@ class Document:
                     if piece is not None:
                         self._let_in(piece, part.source)
                 except InvalidUpdate:  # nobody is there any more to be told
-                    self._held.drop(part)
+                    self.held.drop(part)
                 else:
-                    self._held.put_back(part)
+                    self.held.put_back(part)
 
     def _spreads(self, roots: frozenset[str]) -> bool:
         """Return whether items lie in more than one root now."""
@@ -271,9 +267,13 @@ class Document:
         if self._loading:  # what was let in before is let in again, whatever was made of it
             self.structure.add(structs)
         else:
+            going = found.going
+            if going is None:
+                going = IdSet()
+                going.add(found.deletes)
             self.structure.admit(
                 structs,
-                deletes=found.deletes,
+                going=going,
                 deleted=self.deleted,
                 voids=self._voids,
                 max_depth=self._limits.max_type_depth,

@@ -9,6 +9,7 @@ from crdtsync.channels.service import Channels
 from crdtsync.connection import Connection
 from crdtsync.indexing import Making
 from crdtsync.refusing import Refusals
+from crdtsync.session import UpdateReceived
 
 if TYPE_CHECKING:
     from crdtsync.judge import Judge
@@ -60,6 +61,10 @@ class Engine(Protocol):
 
     def read_apart(self, connection: Connection, frame: bytes) -> None:
         """Let ``connection.read`` read a frame on a thread; hand ``was_read`` both."""
+        ...
+
+    def divide_apart(self, connection: Connection, event: UpdateReceived) -> None:
+        """Have a thread cut an update, for which its connection waits, into portions."""
         ...
 
     def index_apart(self, judge: "Judge", making: Making) -> None:

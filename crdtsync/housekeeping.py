@@ -222,7 +222,7 @@ class Housekeeping:
             connection.close(CloseCode.TRY_AGAIN_LATER, "the connection takes nothing")
             return
         if connection.owes_step_1 and connection.live:
-            if connection.room.document.waiting or connection.room.document.dropped:
+            if connection.room.document.waiting or connection.room.document.held.dropped:
                 connection.room.ask(connection)
             else:
                 connection.owes_step_1 = False

@@ -20,7 +20,7 @@ import anyio
 import anyio.abc
 
 from crdtsync.access.sessions import Sessions
-from crdtsync.apart import make_index, read_frame
+from crdtsync.apart import divide, make_index, read_frame
 from crdtsync.audit import NO_AUDIT, NOBODY, Audit, Caller, What
 from crdtsync.authoring.service import Documents
 from crdtsync.batch import Editor
@@ -56,6 +56,7 @@ from crdtsync.refused.base import NO_QUARANTINE, Quarantine
 from crdtsync.refusing import Refusals
 from crdtsync.room import Room
 from crdtsync.seats import Seats
+from crdtsync.session import UpdateReceived
 from crdtsync.stats import Stats
 from crdtsync.store.base import Store
 from crdtsync.update import scan
@@ -192,6 +193,10 @@ class Hub:
     def read_apart(self, connection: Connection, frame: bytes) -> None:
         """Have a thread read a large frame: what comes behind it waits, all others don't."""
         self.spawn(lambda: read_frame(connection, frame, self._one_large))
+
+    def divide_apart(self, connection: Connection, event: UpdateReceived) -> None:
+        """Have a thread cut a long update; what comes behind it waits, all others don't."""
+        self.spawn(lambda: divide(connection, event, self._one_large))
 
     def index_apart(self, judge: Judge, making: Making) -> None:
         """Have a thread make a room's index of places, then tell its judge."""

@@ -33,6 +33,7 @@ class _Short(Scan):
     structs = None
     voids = None
     joining = None
+    marks = ()
 
 
 class _Keystroke(_Short):

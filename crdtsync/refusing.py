@@ -222,7 +222,7 @@ def _updates(what: bytes | Iterable[Event]) -> Iterator[tuple[bytes, bool]]:
     """Return the updates of a frame, or among events, and whether each is a step 2's."""
     if not isinstance(what, bytes):
         for event in what:
-            if type(event) is UpdateReceived:
+            if isinstance(event, UpdateReceived):
                 yield event.update, event.step_2
         return
     try:

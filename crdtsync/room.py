@@ -10,6 +10,7 @@ from crdtsync.batch import Editor, Pending, Source, make_batch
 from crdtsync.clock import Clock
 from crdtsync.connection import Connection
 from crdtsync.content import RootExport, export
+from crdtsync.dividing import takes_long
 from crdtsync.document import Document, Verdict
 from crdtsync.engine import Engine
 from crdtsync.errors import CloseCode
@@ -26,6 +27,7 @@ from crdtsync.session import (
     AwarenessRequested,
     Event,
     Ignored,
+    PartsMissing,
     StateRequested,
     UpdateReceived,
 )
@@ -40,34 +42,11 @@ class Room:
     """An open document. Made by ``Hub``; read it, and edit through ``Hub.edit``."""
 
     __slots__ = (
-        "_document",
-        "_in_flight",
-        "_pending",
-        "_pressure",
-        "_progress",
-        "active_s",
-        "clock",
-        "committed_ms",
-        "committed_sequence",
-        "damage",
-        "degraded",
-        "detailed",
-        "dirty",
-        "engine",
-        "fanout",
-        "fill",
-        "idle_since_s",
-        "judge",
-        "limits",
-        "log_bytes",
-        "log_records",
-        "name",
-        "pins",
-        "sequence",
-        "stalled",
-        "stats",
-        "watch",
-    )
+        "_document", "_in_flight", "_pending", "_pressure", "_progress", "active_s", "clock",
+        "committed_ms", "committed_sequence", "damage", "degraded", "detailed", "dirty", "engine",
+        "fanout", "fill", "idle_since_s", "judge", "limits", "log_bytes", "log_records", "name",
+        "pins", "sequence", "stalled", "stats", "watch",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -218,9 +197,17 @@ class Room:
             case StateRequested() | AwarenessRequested() if connection.blocked:
                 connection.owed[type(event)] = event
             case UpdateReceived(update, found, step_2):
-                if connection.free and self.fill.limit:  # a keystroke's is, once it is full
+                whole = type(event) is UpdateReceived
+                if whole and connection.free and self.fill.limit:  # a keystroke's is, once full
                     self.fill.check(update, found, self.document.knows)
-                self.receive_update(connection, update, found, step_2=step_2)
+                if whole and connection.free and takes_long(found, self.document):
+                    connection.wait(event)
+                    self.engine.divide_apart(connection, event)
+                else:
+                    self.receive_update(connection, update, found, step_2=step_2)
+            case PartsMissing():
+                self.document.held.dropped = True
+                self.ask(connection)
             case StateRequested(state_vector):
                 self._answer(connection, state_vector)
             case AwarenessReceived(entries, first):

@@ -31,6 +31,8 @@ __all__ = [
     "AwarenessRequested",
     "Event",
     "Ignored",
+    "PartsMissing",
+    "Portion",
     "Session",
     "StateRequested",
     "TokenReceived",
@@ -46,6 +48,16 @@ class UpdateReceived:
     scan: Scan
     step_2: bool
     """Whether it answers a step 1: then it may well bring nothing new."""
+
+
+@dataclass(frozen=True, slots=True)
+class Portion(UpdateReceived):
+    """A part of an update that would take long by itself: others have a turn behind it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartsMissing:
+    """Of an update that came by portions something lacks what it refers to, and was left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +98,7 @@ class TokenReceived:
 
 Event = (
     UpdateReceived
+    | PartsMissing
     | StateRequested
     | AwarenessReceived
     | AwarenessRequested

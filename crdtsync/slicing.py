@@ -151,7 +151,14 @@ def _missing(struct: Struct, known: Mapping[int, int]) -> Id | None:
     return None
 
 
-def slice_update(data: bytes, scan: Scan, clocks: Mapping[int, int], *, max_bytes: int) -> Slices:
+def slice_update(
+    data: bytes,
+    scan: Scan,
+    clocks: Mapping[int, int],
+    *,
+    max_bytes: int,
+    max_structs: int = 1 << 31,
+) -> Slices:
     """Cut an update into pieces of about ``max_bytes`` that fit on top of ``clocks``.
 
     ``scan`` has to come with structs. A single struct is never cut, so a piece may be larger.
@@ -166,7 +173,7 @@ def slice_update(data: bytes, scan: Scan, clocks: Mapping[int, int], *, max_byte
     pieces: list[list[Struct]] = []
     size = max_bytes
     for struct in ready:
-        if size >= max_bytes:
+        if size >= max_bytes or len(pieces[-1]) >= max_structs:
             pieces.append([])
             size = 0
         pieces[-1].append(struct)

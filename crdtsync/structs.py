@@ -4,7 +4,11 @@ Owns the words for it: the kinds of structs, their flags, one struct, an update'
 scan. Nothing here reads bytes. Source: Yjs 13, ``structs/*.js``.
 """
 
-from typing import ClassVar, Final, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from crdtsync.idset import IdSet
 
 __all__ = [
     "ANY",
@@ -105,14 +109,16 @@ class Scan(Layout):
     """What an update's bytes say. Treat it as immutable."""
 
     __slots__ = (
-        "joining", "keys", "needs", "pairs", "parents", "roots", "structs", "types", "verbatim",
-        "voids",
+        "joining", "keys", "marks", "needs", "pairs", "parents", "roots", "structs", "types",
+        "verbatim", "voids",
     )  # fmt: skip
 
     follows: ClassVar[bool] = False
     """Whether it is known to be one item right behind the one before of the same client."""
     complete: ClassVar[bool] = False
     """Whether it is known to refer to nothing but itself and what its document has."""
+    going: "ClassVar[IdSet | None]" = None
+    """Where it is a portion of an update: what that deletes."""
 
     def __init__(
         self,
@@ -130,6 +136,7 @@ class Scan(Layout):
         structs: list[Struct] | None,
         voids: list[Range] | None = None,
         joining: int | None = None,
+        marks: Sequence[Range] = (),
     ) -> None:
         self.ranges = ranges  # not by super(): 0.2 us on the path of a keystroke
         self.bodies = bodies
@@ -156,13 +163,25 @@ class Scan(Layout):
         self.joining = joining
         """About how many bytes are in all the strings that are made where each item of a text or
         array is joined with the ones before it; ``None`` where there are few structs."""
+        self.marks = marks
+        """Where there are many: places between some of them. Clock and offset there, structs that
+        are left of that client's."""
 
     def completed(self) -> "Scan":
         """Return the same of one that is known to be complete."""
-        return _Complete(
+        return _Complete(*self._all())
+
+    def among(self, going: "IdSet") -> "Scan":
+        """Return the same of one that is a portion of an update."""
+        portion = _Portion(*self._all())
+        portion.going = going
+        return portion
+
+    def _all(self) -> tuple[Any, ...]:
+        return (
             self.ranges, self.bodies, self.deletes, self.skips, self.needs, self.roots, self.types,
             self.parents, self.keys, self.pairs, self.verbatim, self.structs, self.voids,
-            self.joining,
+            self.joining, self.marks,
         )  # fmt: skip
 
     @property
@@ -174,6 +193,11 @@ class Scan(Layout):
 class _Complete(Scan):
     __slots__ = ()
     complete = True
+
+
+class _Portion(Scan):
+    __slots__ = ("going",)
+    going: "IdSet"  # type: ignore[misc]
 
 
 NO_ROOTS: Final[frozenset[str]] = frozenset()

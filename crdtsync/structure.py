@@ -22,7 +22,7 @@ from typing import Final
 
 from crdtsync.errors import InvalidUpdate
 from crdtsync.idset import IdSet
-from crdtsync.structs import DELETED, GC, TYPE, Id, Range, Struct
+from crdtsync.structs import DELETED, GC, TYPE, Id, Struct
 
 __all__ = ["StructureIndex"]
 
@@ -71,19 +71,17 @@ class StructureIndex:
         self,
         structs: Iterable[Struct],
         *,
-        deletes: Iterable[Range],
+        going: IdSet,
         deleted: IdSet,
         voids: IdSet,
         max_depth: int,
     ) -> None:
         """Take over structs in an order in which each one's references come before it.
 
-        None may be known, wholly or in part. ``deletes`` are their update's, ``deleted`` the
-        document's before it, ``voids`` what came to it as collected. Raises ``InvalidUpdate``
-        for the first that may not enter; everything is as before then.
+        None may be known, wholly or in part. ``going`` is what their update deletes, ``deleted``
+        what the document had deleted before it, ``voids`` what came to it as collected. Raises
+        ``InvalidUpdate`` for the first that may not enter; everything is as before then.
         """
-        going = IdSet()
-        going.add(deletes)
         added: list[int] = []
         places = len(self._places)
         try:

@@ -47,10 +47,12 @@ from crdtsync.structs import (
 )
 from crdtsync.values import ANY_BIGINT, ANY_OBJECT, check_json, has_bigint, skip_any
 
-__all__ = ["scan"]
+__all__ = ["MARKED_STRUCTS", "scan"]
 
 MANY_STRUCTS: Final = 1000
-"""Of an update of more it is told what joining its items takes."""
+"""Of an update of more it is told what joining its items takes,"""
+MARKED_STRUCTS: Final = 1000
+"""and where it may be cut, so many apart."""
 
 _XML_ELEMENT: Final = 3
 _XML_HOOK: Final = 5
@@ -81,6 +83,7 @@ def scan(data: bytes, limits: Limits, *, structs: bool = False) -> Scan:
         verbatim = False
         bodies: list[Range] = []
         voids: list[Range] | None = None
+        marks: list[Range] | None = None
 
         clients = data[0]
         position = 1
@@ -277,6 +280,9 @@ def scan(data: bytes, limits: Limits, *, structs: bool = False) -> Scan:
                         run_bytes = position - begin
                     last_kind = kind
                     follows = False
+                    if not left % MARKED_STRUCTS and left:
+                        marks = marks or []
+                        marks.append((clock + length, position, left))
                 clock += length
                 if clock > MAX_CLOCK:
                     raise InvalidUpdate("a clock of the update is above 2^31", kind="update-clock")
@@ -306,6 +312,7 @@ def scan(data: bytes, limits: Limits, *, structs: bool = False) -> Scan:
             described,
             voids,
             joining if many else None,
+            marks or (),
         )
     except IndexError:
         raise InvalidUpdate("the update is truncated", kind="update-truncated") from None

@@ -9,6 +9,7 @@ raises ``Broken`` where it doesn't.
 from collections.abc import Callable
 from typing import Final
 
+from crdtsync.apart import divide_here
 from crdtsync.audit import NO_AUDIT
 from crdtsync.channels.rules import ChannelRules
 from crdtsync.channels.service import Channels
@@ -26,6 +27,7 @@ from crdtsync.protocol import SyncStep2, SyncUpdate, decode_frame, step_1_frame
 from crdtsync.refused.base import NO_QUARANTINE
 from crdtsync.refusing import Refusals
 from crdtsync.room import Room
+from crdtsync.session import UpdateReceived
 from crdtsync.state_vector import encode_state_vector
 from crdtsync.stats import Stats
 from crdtsync.store.base import Checkpoint, Loaded, Record
@@ -262,6 +264,10 @@ class Server:
     def read_apart(self, connection: Connection, frame: bytes) -> None:
         """Read a large frame here and now: there are no threads."""
         connection.was_read(connection.read(frame), frame)
+
+    def divide_apart(self, connection: Connection, event: UpdateReceived) -> None:
+        """Cut it here and now, too."""
+        divide_here(connection, event)
 
     def index_apart(self, judge: Judge, making: Making) -> None:
         """Index here and now, too."""

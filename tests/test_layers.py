@@ -64,6 +64,7 @@ LAYERS = {
         "channels.writing",
         "content",
         "crdt",
+        "dividing",
         "document",
         "edit",
         "examining",

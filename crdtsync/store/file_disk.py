@@ -6,6 +6,7 @@ from pathlib import Path
 
 __all__ = [
     "append_at",
+    "names_in",
     "read",
     "replace",
     "sync",
@@ -74,6 +75,11 @@ def read(path: Path) -> bytes | None:
         return path.read_bytes()
     except FileNotFoundError:
         return None
+
+
+def names_in(folder: Path) -> list[str]:
+    """Return the names in a folder: a quarter of what a path of each would take."""
+    return os.listdir(folder)
 
 
 def temporary(path: Path) -> Path:

@@ -1,7 +1,6 @@
 """The folder with one file per document: reading, extending, replacing and listing them."""
 
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -66,7 +65,7 @@ class Documents:
 
     def names(self) -> list[str]:
         """Return the names of all documents that have a file, in code point order."""
-        names = (self._name_in(file) for file in os.listdir(self.folder))
+        names = (self._name_in(file) for file in file_disk.names_in(self.folder))
         return sorted(name for name in names if name is not None)
 
     def name_in(self, path: Path) -> str | None:
@@ -175,7 +174,7 @@ class Documents:
         """Remove a document's file, and what repairs have set aside of it, durably."""
         path = self.path(name)
         if self._aside is None:
-            self._aside = [file for file in os.listdir(self.folder) if ASIDE in file]
+            self._aside = [file for file in file_disk.names_in(self.folder) if ASIDE in file]
         for file in self._aside:
             if file.startswith(f"{path.name}{ASIDE}"):
                 (self.folder / file).unlink(missing_ok=True)

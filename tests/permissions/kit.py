@@ -5,6 +5,7 @@ from typing import Any
 
 import pycrdt
 
+from crdtsync.apart import divide_here
 from crdtsync.audit import NO_AUDIT
 from crdtsync.channels.entries import Entries
 from crdtsync.channels.rules import ChannelRules
@@ -31,6 +32,7 @@ from crdtsync.refused.base import NO_QUARANTINE
 from crdtsync.refusing import Refusals
 from crdtsync.roles import Role, Rule
 from crdtsync.room import Room
+from crdtsync.session import UpdateReceived
 from crdtsync.stats import Stats
 from crdtsync.structs import EMPTY_UPDATE, Scan
 from tests.properties.edits import ROOTS, content
@@ -183,6 +185,9 @@ class Server:
 
     def read_apart(self, connection: Connection, frame: bytes) -> None:
         connection.was_read(connection.read(frame), frame)
+
+    def divide_apart(self, connection: Connection, event: UpdateReceived) -> None:
+        divide_here(connection, event)
 
     def index_apart(self, judge: Judge, making: Making) -> None:
         self.making.append((judge, making))

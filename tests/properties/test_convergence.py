@@ -7,6 +7,7 @@ from hypothesis import note
 from hypothesis import strategies as st
 
 from crdtsync.limits import Limits
+from tests.portions import small_portions
 from tests.properties.edits import Dice, content, edit
 from tests.properties.profile import checked
 from tests.properties.world import Client, World, ids, virtual_time
@@ -199,3 +200,10 @@ async def _play(limits: Limits, data: bytes) -> None:
 def test_all_clients_converge(limits: Limits, data: bytes) -> None:
     """Clients that lose connections, lag, resend and survive crashes end with one document."""
     anyio.run(_play, limits, data, backend_options=virtual_time())
+
+
+@checked(200, limits=limits, data=st.binary(min_size=100, max_size=500))
+def test_they_converge_where_updates_come_by_portions(limits: Limits, data: bytes) -> None:
+    """The same where each update of several structs is let in by portions."""
+    with small_portions(here=True):
+        anyio.run(_play, limits, data, backend_options=virtual_time())

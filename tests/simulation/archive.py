@@ -106,7 +106,7 @@ class Archive:
             " WHERE h.document = ? AND h.aside_ms IS NULL ORDER BY p.rowid DESC LIMIT 1",
             (document,),
         ).fetchone()
-        if row is None:
+        if row is None or not row[1]:
             return False
         data = bytearray(row[1])
         data[len(data) // 2] ^= 0x55

@@ -299,5 +299,6 @@ def os_of(system: FileSystem) -> Any:
         fsync=system.fsync,
         fdatasync=system.fsync,
         replace=system.replace,
+        listdir=lambda folder: [path.name for path in folder.iterdir()],
         urandom=system.faults.chance.randbytes,
     )

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from tests.portions import small_portions
 from tests.simulation.story import play, told
 
 SEEDS = 160
@@ -17,6 +18,13 @@ def test_seeds(first: int) -> None:
     """Stories with crashes, full disks and bad networks end well."""
     for seed in range(first, first + PER_TEST):
         play(seed)
+
+
+def test_seeds_by_portions() -> None:
+    """So they do where each update of several structs is let in by portions."""
+    with small_portions():
+        for seed in range(SEEDS, SEEDS + PER_TEST):
+            play(seed)
 
 
 @pytest.mark.parametrize("store", ["memory", "file", "sqlite"])

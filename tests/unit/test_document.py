@@ -414,7 +414,7 @@ def test_no_more_parts_are_held_than_some_for_each_update() -> None:
     blocks = [block(client, 0, item("x", origin=(1, 0))) for client in range(2, 140)]
     assert admit(document, update(*blocks)) is AHEAD
     assert not document.waiting
-    assert document.dropped
+    assert document.held.dropped
 
 
 # Types and keys

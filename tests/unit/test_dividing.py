@@ -1,0 +1,235 @@
+"""Long updates: which are let in by portions, and that these make the same document."""
+
+from random import Random
+
+import anyio.lowlevel
+import pycrdt
+import pytest
+
+from crdtsync.dividing import LONG_DELETES, LONG_STRUCTS, divided, takes_long
+from crdtsync.document import Document, Verdict
+from crdtsync.errors import InvalidUpdate
+from crdtsync.hub import Hub
+from crdtsync.limits import Limits
+from crdtsync.protocol import SyncStep1, step_2_frame, update_frame
+from crdtsync.store.memory import MemoryStore
+from crdtsync.update import MARKED_STRUCTS, scan
+from tests.portions import small_portions
+
+from .documents import content, history, replay
+from .engine import join, quick, until
+from .wire import any_, block, item, one, string, type_, update
+
+LIMITS = Limits()
+MANY = LONG_STRUCTS + 1
+
+
+def opened(*updates: bytes) -> Document:
+    document = Document(LIMITS)
+    document.loaded()
+    for each in updates:
+        assert document.admit(each, scan(each, LIMITS)) is Verdict.NEW
+    return document
+
+
+def typed(count: int, *, root: str = "text", client: int = 1, first: int = 0) -> bytes:
+    """Return characters that came one by one."""
+    structs = [
+        item(string("x"), origin=(client, n - 1)) if n else item(string("x"), parent=root)
+        for n in range(first, first + count)
+    ]
+    return update(block(client, first, *structs))
+
+
+def keys(count: int, *, client: int = 1) -> bytes:
+    """Return a map's keys."""
+    structs = (item(any_(b"\x7d\x01"), parent="map", key=f"k{n}") for n in range(count))
+    return update(block(client, 0, *structs))
+
+
+def deletions(count: int) -> bytes:
+    """Return that each second character was deleted."""
+    return update(deletes=[(1, 2 * n, 2 * n + 1) for n in range(count)])
+
+
+@pytest.mark.parametrize(
+    ("data", "there", "long"),
+    [
+        (typed(MANY), [], False),
+        (typed(MANY), [one(9, 0, "x")], False),
+        (typed(MANY, root="another"), [one(9, 0, "x")], True),
+        (keys(LONG_STRUCTS), [], False),
+        (keys(MANY), [], True),
+        (keys(MANY), [keys(MANY)], False),
+        (typed(MANY), [keys(1, client=9)], True),
+        (typed(MANY), [typed(3)], True),
+        (typed(MANY, first=3), [], True),
+        (typed(MANY, first=3), [typed(3)], False),
+        (update(block(1, 0, *[item(string("😀"), parent="text")] * MANY)), [], True),
+        (update(block(1, 0, *[item(type_(1), parent="text")] * MANY)), [], True),
+        (deletions(LONG_DELETES), [one(1, 0, "x" * 3 * LONG_DELETES)], False),
+        (deletions(LONG_DELETES + 1), [one(1, 0, "x" * 3 * LONG_DELETES)], True),
+    ],
+    ids=[
+        "text", "more text", "another root", "few keys", "keys", "known keys", "text beside keys",
+        "known in part", "a gap", "no gap", "pairs", "types", "few deletions", "deletions",
+    ],
+)  # fmt: skip
+def test_what_takes_long(data: bytes, there: list[bytes], long: bool) -> None:
+    """Whatever is looked into struct by struct does, if it is much and not known."""
+    wide = Limits(max_conflicts=1 << 20)
+    document = Document(wide)
+    for each in there:
+        document.admit(each, scan(each, wide))
+    assert takes_long(scan(data, wide), document) is long
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_portions_make_the_same_document(seed: int) -> None:
+    """Of one client or several, known in part, out of order or with gaps."""
+    random = Random(seed)
+    updates = history(seed, clients=random.randint(1, 3))
+    whole = replay(*updates)
+    known = updates[: random.randint(0, len(updates))]
+    base = opened()
+    for each in known:
+        base.admit(each, scan(each, LIMITS))
+    with small_portions(random.randint(1, 4)):
+        data = whole.get_update()
+        portions, lacks = divided(data, scan(data, LIMITS), base, LIMITS)
+        count = 0
+        for portion, found in portions:
+            assert len(found.structs or ()) <= 4
+            verdict = base.admit(portion, found)
+            assert verdict is not Verdict.AHEAD
+            if verdict is Verdict.NEW:
+                base.commit(portion, found)
+            for piece, described, _ in base.take_ready():
+                base.commit(piece, described)
+            count += 1
+    assert not lacks
+    assert count > 1
+    assert base.clocks == opened(data).clocks
+    shown = content(replay(*known, *[data]))
+    assert shown == content(whole)
+    for each in known:  # those were never committed here
+        base.commit(each, scan(each, LIMITS))
+
+
+def test_what_lacks_something_is_left_out() -> None:
+    """Of the rest that fits is let in; nothing is held."""
+    data = update(
+        block(2, 0, item(string("a"), parent="text"), item(string("b"), origin=(9, 0))),
+        block(1, 0, item(string("c"), parent="text")),
+    )
+    document = opened()
+    with small_portions(1):
+        portions, lacks = divided(data, scan(data, LIMITS), document, LIMITS)
+        for portion, found in portions:
+            assert document.admit(portion, found) is Verdict.NEW
+    assert lacks
+    assert document.clocks == {1: 1, 2: 1}
+    assert not document.waiting
+
+
+def test_each_portion_knows_what_the_whole_deletes() -> None:
+    """Several values under a key are let in where they are deleted, as in one piece."""
+    values = item(any_(b"\x7d\x01", b"\x7d\x02"), parent="map", key="k")
+    plain = [item(any_(b"\x7d\x03"), parent="map", key=f"a{n}") for n in range(4)]
+
+    def let_in(data: bytes) -> dict[int, int]:
+        document = opened()
+        with small_portions(2):
+            for portion, found in divided(data, scan(data, LIMITS), document, LIMITS)[0]:
+                document.admit(portion, found)
+        return document.clocks
+
+    assert let_in(update(block(1, 0, values, *plain), deletes=[(1, 0, 2)])) == {1: 6}
+    with pytest.raises(InvalidUpdate, match="several values"):
+        let_in(update(block(1, 0, values, *plain)))
+
+
+# On a connection
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.mark.anyio
+async def test_others_have_their_turn_between_portions() -> None:
+    """What comes behind a long update waits for all of it; others don't."""
+    async with Hub(MemoryStore(), limits=quick()) as hub:
+        writer, reader, other = await join(hub), await join(hub), await join(hub, "other")
+        document = hub.rooms["doc"].document
+        writer.say(update_frame(keys(3 * MANY)))
+        writer.say(update_frame(one(1, 3 * MANY, "y", parent="text")))
+        others: list[int] = []
+        while document.clocks.get(1, 0) <= 3 * MANY:
+            other.type("x")
+            if document.clocks.get(1):
+                others.append(document.clocks[1])
+            await anyio.lowlevel.checkpoint()
+        assert len(set(others)) > 3 * MANY // MARKED_STRUCTS // 2  # trio's turns come at random
+        assert len(str(other.text)) >= len(others)
+        await reader.shows("y")
+        assert len(reader.doc.get("map", type=pycrdt.Map)) == 3 * MANY
+        assert hub.stats.rejected == {}
+
+
+@pytest.mark.anyio
+async def test_what_is_left_out_is_asked_for() -> None:
+    """The client brings it again, with what it lacked, and nothing was held meanwhile."""
+    async with Hub(MemoryStore(), limits=quick()) as hub:
+        client, reader = await join(hub), await join(hub)
+        document = hub.rooms["doc"].document
+        client.say(update_frame(typed(MANY, first=3)))
+        await until(lambda: [m for m in client.read() if isinstance(m, SyncStep1)])
+        assert not document.waiting
+        assert document.clocks == {}
+        client.say(step_2_frame(typed(MANY + 3)))
+        await until(lambda: document.clocks == {1: MANY + 3})
+        await reader.shows("x" * (MANY + 3))
+
+
+@pytest.mark.anyio
+async def test_a_portion_that_may_not_enter() -> None:
+    """What is before it has entered, and stays; its author is sent away with the reason."""
+    async with Hub(MemoryStore(), limits=quick()) as hub:
+        client = await join(hub)
+        bad = item(any_(b"\x7d\x01", b"\x7d\x02"), parent="map", key="k")
+        plain = [item(any_(b"\x7d\x03"), parent="map", key=f"a{n}") for n in range(MANY)]
+        client.say(update_frame(update(block(1, 0, *plain, bad))))
+        client.type("behind it")
+        assert (await client.gone())[0] == 4422
+        assert hub.rooms["doc"].document.clocks == {1: MANY + 1 - MARKED_STRUCTS}
+
+
+@pytest.mark.anyio
+async def test_a_full_document_gets_no_portion() -> None:
+    """A long update that would be too much is refused as a whole."""
+    async with Hub(MemoryStore(), limits=quick(max_document_bytes=20_000)) as hub:
+        client = await join(hub)
+        client.say(update_frame(keys(MANY)))
+        assert (await client.gone())[0] == 4413
+        assert hub.rooms["doc"].document.clocks == {}
+
+
+@pytest.mark.anyio
+async def test_who_goes_meanwhile() -> None:
+    """What has entered stays, the rest comes when its author comes back."""
+    async with Hub(MemoryStore(), limits=quick()) as hub:
+        client, reader = await join(hub), await join(hub)
+        document = hub.rooms["doc"].document
+        client.say(update_frame(keys(3 * MANY)))
+        await until(lambda: document.clocks.get(1))
+        client.connection.lost(1006)
+        await until(lambda: not client.connection.gives_way)
+        assert 0 < document.clocks[1] < 3 * MANY
+        again = await join(hub)
+        again.say(step_2_frame(keys(3 * MANY)))
+        await until(lambda: document.clocks[1] == 3 * MANY)
+        await until(
+            lambda: reader.read() or len(reader.doc.get("map", type=pycrdt.Map)) == 3 * MANY
+        )
