@@ -34,10 +34,15 @@ def _read(connection: Connection, frame: bytes) -> list[Event] | RemoteError:
     document, limits = connection.room.document, connection.room.limits
     return [
         replace(event, scan=examined(event.update, event.scan, document, limits))
-        if isinstance(event, UpdateReceived)
+        if isinstance(event, UpdateReceived) and not _divisible(connection, event)
         else event
         for event in found
     ]
+
+
+def _divisible(connection: Connection, event: UpdateReceived) -> bool:
+    """Return whether an update is not held if it lacks something, but divided, and asked for."""
+    return connection.free and len(event.scan.bodies) <= 1
 
 
 async def read_frame(connection: Connection, frame: bytes, limiter: anyio.CapacityLimiter) -> None:
@@ -71,11 +76,8 @@ def divide_here(connection: Connection, event: UpdateReceived) -> None:
 
 def _divided(connection: Connection, event: UpdateReceived) -> Iterator[Event]:
     document, limits = connection.room.document, connection.room.limits
-    portions, lacks = divided(event.update, event.scan, document, limits)
-    return chain(
-        (Portion(update, found, event.step_2) for update, found in portions),
-        (PartsMissing(),) if lacks else (),
-    )
+    portions = divided(event.update, event.scan, document, limits)
+    return (PartsMissing() if each is None else Portion(*each, event.step_2) for each in portions)
 
 
 async def _go_on(connection: Connection) -> None:

@@ -221,7 +221,9 @@ class Connection:
     def read(self, frame: bytes) -> list[Event] | RemoteError:
         """Read a large frame, on any thread; ``was_read`` takes it, and what this returns."""
         try:
-            return self.session.receive(frame, structs=self.room.detailed)
+            # Of a free one's, ``dividing`` describes a portion at a time: 600 bytes a struct.
+            detailed = self.room.detailed and not self.free
+            return self.session.receive(frame, structs=detailed)
         except RemoteError as error:
             return error
 

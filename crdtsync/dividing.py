@@ -5,6 +5,7 @@ on as one; only what the whole deletes is known of each, for what may stand wher
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from crdtsync.document import Document
 from crdtsync.encoding import write_var_uint
@@ -47,27 +48,27 @@ def takes_long(found: Scan, document: Document) -> bool:
 
 def divided(
     update: bytes, found: Scan, document: Document, limits: Limits
-) -> tuple[Iterator[tuple[bytes, Scan]], bool]:
+) -> Iterator[tuple[bytes, Scan] | None]:
     """Cut a long update into portions, each to be let in behind the one before; on any thread.
 
-    Return them with their scans, made as they are taken, and whether some of it is left out: what
-    lacks something. Reads single clocks of the document, and a copy of all, and nothing else.
+    They come with their scans, made as they are taken: on the event loop. ``None`` at the end says
+    that what follows was left out, because it lacks something. Reads single clocks of the document,
+    and a copy of all, and nothing else of it.
     """
-    clocks = dict(document.clocks)
     going = IdSet()
     going.add(found.deletes)
-    lacks = False
-    if len(found.bodies) <= 1 and not found.skips and document.fits(found):
-        pieces = _by_marks(update, found)
-    else:
+    if len(found.bodies) > 1:
+        clocks = dict(document.clocks)
         update, found = _described(update, found, limits)
         if document.overlaps(found):
             update, found = _described(missing_from(update, found, clocks), None, limits)
-        slices = slice_update(
-            update, found, clocks, max_bytes=limits.max_message_bytes, max_structs=MARKED_STRUCTS
-        )
-        pieces, lacks = iter(slices.ready), slices.rest is not None
-    return _portions(pieces, going, limits), lacks
+        most = limits.max_message_bytes
+        slices = slice_update(update, found, clocks, max_bytes=most, max_structs=MARKED_STRUCTS)
+        left = () if slices.rest is None else (None,)
+        return chain(_portions(slices.ready, going, limits), left)
+    if found.skips:  # its writer waits for something, too
+        return iter((None,))
+    return _up_to_a_gap(_portions(_by_marks(update, found), going, limits), document)
 
 
 def _described(update: bytes, found: Scan | None, limits: Limits) -> tuple[bytes, Scan]:
@@ -90,6 +91,16 @@ def _by_marks(update: bytes, found: Scan) -> Iterator[bytes]:
 def _deletions(deletes: tuple[Range, ...]) -> Iterator[bytes]:
     for at in range(0, len(deletes), PORTION_DELETES):
         yield b"\x00" + write_deletes(deletes[at : at + PORTION_DELETES])
+
+
+def _up_to_a_gap(
+    portions: Iterable[tuple[bytes, Scan]], document: Document
+) -> Iterator[tuple[bytes, Scan] | None]:
+    for portion in portions:
+        if not document.fits(portion[1]):
+            yield None
+            return
+        yield portion
 
 
 def _portions(

@@ -18,7 +18,7 @@ from tests.portions import small_portions
 
 from .documents import content, history, replay
 from .engine import join, quick, until
-from .wire import any_, block, item, one, string, type_, update
+from .wire import any_, block, item, one, skip, string, type_, update
 
 LIMITS = Limits()
 MANY = LONG_STRUCTS + 1
@@ -96,9 +96,10 @@ def test_portions_make_the_same_document(seed: int) -> None:
         base.admit(each, scan(each, LIMITS))
     with small_portions(random.randint(1, 4)):
         data = whole.get_update()
-        portions, lacks = divided(data, scan(data, LIMITS), base, LIMITS)
         count = 0
-        for portion, found in portions:
+        for each in divided(data, scan(data, LIMITS), base, LIMITS):
+            assert each is not None
+            portion, found = each
             assert len(found.structs or ()) <= 4
             verdict = base.admit(portion, found)
             assert verdict is not Verdict.AHEAD
@@ -107,7 +108,6 @@ def test_portions_make_the_same_document(seed: int) -> None:
             for piece, described, _ in base.take_ready():
                 base.commit(piece, described)
             count += 1
-    assert not lacks
     assert count > 1
     assert base.clocks == opened(data).clocks
     shown = content(replay(*known, *[data]))
@@ -116,19 +116,35 @@ def test_portions_make_the_same_document(seed: int) -> None:
         base.commit(each, scan(each, LIMITS))
 
 
-def test_what_lacks_something_is_left_out() -> None:
-    """Of the rest that fits is let in; nothing is held."""
-    data = update(
-        block(2, 0, item(string("a"), parent="text"), item(string("b"), origin=(9, 0))),
-        block(1, 0, item(string("c"), parent="text")),
-    )
+@pytest.mark.parametrize(
+    ("data", "clocks"),
+    [
+        (
+            update(
+                block(2, 0, item("a"), item("b", origin=(9, 0))),
+                block(1, 0, item("c")),
+            ),
+            {1: 1, 2: 1},
+        ),
+        (update(block(2, 0, item("a"), item("b"), item("c", origin=(9, 0)), item("d"))), {2: 2}),
+        (update(block(2, 0, item("a"), skip(1), item("c"))), {}),
+        (update(block(2, 1, item("a"), item("b"))), {}),
+        (update(block(2, 0, item("a"), item("b")), deletes=[(9, 0, 1)]), {2: 2}),
+    ],
+    ids=["two clients", "another's", "a hole", "its own", "deletions"],
+)
+def test_what_lacks_something_is_left_out(data: bytes, clocks: dict[int, int]) -> None:
+    """What fits before it is let in; nothing is held."""
     document = opened()
     with small_portions(1):
-        portions, lacks = divided(data, scan(data, LIMITS), document, LIMITS)
-        for portion, found in portions:
-            assert document.admit(portion, found) is Verdict.NEW
-    assert lacks
-    assert document.clocks == {1: 1, 2: 1}
+        *portions, last = divided(data, scan(data, LIMITS), document, LIMITS)
+        document = opened()
+        for each in divided(data, scan(data, LIMITS), document, LIMITS):
+            if each is not None:
+                assert document.admit(*each) is Verdict.NEW
+    assert last is None
+    assert None not in portions
+    assert document.clocks == clocks
     assert not document.waiting
 
 
@@ -140,8 +156,9 @@ def test_each_portion_knows_what_the_whole_deletes() -> None:
     def let_in(data: bytes) -> dict[int, int]:
         document = opened()
         with small_portions(2):
-            for portion, found in divided(data, scan(data, LIMITS), document, LIMITS)[0]:
-                document.admit(portion, found)
+            for each in divided(data, scan(data, LIMITS), document, LIMITS):
+                assert each is not None
+                document.admit(*each)
         return document.clocks
 
     assert let_in(update(block(1, 0, values, *plain), deletes=[(1, 0, 2)])) == {1: 6}
