@@ -21,6 +21,8 @@ MIN_BYTES_PER_S: Final = 1024
 """So much of a body earns it a second more,"""
 MAX_BODY_S: Final = 600.0
 """up to so many in all."""
+MAX_DROPPED: Final = 4
+"""Of a body that is too large, so many times what is allowed are read at most."""
 READ_HERE_BYTES: Final = 128 * 1024
 """Larger JSON is read on a thread."""
 _BAD: Final = "invalid-parameter"
@@ -40,19 +42,29 @@ async def read_body(request: Request, most: int = MAX_BODY_BYTES) -> dict[str, A
 
 
 async def read_bytes(request: Request, most: int) -> bytes:
-    """Read a body of bounded size, as long as it keeps coming."""
+    """Read a body of bounded size, as long as it keeps coming.
+
+    What is too much is dropped, but read: who still sends while the connection ends may never see
+    the answer, and a proxy says 502 then.
+    """
     raw = bytearray()
+    size = 0
     patience_s = request.scope[PATIENCE]
     begun_s = anyio.current_time()
     with anyio.move_on_after(patience_s) as patience:
         async for chunk in request.stream():
-            raw += chunk
-            earned_s = min(len(raw) / MIN_BYTES_PER_S, MAX_BODY_S)
+            size += len(chunk)
+            earned_s = min(size / MIN_BYTES_PER_S, MAX_BODY_S)
             patience.deadline = min(anyio.current_time(), begun_s + earned_s) + patience_s
-            if len(raw) > most:
-                raise Problem(413, f"The body is over {most} bytes.", code="body-too-large")
-        return bytes(raw)
-    raise Problem(408, "The body comes too slowly.", code="body-timeout")
+            if size <= most:
+                raw += chunk
+            elif size > MAX_DROPPED * most:
+                break
+    if size > most:
+        raise Problem(413, f"The body is over {most} bytes.", code="body-too-large")
+    if patience.cancelled_caught:
+        raise Problem(408, "The body comes too slowly.", code="body-timeout")
+    return bytes(raw)
 
 
 class Fields:

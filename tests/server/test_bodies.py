@@ -28,7 +28,7 @@ REQUEST_TIMEOUT_S = 30.0
 MOST = 1 << 30
 
 
-def coming(steps: list[tuple[float, int]]) -> tuple[bytes | int, float]:
+def coming(steps: list[tuple[float, int]], most: int = MOST) -> tuple[bytes | int, float]:
     """Read a body of which so many bytes come after so many seconds each, in a time of its own;
     return it, or the problem's status, and the seconds it took."""
 
@@ -45,7 +45,7 @@ def coming(steps: list[tuple[float, int]]) -> tuple[bytes | int, float]:
         scope = {"type": "http", PATIENCE: REQUEST_TIMEOUT_S}
         read: bytes | int
         try:
-            read = await read_bytes(Request(scope, receive), MOST)
+            read = await read_bytes(Request(scope, receive), most)
         except Problem as problem:
             read = problem.status
         return read, anyio.current_time() - begun_s
@@ -78,6 +78,17 @@ def test_the_longest_body() -> None:
     """A fast rate buys no more than ten minutes, and what was waited for at the end."""
     endless = [(1.0, 4 * MIN_BYTES_PER_S)] * 5000
     assert coming(endless) == (408, MAX_BODY_S + REQUEST_TIMEOUT_S)
+
+
+def test_what_is_too_much_is_read_and_dropped() -> None:
+    """To its end, so that the answer is seen; but for so many times what is allowed."""
+    assert coming([(1.0, 500)] * 2, 1000) == (bytes(1000), 2.0)
+    assert coming([(1.0, 500)] * 3, 1000) == (413, 3.0)
+    assert coming([(1.0, 500)] * 8, 1000) == (413, 8.0)
+    assert coming([(1.0, 500)] * 100, 1000) == (413, 9.0)
+    body, took_s = coming([(1.0, 1001), (60.0, 1)], 1000)
+    assert body == 413
+    assert took_s == pytest.approx(1 + REQUEST_TIMEOUT_S, abs=1)
 
 
 # Whose body is not read
