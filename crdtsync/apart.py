@@ -59,19 +59,22 @@ async def divide(
     """Cut a long update, for which its connection waits; let its portions in, and what follows."""
     with _lets_go(connection):
         events = await anyio.to_thread.run_sync(_divided, connection, event, limiter=limiter)
-        if not connection.closed:  # else what waited is dealt with
-            next(connection.events)  # it was this
-            connection.was_read(chain(events, connection.events))
+        _replace(connection, events)
     await _go_on(connection)
 
 
 def divide_here(connection: Connection, event: UpdateReceived) -> None:
     """Do the same without a thread, and without turns for others."""
-    events = _divided(connection, event)
-    next(connection.events)
-    connection.was_read(chain(events, connection.events))
+    _replace(connection, _divided(connection, event))
     while connection.gives_way:
         connection.was_read(connection.events)
+
+
+def _replace(connection: Connection, events: Iterator[Event]) -> None:
+    """Let a connection take these in place of the event that it waits with."""
+    if not connection.closed:  # else what waited is dealt with
+        next(connection.events)
+        connection.was_read(chain(events, connection.events))
 
 
 def _divided(connection: Connection, event: UpdateReceived) -> Iterator[Event]:

@@ -12,7 +12,7 @@ from crdtsync.encoding import write_var_uint
 from crdtsync.idset import IdSet
 from crdtsync.joining import write_deletes
 from crdtsync.limits import Limits, trusting
-from crdtsync.slicing import missing_from, slice_update
+from crdtsync.slicing import slice_new
 from crdtsync.structs import Range, Scan
 from crdtsync.update import MARKED_STRUCTS, scan
 
@@ -59,22 +59,14 @@ def divided(
     going.add(found.deletes)
     if len(found.bodies) > 1:
         clocks = dict(document.clocks)
-        update, found = _described(update, found, limits)
-        if document.overlaps(found):
-            update, found = _described(missing_from(update, found, clocks), None, limits)
-        most = limits.max_message_bytes
-        slices = slice_update(update, found, clocks, max_bytes=most, max_structs=MARKED_STRUCTS)
+        if found.structs is None:
+            found = scan(update, trusting(limits), structs=True)
+        slices = slice_new(update, found, clocks, limits, max_structs=MARKED_STRUCTS)
         left = () if slices.rest is None else (None,)
         return chain(_portions(slices.ready, going, limits), left)
     if found.skips:  # its writer waits for something, too
         return iter((None,))
     return _up_to_a_gap(_portions(_by_marks(update, found), going, limits), document)
-
-
-def _described(update: bytes, found: Scan | None, limits: Limits) -> tuple[bytes, Scan]:
-    if found is None or found.structs is None:
-        found = scan(update, trusting(limits), structs=True)
-    return update, found
 
 
 def _by_marks(update: bytes, found: Scan) -> Iterator[bytes]:

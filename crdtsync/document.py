@@ -24,7 +24,7 @@ from crdtsync.held import Following, Held, Judging, Verdict
 from crdtsync.idset import IdSet
 from crdtsync.limits import Limits, trusting
 from crdtsync.portions import is_loose
-from crdtsync.slicing import Slices, borders_of, causal_order, missing_from, new_part, slice_update
+from crdtsync.slicing import Slices, borders_of, causal_order, new_part, slice_new
 from crdtsync.state import CommittedState, Draft, Snapshot
 from crdtsync.state_vector import encode_state_vector, read_state_vector
 from crdtsync.structs import EMPTY_UPDATE, Layout, Scan
@@ -213,10 +213,7 @@ class Document:
         return verdict
 
     def _slice(self, update: bytes, found: Scan) -> Slices:
-        if self.overlaps(found):
-            update = missing_from(update, found, self.clocks)
-            found = scan(update, self._stored_limits, structs=True)
-        return slice_update(update, found, self.clocks, max_bytes=self._limits.max_message_bytes)
+        return slice_new(update, found, self.clocks, self._limits)
 
     def _let_in(self, piece: bytes, source: object) -> None:
         found = scan(piece, self._stored_limits, structs=True)

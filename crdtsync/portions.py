@@ -19,7 +19,7 @@ __all__ = ["PORTION_BYTES", "Part", "compact", "frames_of", "is_loose", "portion
 PORTION_BYTES: Final = 16 * 1024
 """So much is integrated in one transaction: what that costs grows faster than its size."""
 MAX_JOINING_BYTES: Final = 4 * 1024 * 1024
-"""Above this an update is cut into portions; see ``joining_bytes``."""
+"""Above this an update is cut into portions; see ``Scan.joining``."""
 
 COMPACT_BELOW_BYTES: Final = 64 * 1024
 """Smaller neighbours are joined."""

@@ -43,6 +43,7 @@ __all__ = [
     "missing_from",
     "new_part",
     "part_deletes",
+    "slice_new",
     "slice_update",
     "struct_at",
     "weave_updates",
@@ -200,6 +201,22 @@ def slice_update(
         updates.append(_write(data, pieces[-1] if pieces else (), fits))
     rest = _write(data, left, waits) if left or waits else None
     return Slices(updates, rest, missing)
+
+
+def slice_new(
+    data: bytes,
+    found: Scan,
+    clocks: Mapping[int, int],
+    limits: Limits,
+    *,
+    max_structs: int = 1 << 31,
+) -> Slices:
+    """Cut what of an update a document at ``clocks`` lacks; see ``slice_update``."""
+    if any(start < clocks.get(client, 0) for client, start, _ in found.ranges):
+        data = missing_from(data, found, clocks)
+        found = scan(data, trusting(limits), structs=True)
+    most = limits.max_message_bytes
+    return slice_update(data, found, clocks, max_bytes=most, max_structs=max_structs)
 
 
 def part_deletes(deletes: list[Range], left: Iterable[Struct]) -> tuple[list[Range], list[Range]]:

@@ -59,7 +59,7 @@ async def _check_one(store: Store, history: HistoryStore, outline: Outline) -> l
     loaded = await store.load(name)
     if kept is None or loaded.damage is not None:
         return []
-    marks = [Dated(each.id, each.sequence, each.time_ms, each.kind) for each in versions]
+    marks = Dated.of(versions)
     last = loaded.records[-1].sequence if loaded.records else info.sequence
     found = await anyio.to_thread.run_sync(_read, kept.stored, marks, loaded, last)
     return [

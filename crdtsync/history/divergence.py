@@ -7,13 +7,13 @@ the document's own, so a history can be cut back to that; what lies behind is an
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from crdtsync.errors import InvalidUpdate
 from crdtsync.history.cutting import cut_update
 from crdtsync.history.log import LogCheckpoint, LogRecord
-from crdtsync.history.model import HistoryDamaged, Snapshot, Stored, VersionKind
+from crdtsync.history.model import HistoryDamaged, Snapshot, Stored, Version, VersionKind
 from crdtsync.history.past import Past
 from crdtsync.history.proving import prove_moments
 from crdtsync.history.timeline import Timeline
@@ -33,6 +33,11 @@ class Dated(NamedTuple):
     sequence: int
     time_ms: int
     kind: VersionKind
+
+    @classmethod
+    def of(cls, versions: Iterable[Version]) -> "list[Dated]":
+        """Return this of some versions."""
+        return [cls(each.id, each.sequence, each.time_ms, each.kind) for each in versions]
 
 
 class Common(NamedTuple):

@@ -195,7 +195,7 @@ class Reconciling:
             return None
         base, records = plain_checkpoint(loaded.checkpoint, 0), plain_records(loaded.records, 0)
         last = records[-1].sequence if records else info.sequence
-        marks = tuple(Dated(each.id, each.sequence, each.time_ms, each.kind) for each in versions)
+        marks = Dated.of(versions)
         size = size_of(kept.stored) + _size(base, records)
         try:
             alike = ends_alike(kept.stored, last, info.updated_ms)

@@ -52,7 +52,7 @@ class Checker:
                 yield Finding(
                     "", 0, "error", f"{replay.lost_bytes} bytes of {path.name} are damaged"
                 )
-        for path in sorted(self.folder.glob("journal-*.damaged-*")):
+        for path in sorted(self.folder.glob(f"journal-*{ASIDE}*")):
             yield _kept(path)
 
     def _strangers(self) -> Iterator[Finding]:

@@ -167,23 +167,18 @@ def encode_record(record: Record, seed: int) -> bytes:
 
 def encode_checkpoint(checkpoint: Checkpoint, seed: int) -> bytes:
     """Return a checkpoint's bytes: a record of another kind, without an author."""
-    state = checkpoint.state
-    head = _RECORD.pack(
-        len(state),
-        0,
-        _CHECKPOINT,
-        0,
-        crc32(state),
-        checkpoint.sequence,
-        checkpoint.time_ms,
-    )
-    return b"".join((_CHECKSUM.pack(crc32(head, seed)), head, state))
+    return _nobodys(_CHECKPOINT, checkpoint.sequence, checkpoint.time_ms, checkpoint.state, seed)
 
 
 def encode_deletion(sequence: int, time_ms: int, seed: int) -> bytes:
     """Return what says in a journal that all of a document until here is void."""
-    head = _RECORD.pack(0, 0, _DELETION, 0, crc32(b""), sequence, time_ms)
-    return _CHECKSUM.pack(crc32(head, seed)) + head
+    return _nobodys(_DELETION, sequence, time_ms, b"", seed)
+
+
+def _nobodys(kind: int, sequence: int, time_ms: int, content: bytes, seed: int) -> bytes:
+    """Return a record of another kind than an update's: it has no author."""
+    head = _RECORD.pack(len(content), 0, kind, 0, crc32(content), sequence, time_ms)
+    return b"".join((_CHECKSUM.pack(crc32(head, seed)), head, content))
 
 
 def is_deletion(encoded: bytes) -> bool:

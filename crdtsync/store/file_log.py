@@ -20,6 +20,7 @@ from crdtsync.store import file_disk
 from crdtsync.store.base import Checkpoint, Damage, Durability, Finding, Record
 from crdtsync.store.failures import damaged, out_of_order
 from crdtsync.store.file_check import Checker
+from crdtsync.store.file_documents import ASIDE
 from crdtsync.store.file_format import Header, encode_deletion, encode_record, sequence_of
 from crdtsync.store.file_journal import Journal, journals_in, read_journal
 from crdtsync.store.file_reading import Known, Reading
@@ -338,7 +339,7 @@ class FileLog(Reading):
             if not path.exists():
                 continue  # since an earlier call, which failed behind it
             if path in self._damaged:
-                path.rename(path.with_name(f"{path.name}.damaged-{self._clock.time_ms()}"))
+                path.rename(path.with_name(f"{path.name}{ASIDE}{self._clock.time_ms()}"))
             else:
                 path.unlink()
             if self._durable:  # after each: what a younger one says is void would be back

@@ -11,9 +11,9 @@ from crdtsync.history.service import Histories
 from crdtsync.store.base import Store
 from crdtsync.store.file import FileStore
 from crdtsync.store.sqlite import SQLiteStore
-from tests.history.recording import BOB
+from tests.history.recording import BOB, recorded, typed
 
-__all__ = ["Place", "named", "said", "seen_at", "shows", "warnings"]
+__all__ = ["Place", "named", "put_back", "said", "seen_at", "shows", "warnings"]
 
 FOLDER = "guard"
 
@@ -77,6 +77,18 @@ def _backup(path: Path, copy: Path) -> None:
 async def named(histories: Histories, label: str) -> int:
     """Make a version; return its number."""
     return (await histories.create("doc", label=label, principal=BOB)).id
+
+
+async def put_back(place: Place) -> int:
+    """Leave a document that ends before its history; return the number of a version of that."""
+    async with recorded(place.store(), place.folder) as (hub, histories):
+        await typed(hub, "one ")
+        await named(histories, "kept")
+        place.copy_store("store")
+        await typed(hub, "two ")
+        lost = await named(histories, "lost")
+    place.put_store("store")
+    return lost
 
 
 async def said(histories: Histories) -> list[str]:

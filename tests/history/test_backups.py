@@ -10,7 +10,7 @@ from crdtsync.history.model import UnknownMoment
 from crdtsync.history.retention import Retention
 from crdtsync.history.service import Histories
 from crdtsync.protocol import update_frame
-from tests.history.backing import Place, named, said, seen_at, shows, warnings
+from tests.history.backing import Place, named, put_back, said, seen_at, shows, warnings
 from tests.history.recording import ANN, BOB, checkpointed, moments, recorded, typed
 from tests.unit.documents import fresh
 from tests.unit.engine import join, quick, until
@@ -265,14 +265,8 @@ async def test_copies_while_people_type(place: Place, order: tuple[str, str]) ->
 
 async def test_who_only_reads_writes_nothing(place: Place) -> None:
     """Without a hub a history is seen cut back, and stays as it is until somebody writes."""
-    async with recorded(place.store(), place.folder) as (hub, histories):
-        await typed(hub, "one ")
-        await named(histories, "kept")
-        place.copy_store("store")
-        await typed(hub, "two ")
-        lost = await named(histories, "lost")
+    lost = await put_back(place)
     place.copy_history("history")
-    place.put_store("store")
     for _ in range(2):
         store = place.store()
         async with store, Histories(store, HistoryDatabase(place.folder)) as histories:

@@ -12,7 +12,7 @@ from crdtsync.history.base import HistoryChanged, Reach
 from crdtsync.history.database import HistoryDatabase
 from crdtsync.history.model import HistoryUnavailable, Stored
 from crdtsync.history.proving import Unproven
-from tests.history.backing import Place, named, said, shows
+from tests.history.backing import Place, named, put_back, said, shows
 from tests.history.recording import checkpointed, moments, recorded, typed
 from tests.history.test_storage import STORED, edit, new
 from tests.unit.engine import quick, until
@@ -122,18 +122,6 @@ async def test_damage_leaves_the_versions_of_the_log(tmp_path: Path) -> None:
         assert await said(histories) == ["at the checkpoint", "in the log"]
         assert await shows(histories, f"v{gone}") == "one two "
         assert await moments(histories) == [2, 3, 4]
-
-
-async def put_back(place: Place) -> int:
-    """Leave a document that ends before its history; return the number of a version of that."""
-    async with recorded(place.store(), place.folder) as (hub, histories):
-        await typed(hub, "one ")
-        await named(histories, "kept")
-        place.copy_store("store")
-        await typed(hub, "two ")
-        lost = await named(histories, "lost")
-    place.put_store("store")
-    return lost
 
 
 async def test_it_is_set_right_when_the_room_opens(place: Place) -> None:
