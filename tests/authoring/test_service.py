@@ -540,7 +540,6 @@ async def test_readers(hub: Hub, who: Principal) -> None:
     with pytest.raises(EditRefused, match=READ_ONLY):
         await hub.documents.edit("doc", [typed("x")], who)
     assert hub.stats.updates_refused["read-only"] == 1
-    assert not hub.quarantine.stats.entries if hasattr(hub.quarantine, "stats") else True
 
 
 async def test_a_custom_gate() -> None:
@@ -548,7 +547,7 @@ async def test_a_custom_gate() -> None:
 
     class NoShouting:
         def check_edit(self, principal: Principal, document: str, edit: Edit) -> Decision:
-            return Deny("don't shout") if b"!" in edit.update else ALLOW
+            return Deny("don't shout") if b"HEY!" in edit.update else ALLOW
 
     class Recorder:
         def __init__(self) -> None:
@@ -563,7 +562,7 @@ async def test_a_custom_gate() -> None:
     async with Hub(MemoryStore(), gate=NoShouting(), audit=audit) as hub:  # type: ignore[arg-type]
         await hub.documents.create("doc", BODY)
         with pytest.raises(EditRefused, match="don't shout"):
-            await hub.documents.edit("doc", [typed("!")], ADA)
+            await hub.documents.edit("doc", [typed("HEY!")], ADA)
         assert await content(hub) == {"text": "Hello"}
     denied = [each for each in audit.events if each.what is What.DENIED]
     assert [(each.principal, each.reason) for each in denied] == [("ada", "don't shout")]
