@@ -4,12 +4,13 @@ import errno
 import os
 import sqlite3
 import struct
+import tempfile
 from pathlib import Path
 
 from crdtsync.errors import StoreDamaged, StoreError, StoreFull
 from crdtsync.store.base import Damage
 
-__all__ = ["FAILURES", "damaged", "not_open", "out_of_order", "read_only", "store_error"]
+__all__ = ["FAILURES", "damaged", "not_open", "out_of_order", "read_only", "refusal", "store_error"]
 
 FAILURES = (OSError, sqlite3.Error, ValueError, OverflowError, struct.error, MemoryError)
 """What a disk, a database or a value that does not fit into a stored field raises."""
@@ -54,9 +55,9 @@ def _sqlite_error(operation: str, path: Path, error: sqlite3.Error, *, store: bo
     name = getattr(error, "sqlite_errorname", "")
     message = f"{operation} failed on {path}: {error}" + (f" ({name})" if name else "")
     if code == sqlite3.SQLITE_IOERR_WRITE:  # SQLite knows ENOSPC, but no quota
-        refusal = _refusal(path)
-        if refusal is not None:
-            return _os_error(operation, path, refusal)
+        reason = refusal(path)
+        if reason is not None:
+            return _os_error(operation, path, reason)
     match code & 0xFF:
         case sqlite3.SQLITE_FULL:
             return StoreFull(message, hint=f"Free some space, or raise the quota, where {path} is.")
@@ -79,19 +80,16 @@ def _sqlite_error(operation: str, path: Path, error: sqlite3.Error, *, store: bo
     return StoreError(message, hint=hint)
 
 
-def _refusal(path: Path) -> OSError | None:
-    """Write some bytes beside the database; return why the system refuses, if it does."""
-    probe = path.with_name(path.name + ".probe")
+def refusal(path: Path) -> OSError | None:
+    """Write some bytes beside a database, or into a folder, and take them back.
+
+    Return why the system has no room for them, ``None`` where it has.
+    """
     try:
-        with probe.open("wb") as file:
+        with tempfile.TemporaryFile(dir=path if path.is_dir() else path.parent) as file:
             file.write(_PROBE)
     except OSError as error:
         return error if error.errno in _FULL else None
-    finally:
-        try:
-            probe.unlink(missing_ok=True)
-        except OSError:  # the failure being explained matters more than a leftover
-            pass
     return None
 
 

@@ -22,7 +22,14 @@ from crdtsync.store.base import (
     Loaded,
     Record,
 )
-from crdtsync.store.failures import FAILURES, damaged, not_open, read_only, store_error
+from crdtsync.store.failures import (
+    FAILURES,
+    damaged,
+    not_open,
+    read_only,
+    refusal,
+    store_error,
+)
 from crdtsync.store.thread import StoreThread
 
 __all__ = ["Backend", "ThreadedStore"]
@@ -125,6 +132,7 @@ class ThreadedStore:
         self._open = False
         self._folding = False
         self._verify_at_s = 0.0
+        self._failing = False  # the last append did; known on the writing thread
         self._threads: AsyncExitStack | None = None
         self._damaged: dict[str, Damage] = {}
         """Documents that loaded with damage: not written to until they are repaired."""
@@ -232,7 +240,7 @@ class ThreadedStore:
     async def probe(self) -> None:
         """Prove that the store can be written to; raise where it can't."""
         self._refuse_reader("probe")
-        await self._call(self._writer, "probe", self._verified, self._backend.probe)
+        await self._call(self._writer, "probe", self._verified, self._probe)
 
     async def check(self, *, repair: bool = False) -> AsyncIterator[Finding]:
         """Read everything; yield what is wrong and where, and one ``ok`` per sound document."""
@@ -257,7 +265,16 @@ class ThreadedStore:
         if now_s >= self._verify_at_s:
             self._backend.verify()
             self._verify_at_s = now_s + VERIFY_EVERY_S
-        return self._backend.append(batch)
+        self._failing = True
+        due = self._backend.append(batch)
+        self._failing = False
+        return due
+
+    def _probe(self) -> None:
+        """Commit nothing; where a commit failed, find room for more than that, too."""
+        if self._failing and (error := refusal(self._path)) is not None:
+            raise error
+        self._backend.probe()
 
     def _verified(self, write: Callable[[*Ts], T], *args: *Ts) -> T:
         self._backend.verify()

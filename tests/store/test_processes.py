@@ -1,6 +1,7 @@
 """Stores and real processes: locks, readers beside a server, kills and full disks."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from crdtsync.errors import StoreError, StoreLocked
+from crdtsync.errors import StoreError, StoreFull, StoreLocked
 from crdtsync.store import Store
+from tests.crash.disks import small
 from tests.store.kit import Maker, findings, rec, recs, worse_than_ok
 
 ROOT = Path(__file__).parents[2]
@@ -188,3 +190,29 @@ async def test_a_file_size_limit_loses_nothing(make_durable: Maker) -> None:
         assert loaded.damage is None
         assert len(loaded.records) == int(stored)
         assert worse_than_ok(await findings(store)) == []
+
+
+@pytest.mark.anyio
+async def test_a_probe_finds_as_much_room_as_failed(make_durable: Maker, tmp_path: Path) -> None:
+    """Where a commit has failed for want of room, some bytes of it do not make a store ready."""
+    with small(tmp_path / "disk") as disk:
+        make = Maker(make_durable.kind, disk.folder)
+        async with make() as store:
+            await store.append([rec("d", 1)])
+            with (disk.folder / "ballast").open("wb") as ballast:
+                ballast.write(bytes(shutil.disk_usage(disk.folder).free - 32 * 1024))
+            await store.probe()
+            with pytest.raises(StoreFull, match="append failed"):
+                await store.append([rec("d", 2, update=bytes(200_000))])
+            with pytest.raises(StoreFull, match="probe failed") as caught:
+                await store.probe()
+            assert "Free some space" in caught.value.hint
+            await store.append([rec("d", 2)])  # so there is enough for such as this
+            await store.probe()
+            with pytest.raises(StoreFull):
+                await store.append([rec("d", 3, update=bytes(200_000))])
+            (disk.folder / "ballast").unlink()
+            await store.probe()
+            await store.append([rec("d", 3, update=bytes(200_000))])
+        async with make() as store:
+            assert len((await store.load("d")).records) == 3
