@@ -15,7 +15,7 @@ import anyio.lowlevel
 import anyio.to_thread
 
 from crdtsync.connection import Connection
-from crdtsync.dividing import divided
+from crdtsync.dividing import divided, is_long
 from crdtsync.errors import CloseCode, RemoteError
 from crdtsync.examining import examined
 from crdtsync.indexing import INDEX_HERE_BYTES, Making
@@ -42,7 +42,7 @@ def _read(connection: Connection, frame: bytes) -> list[Event] | RemoteError:
 
 def _divisible(connection: Connection, event: UpdateReceived) -> bool:
     """Return whether an update is not held if it lacks something, but divided, and asked for."""
-    return connection.free and len(event.scan.bodies) <= 1
+    return connection.free and (len(event.scan.bodies) <= 1 or is_long(event.scan))
 
 
 async def read_frame(connection: Connection, frame: bytes, limiter: anyio.CapacityLimiter) -> None:

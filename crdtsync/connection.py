@@ -50,11 +50,11 @@ class Connection:
 
     __slots__ = (
         "__weakref__", "_backlog", "_backlog_bytes", "_waiting", "acknowledge", "alive", "asked_s",
-        "awareness_version", "blocked", "blocked_since_s", "brake", "caller", "clearance", "closed",
-        "code", "credit", "cursor", "denials", "doubted_s", "events", "free", "gives_way", "hidden",
-        "ignored", "link", "live", "overhear", "owed", "owes_step_1", "parts", "principal",
-        "reading_paused", "refused", "renew", "room", "seat", "send", "send_short", "sent",
-        "session", "slot",
+        "asks", "awareness_version", "blocked", "blocked_since_s", "brake", "caller", "clearance",
+        "closed", "code", "credit", "cursor", "denials", "doubted_s", "events", "free", "gives_way",
+        "hidden", "ignored", "link", "live", "overhear", "owed", "owes_step_1", "parts",
+        "principal", "reading_paused", "refused", "renew", "room", "seat", "send", "send_short",
+        "sent", "session", "slot",
     )  # fmt: skip
 
     _count = 0
@@ -103,6 +103,8 @@ class Connection:
         """Whether the room has something to ask it for, but not now."""
         self.asked_s = float("-inf")
         """When it was last asked for what an update of its lacked."""
+        self.asks = 0
+        """How often it was, since it last sent an answer that lacked nothing."""
         self.denials = 0
         """Denials that it was told of."""
         self.refused: Run | None = None

@@ -5,18 +5,16 @@ on as one; only what the whole deletes is known of each, for what may stand wher
 """
 
 from collections.abc import Iterable, Iterator
-from itertools import chain
 
 from crdtsync.document import Document
-from crdtsync.encoding import write_var_uint
 from crdtsync.idset import IdSet
 from crdtsync.joining import write_deletes
 from crdtsync.limits import Limits, trusting
-from crdtsync.slicing import slice_new
+from crdtsync.ordering import Ordered, pieces_of
 from crdtsync.structs import Range, Scan
 from crdtsync.update import MARKED_STRUCTS, scan
 
-__all__ = ["LONG_DELETES", "LONG_STRUCTS", "divided", "takes_long"]
+__all__ = ["LONG_DELETES", "LONG_STRUCTS", "divided", "is_long", "takes_long"]
 
 LONG_STRUCTS = 4 * MARKED_STRUCTS
 """Structs that are looked into one by one in a turn: some 4 us each."""
@@ -25,10 +23,15 @@ LONG_DELETES = 20_000
 PORTION_DELETES = 5_000
 
 
+def is_long(found: Scan) -> bool:
+    """Return whether an update has so many structs that looking into each takes long."""
+    return sum([count for _, _, count in found.bodies]) > LONG_STRUCTS
+
+
 def takes_long(found: Scan, document: Document) -> bool:
     """Return whether letting an update in, as it is, would take others' turn for long."""
     if len(found.deletes) <= LONG_DELETES:
-        if sum([count for _, _, count in found.bodies]) <= LONG_STRUCTS:
+        if not is_long(found):
             return False
         roots, root = found.roots, document.root
         if not (
@@ -52,58 +55,50 @@ def divided(
     """Cut a long update into portions, each to be let in behind the one before; on any thread.
 
     They come with their scans, made as they are taken: on the event loop. ``None`` at the end says
-    that what follows was left out, because it lacks something. Reads single clocks of the document,
+    that something was left out, because it lacks something. Reads single clocks of the document,
     and a copy of all, and nothing else of it.
     """
     going = IdSet()
     going.add(found.deletes)
-    if len(found.bodies) > 1:
-        clocks = dict(document.clocks)
-        if found.structs is None:
-            found = scan(update, trusting(limits), structs=True)
-        slices = slice_new(update, found, clocks, limits, max_structs=MARKED_STRUCTS)
-        left = () if slices.rest is None else (None,)
-        return chain(_portions(slices.ready, going, limits), left)
-    if found.skips:  # its writer waits for something, too
-        return iter((None,))
-    return _up_to_a_gap(_portions(_by_marks(update, found), going, limits), document)
-
-
-def _by_marks(update: bytes, found: Scan) -> Iterator[bytes]:
-    """Cut one client's update where the reader made its marks; its deletions come last."""
-    if found.bodies:
-        ((client, clock, _),), ((start, end, left),) = found.ranges, found.bodies
-        for next_clock, position, next_left in (*found.marks, (0, end, 0)):
-            head = (1, left - next_left, client, clock)
-            yield b"".join((*map(write_var_uint, head), update[start:position], b"\x00"))
-            clock, start, left = next_clock, position, next_left
-    yield from _deletions(found.deletes)
-
-
-def _deletions(deletes: tuple[Range, ...]) -> Iterator[bytes]:
-    for at in range(0, len(deletes), PORTION_DELETES):
-        yield b"\x00" + write_deletes(deletes[at : at + PORTION_DELETES])
-
-
-def _up_to_a_gap(
-    portions: Iterable[tuple[bytes, Scan]], document: Document
-) -> Iterator[tuple[bytes, Scan] | None]:
-    for portion in portions:
-        if not document.fits(portion[1]):
-            yield None
-            return
-        yield portion
+    ordered = None
+    if len(found.bodies) > 1 or found.skips:
+        ordered = Ordered(update, found, dict(document.clocks))
+    portions = _portions(update, found, document, trusting(limits), ordered)
+    complete = ordered is not None
+    return (each and (each[0], each[1].among(going, complete=complete)) for each in portions)
 
 
 def _portions(
-    pieces: Iterable[bytes], going: IdSet, limits: Limits
-) -> Iterator[tuple[bytes, Scan]]:
-    stored = trusting(limits)
-    for piece in pieces:
-        found = scan(piece, stored, structs=True)
-        parts = [piece]
-        if len(found.deletes) > LONG_DELETES:
-            structs = piece[: found.bodies[-1][1]] + b"\x00" if found.bodies else b""
-            parts = [*([structs] if structs else ()), *_deletions(found.deletes)]
-        for part in parts:
-            yield part, (found if part is piece else scan(part, stored, structs=True)).among(going)
+    update: bytes, found: Scan, document: Document, limits: Limits, ordered: Ordered | None
+) -> Iterator[tuple[bytes, Scan] | None]:
+    inside = bool(found.types or found.parents or found.keys or found.pairs)
+    left = False
+    if ordered is not None:
+        left = ordered.left
+        for piece in ordered.pieces(MARKED_STRUCTS):
+            yield piece, scan(piece, limits, structs=inside or document.detailed)
+    else:
+        for _, piece, _ in pieces_of(update, found):
+            portion = scan(piece, limits, structs=inside or document.detailed)
+            if not document.fits(portion):
+                left = True
+                break
+            yield piece, portion
+    if not (left and found.keys):  # else a key whose next value is left out would seem deleted
+        for at in range(0, len(found.deletes), PORTION_DELETES):
+            deletes = found.deletes[at : at + PORTION_DELETES]
+            fits = tuple(_within(deletes, document))
+            left = left or fits != deletes
+            if fits:
+                piece = b"\x00" + write_deletes(fits)
+                yield piece, scan(piece, limits)
+    if left:
+        yield None
+
+
+def _within(deletes: Iterable[Range], document: Document) -> Iterator[Range]:
+    """Return what of some ranges is known."""
+    for client, start, end in deletes:
+        known = document.clocks.get(client, 0)
+        if start < known:
+            yield client, start, min(end, known)

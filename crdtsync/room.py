@@ -37,6 +37,9 @@ from crdtsync.structs import EMPTY_UPDATE, Scan
 
 __all__ = ["Room"]
 
+MAX_ASKS = 7
+"""A client that lacks what it is asked for is asked once a minute in the end: in 64 seconds."""
+
 
 class Room:
     """An open document. Made by ``Hub``; read it, and edit through ``Hub.edit``."""
@@ -183,12 +186,17 @@ class Room:
             self.handle(connection, event)
 
     def ask(self, connection: Connection) -> None:
-        """Ask a client for what is missing; once a second, or what it sends would multiply."""
+        """Ask a client for what is missing; once a second, or what it sends would multiply.
+
+        One that answers without it waits for it itself, and is asked less and less often.
+        """
         now_s = self.clock.monotonic_s()
-        wait_s = self.limits.housekeeping_interval_s
+        pauses = max(1, 2 ** min(connection.asks, MAX_ASKS) // 2)
+        wait_s = self.limits.housekeeping_interval_s * pauses
         connection.owes_step_1 = connection.blocked or now_s - connection.asked_s < wait_s
         if not connection.owes_step_1:
             connection.asked_s = now_s
+            connection.asks += 1
             self.fanout.direct(connection, step_1_frame(self.document.state_vector()))
 
     def handle(self, connection: Connection, event: Event) -> None:
@@ -246,6 +254,9 @@ class Room:
                 self.engine.throttle(connection)
         elif self.settle(verdict, update, found, connection) is Verdict.AHEAD:
             self.ask(connection)
+            return
+        if step_2:
+            connection.asks = 0
 
     def deny(
         self,

@@ -158,7 +158,6 @@ def slice_update(
     clocks: Mapping[int, int],
     *,
     max_bytes: int,
-    max_structs: int = 1 << 31,
 ) -> Slices:
     """Cut an update into pieces of about ``max_bytes`` that fit on top of ``clocks``.
 
@@ -174,7 +173,7 @@ def slice_update(
     pieces: list[list[Struct]] = []
     size = max_bytes
     for struct in ready:
-        if size >= max_bytes or len(pieces[-1]) >= max_structs:
+        if size >= max_bytes:
             pieces.append([])
             size = 0
         pieces[-1].append(struct)
@@ -208,15 +207,13 @@ def slice_new(
     found: Scan,
     clocks: Mapping[int, int],
     limits: Limits,
-    *,
-    max_structs: int = 1 << 31,
 ) -> Slices:
     """Cut what of an update a document at ``clocks`` lacks; see ``slice_update``."""
     if any(start < clocks.get(client, 0) for client, start, _ in found.ranges):
         data = missing_from(data, found, clocks)
         found = scan(data, trusting(limits), structs=True)
     most = limits.max_message_bytes
-    return slice_update(data, found, clocks, max_bytes=most, max_structs=max_structs)
+    return slice_update(data, found, clocks, max_bytes=most)
 
 
 def part_deletes(deletes: list[Range], left: Iterable[Struct]) -> tuple[list[Range], list[Range]]:

@@ -171,10 +171,11 @@ class Scan(Layout):
         """Return the same of one that is known to be complete."""
         return _Complete(*self._all())
 
-    def among(self, going: "IdSet") -> "Scan":
+    def among(self, going: "IdSet", *, complete: bool) -> "Scan":
         """Return the same of one that is a portion of an update."""
         portion = _Portion(*self._all())
         portion.going = going
+        portion.complete = complete
         return portion
 
     def _all(self) -> tuple[Any, ...]:
@@ -196,7 +197,8 @@ class _Complete(Scan):
 
 
 class _Portion(Scan):
-    __slots__ = ("going",)
+    __slots__ = ("complete", "going")
+    complete: bool  # type: ignore[misc]
     going: "IdSet"  # type: ignore[misc]
 
 

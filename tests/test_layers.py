@@ -28,6 +28,7 @@ LAYERS = {
         "joining",
         "keystroke",
         "limits",
+        "ordering",
         "origins",
         "pace",
         "portions",

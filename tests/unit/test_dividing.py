@@ -127,7 +127,7 @@ def test_portions_make_the_same_document(seed: int) -> None:
             {1: 1, 2: 1},
         ),
         (update(block(2, 0, item("a"), item("b"), item("c", origin=(9, 0)), item("d"))), {2: 2}),
-        (update(block(2, 0, item("a"), skip(1), item("c"))), {}),
+        (update(block(2, 0, item("a"), skip(1), item("c"))), {2: 1}),
         (update(block(2, 1, item("a"), item("b"))), {}),
         (update(block(2, 0, item("a"), item("b")), deletes=[(9, 0, 1)]), {2: 2}),
     ],
@@ -146,6 +146,23 @@ def test_what_lacks_something_is_left_out(data: bytes, clocks: dict[int, int]) -
     assert None not in portions
     assert document.clocks == clocks
     assert not document.waiting
+
+
+def test_deletions_are_let_in_where_something_is_left_out() -> None:
+    """What is known is deleted; of keys nothing, for their next values may be left out."""
+
+    def deleted(*structs: bytes) -> list[tuple[int, int, int]]:
+        document = opened(one(1, 0, "abcdef"))
+        data = update(block(2, 0, *structs), deletes=[(1, 0, 2), (1, 4, 9)])
+        with small_portions(1):
+            *portions, last = divided(data, scan(data, LIMITS), document, LIMITS)
+        assert last is None
+        return [each for portion in portions if portion for each in portion[1].deletes]
+
+    lacking = item("b", origin=(9, 0))
+    assert deleted(item("a"), lacking) == [(1, 0, 2), (1, 4, 6)]
+    assert deleted(item("a"), skip(1), lacking) == [(1, 0, 2), (1, 4, 6)]
+    assert deleted(item("a", parent="map", key="k"), lacking) == []
 
 
 def test_each_portion_knows_what_the_whole_deletes() -> None:
@@ -208,6 +225,29 @@ async def test_what_is_left_out_is_asked_for() -> None:
         client.say(step_2_frame(typed(MANY + 3)))
         await until(lambda: document.clocks == {1: MANY + 3})
         await reader.shows("x" * (MANY + 3))
+
+
+@pytest.mark.anyio
+async def test_nothing_of_several_clients_is_held() -> None:
+    """Of a long update what fits is let in, in its order, and the rest is asked for."""
+    data = update(
+        block(3, 0, item("x", origin=(1, MANY)), item("y", origin=(2, 0))),
+        block(2, 0, item("z", origin=(9, 0))),
+        block(1, 0, *[item(any_(b"\x7d\x01"), parent="map", key=f"k{n}") for n in range(MANY)]),
+        block(0, 0, item("text")),
+    )
+    async with Hub(MemoryStore(), limits=quick()) as hub:
+        client = await join(hub)
+        client.say(update_frame(one(1, MANY, "behind")))
+        document = hub.rooms["doc"].document
+        assert document.waiting
+        client.read()
+        client.say(step_2_frame(data))
+        await until(lambda: document.clocks == {0: 4, 1: MANY + 6})
+        await until(lambda: [m for m in client.read() if isinstance(m, SyncStep1)])
+        client.say(step_2_frame(data))
+        await until(lambda: document.clocks == {0: 4, 1: MANY + 6, 3: 1})
+        assert not document.waiting
 
 
 @pytest.mark.anyio

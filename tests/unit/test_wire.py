@@ -1,5 +1,7 @@
 """Being a y-websocket server: each rule of the wire, at the engine with a link that records."""
 
+from itertools import pairwise
+
 import anyio
 import pytest
 
@@ -27,7 +29,7 @@ from crdtsync.structs import EMPTY_UPDATE
 
 from .documents import content, history, replay
 from .engine import FAST, TIMEOUT_S, Client, TestStore, join, quick, settle, until
-from .wire import one, state_vector, update
+from .wire import block, item, one, skip, state_vector, update
 
 pytestmark = pytest.mark.anyio
 
@@ -441,6 +443,25 @@ async def test_something_ahead_is_asked_for_again() -> None:
         await other.shows("lost seen")
         assert all(batch for batch in store.batches)
         assert hub.stats.updates_held == 1
+
+
+async def test_who_lacks_it_itself_is_asked_less_and_less() -> None:
+    """A client that waits for what it is asked for is not asked every second for ever."""
+    lacking = step_2_frame(update(block(7, 0, item("a"), skip(1), item("c"))))
+    async with Hub(TestStore(), limits=quick(housekeeping_interval_s=0.02)) as hub:
+        client = await join(hub)
+        client.read()
+        times: list[float] = []
+        while len(times) < 5:
+            heard = sum(isinstance(each, SyncStep1) for each in client.messages)
+            client.say(lacking)
+            await client.hears(SyncStep1, heard + 1)
+            times.append(anyio.current_time())
+        pauses = [after - before for before, after in pairwise(times)]
+        for pause, least in zip(pauses, (0.02, 0.04, 0.08, 0.16), strict=True):
+            assert pause >= least
+        client.say(step_2_frame(one(7, 0, "abc")))  # now it has it
+        assert client.connection.asks == 0
 
 
 async def test_deletions_travel() -> None:
