@@ -21,6 +21,7 @@ from crdtsync.examining import examined
 from crdtsync.indexing import INDEX_HERE_BYTES, Making
 from crdtsync.judge import Judge
 from crdtsync.session import Event, PartsMissing, Portion, UpdateReceived
+from crdtsync.structs import Scan
 
 __all__ = ["divide", "divide_here", "make_index", "read_frame"]
 
@@ -79,8 +80,30 @@ def _replace(connection: Connection, events: Iterator[Event]) -> None:
 
 def _divided(connection: Connection, event: UpdateReceived) -> Iterator[Event]:
     document, limits = connection.room.document, connection.room.limits
-    portions = divided(event.update, event.scan, document, limits)
-    return (PartsMissing() if each is None else Portion(*each, event.step_2) for each in portions)
+    return _Portions(event, divided(event.update, event.scan, document, limits))
+
+
+class _Portions:
+    """A long update, as events."""
+
+    def __init__(
+        self, event: UpdateReceived, portions: Iterator[tuple[bytes, Scan] | None]
+    ) -> None:
+        self._event = event
+        self._portions = portions
+
+    def __iter__(self) -> Iterator[Event]:
+        return self
+
+    def __next__(self) -> Event:
+        each = next(self._portions)
+        if each is None:
+            return PartsMissing()
+        return Portion(*each, self._event.step_2, self._whole)
+
+    def _whole(self) -> UpdateReceived:
+        self._portions = iter(())
+        return self._event
 
 
 async def _go_on(connection: Connection) -> None:

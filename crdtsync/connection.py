@@ -202,7 +202,7 @@ class Connection:
                 if self.closed or self._waiting:  # by what it just did
                     break
         except RemoteError as error:
-            left = self.events if event is None else (event, *self.events)
+            left = self.events if event is None else chain((event,), self.events)
             self.room.engine.refusals.turn_away(self, error, left)
         except IntegrationError as error:
             self._unreadable(error)

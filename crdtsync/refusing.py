@@ -28,7 +28,7 @@ from crdtsync.limits import Limits, trusting
 from crdtsync.protocol import SyncStep2, SyncUpdate, decode_frame
 from crdtsync.recording import record
 from crdtsync.refused.base import Quarantine, RefusalKind, RefusedUpdate, Run
-from crdtsync.session import Event, UpdateReceived
+from crdtsync.session import Event, Portion, UpdateReceived
 from crdtsync.slicing import missing_from
 from crdtsync.stats import Stats
 from crdtsync.structs import EMPTY_UPDATE, Layout, Scan
@@ -222,6 +222,8 @@ def _updates(what: bytes | Iterable[Event]) -> Iterator[tuple[bytes, bool]]:
     """Return the updates of a frame, or among events, and whether each is a step 2's."""
     if not isinstance(what, bytes):
         for event in what:
+            if isinstance(event, Portion):
+                event = event.whole()
             if isinstance(event, UpdateReceived):
                 yield event.update, event.step_2
         return

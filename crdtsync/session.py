@@ -54,6 +54,9 @@ class UpdateReceived:
 class Portion(UpdateReceived):
     """A part of an update that would take long by itself: others have a turn behind it."""
 
+    whole: Callable[[], UpdateReceived]
+    """Ends the portions; returns the update that they are of."""
+
 
 @dataclass(frozen=True, slots=True)
 class PartsMissing:

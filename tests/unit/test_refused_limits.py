@@ -11,8 +11,10 @@ from crdtsync.history.database import HistoryDatabase
 from crdtsync.hub import Hub
 from crdtsync.protocol import step_2_frame, update_frame
 from crdtsync.refused.base import Entry
+from crdtsync.session import UpdateReceived
 from crdtsync.store.base import Record
 from crdtsync.store.memory import MemoryStore
+from tests.portions import small_portions
 
 from .engine import FAST, Client, TestStore, join, quick, settle, until
 from .test_refusals import ANN, Shelf
@@ -186,3 +188,29 @@ async def test_limits_hold_when_an_edit_is_applied() -> None:
         assert [each.id for each in done.applied] == [0]
         assert [each.id for each, _ in done.left] == [1, 2, 3]
         assert all("too " in reason for _, reason in done.left)
+
+
+@pytest.mark.parametrize("goes", [False, True], ids=["at once", "while it waits for its end"])
+async def test_of_a_long_update_the_whole_is_kept(goes: bool) -> None:
+    """Once, also where some of it has entered; nothing of what is behind is read any more."""
+    keys = [item(any_(b"\x7d\x01"), parent="map", key=f"k{n}") for n in range(6)]
+    deep = [item(type_(0), parent="list")]
+    deep += [item(type_(0), parent=(1, 6 + depth)) for depth in range(2)]
+    more = [item(any_(b"\x7d\x01"), parent="map", key=f"m{n}") for n in range(201)]
+    long = update(block(1, 0, *keys, *deep, *more))
+    behind = one(1, 210, "x")
+    shelf = Shelf()
+    limits = replace(SMALL, max_conflicts=2_000, max_document_bytes=0)
+    with small_portions(2):
+        async with Hub(MemoryStore(), limits=limits, quarantine=shelf) as hub:
+            client = await join(hub, principal=ANN)
+            shelf.quick = not goes
+            client.say(update_frame(long))
+            if goes:
+                client.say(update_frame(behind))
+            await until(lambda: client.denials)
+            read = client.connection.events
+            assert not [each for each in read if isinstance(each, UpdateReceived)]
+            assert [kept.update for kept in shelf.kept] == [long, behind][: 1 + goes]
+            assert {kept.kind for kept in shelf.kept} == {"limit"}
+            assert hub.rooms["doc"].document.clocks == {1: 6}
