@@ -10,11 +10,12 @@ from typing import Any, Final
 import anyio
 import anyio.to_thread
 from starlette.requests import Request
+from starlette.types import Message, Receive, Send
 
 from crdtsync.server.problems import Problem
 from crdtsync.server.request import PATIENCE
 
-__all__ = ["MAX_BODY_BYTES", "Fields", "read_body", "read_bytes"]
+__all__ = ["LINGER_S", "MAX_BODY_BYTES", "Fields", "Lingering", "read_body", "read_bytes"]
 
 MAX_BODY_BYTES: Final = 64 * 1024
 MIN_BYTES_PER_S: Final = 1024
@@ -23,6 +24,8 @@ MAX_BODY_S: Final = 600.0
 """up to so many in all."""
 MAX_DROPPED: Final = 4
 """Of a body that is too large, so many times what is allowed are read at most."""
+LINGER_S: Final = 2.0
+"""So long a body is read behind an answer that did not wait for it."""
 READ_HERE_BYTES: Final = 128 * 1024
 """Larger JSON is read on a thread."""
 _BAD: Final = "invalid-parameter"
@@ -65,6 +68,37 @@ async def read_bytes(request: Request, most: int) -> bytes:
     if patience.cancelled_caught:
         raise Problem(408, "The body comes too slowly.", code="body-timeout")
     return bytes(raw)
+
+
+class Lingering:
+    """One request, whose body is read for a while where its answer did not wait for it.
+
+    What is dropped unread makes the system reset the connection: the answer is lost for who still
+    sends, and a proxy says 502.
+    """
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self._more = True
+
+    async def receive(self) -> Message:
+        """Read what there is of the body."""
+        message = await self._receive()
+        self._more = bool(message.get("more_body", False))
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Send a piece of the answer; it ends where the body has, or after a while."""
+        last = message["type"] == "http.response.body" and not message.get("more_body", False)
+        if not last or not self._more:
+            await self._send(message)
+            return
+        await self._send({**message, "more_body": True})
+        with anyio.move_on_after(LINGER_S):
+            while self._more:
+                await self.receive()
+        await self._send({"type": "http.response.body"})
 
 
 class Fields:

@@ -23,6 +23,7 @@ from crdtsync.hub import Hub
 from crdtsync.origins import Origins
 from crdtsync.recording import event_of
 from crdtsync.server.admission import admit, refusal
+from crdtsync.server.bodies import Lingering
 from crdtsync.server.problems import problem
 from crdtsync.server.request import (
     CALLER,
@@ -121,6 +122,9 @@ class HttpDoor:
             )
             await answer(scope, receive, send)
             return
+        if scope["method"] not in SAFE_METHODS:
+            request = Lingering(receive, send)
+            receive, send = request.receive, request.send
         asked, seen = self._doors.arrive(said, secure=is_secure(scope))
         try:
             if scope["method"] not in SAFE_METHODS:

@@ -212,6 +212,10 @@ def takes_what_the_server_takes(found: Proxied) -> None:
     assert found.book.addresses["large"] == CLIENT
     answer = found.http.put("/api/v1/documents/larger", content=b"x" * 10_000_000, headers=headers)
     assert answer.json()["code"] == "body-too-large"
+    headers["Origin"] = "https://evil.example"
+    for _ in range(5):  # what is refused before its body has come is told, too
+        answer = found.http.put("/api/v1/documents/no", content=b"x" * 8_000_000, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (403, "foreign-origin")
 
 
 def test_nginx(tmp_path: Path) -> None:

@@ -1,11 +1,9 @@
 """Bodies in time: how long one may take, how slowly it may come, and whose is not read at all."""
 
-from collections.abc import AsyncIterator
+import json
 from typing import Any
 
 import anyio
-import anyio.lowlevel
-import httpx
 import pytest
 import trio.testing
 from starlette.requests import Request
@@ -17,12 +15,11 @@ from crdtsync.gate import Principal
 from crdtsync.hub import Hub
 from crdtsync.roles import BUILT_IN, READ
 from crdtsync.server.asgi import create_app
-from crdtsync.server.bodies import MAX_BODY_S, MIN_BYTES_PER_S, read_bytes
+from crdtsync.server.bodies import LINGER_S, MAX_BODY_S, MIN_BYTES_PER_S, read_bytes
 from crdtsync.server.problems import Problem
 from crdtsync.server.request import PATIENCE
+from crdtsync.store.memory import MemoryStore
 from tests.unit.wire import one
-
-from .conftest import asgi_client, is_problem
 
 REQUEST_TIMEOUT_S = 30.0
 MOST = 1 << 30
@@ -104,43 +101,65 @@ class Keys:
         return Principal(id="ann", role=role)
 
 
-@pytest.fixture
-async def http(hub: Hub) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of an application that gives roles."""
-    async with asgi_client(create_app(hub, authenticator=Keys(), lifespan=False)) as client:
-        yield client
+async def exchange(hub: Hub, method: str, role: str, *, pieces: int, ends: bool) -> list[Any]:
+    """Send a request of so many pieces of a body; return what went on, in order."""
+    went: list[Any] = []
+    left = iter([True] * (pieces - 1) + [not ends])
+
+    async def receive() -> Any:
+        for more in left:
+            went.append("read")
+            return {"type": "http.request", "body": b"{", "more_body": more}
+        return await anyio.sleep_forever()
+
+    async def send(message: Any) -> None:
+        went.append(message.get("status", message.get("body", b"")))
+        if message["type"] == "http.response.body" and not message.get("more_body"):
+            went.append("end")
+
+    headers = {"Authorization": f"Bearer {role}", "Content-Type": "application/json"}
+    scope = {
+        **{"type": "http", "http_version": "1.1", "method": method, "scheme": "http"},
+        **{"path": "/api/v1/documents/a", "query_string": b"", "root_path": ""},
+        "headers": [(key.lower().encode(), value.encode()) for key, value in headers.items()],
+    }
+    app = create_app(hub, authenticator=Keys(), lifespan=False)
+    await app(scope, receive, send)
+    return went
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
+@pytest.mark.parametrize(("role", "status"), [("read", 403), ("nobody", 401)])
 async def test_who_may_write_nothing_is_refused_before_the_body(
-    hub: Hub, http: httpx.AsyncClient, method: str
+    hub: Hub, method: str, role: str, status: int
 ) -> None:
-    """Nothing of it is asked for: it may be 64 MiB that are good for nothing."""
+    """It is read only behind the answer, and dropped: it may be 64 MiB of nothing."""
     await hub.edit("a", one(1, 0, "old"))
-    read = 0
+    told, body, *went = await exchange(hub, method, role, pieces=3, ends=True)
+    assert told == status
+    assert json.loads(body)["status"] == status
+    assert went == ["read"] * 3 + [b"", "end"]
+    assert hub.stats.updates_refused["read-only"] == (role == "read")
+    first, *_, told, body, end = await exchange(hub, method, "write", pieces=3, ends=True)
+    assert (first, told, end) == ("read", 400, "end")
+    assert json.loads(body)["code"] == "invalid-body"
 
-    async def body() -> AsyncIterator[bytes]:
-        nonlocal read
-        for _ in range(3):
-            await anyio.lowlevel.checkpoint()
-            read += 1
-            yield b"{"
 
-    def headers(role: str) -> dict[str, str]:
-        return {"Authorization": f"Bearer {role}", "Content-Type": "application/json"}
+def test_an_answer_ends_though_the_body_does_not() -> None:
+    """Who goes on sending is waited for a little; then the connection may end."""
 
-    path = "/api/v1/documents/a"
-    answer = await http.request(method, path, content=body(), headers=headers("read"))
-    is_problem(answer, 403, "edit-refused")
-    assert not read
-    assert hub.stats.updates_refused["read-only"] == 1
-    is_problem(
-        await http.request(method, path, content=body(), headers=headers("write")),
-        400,
-        "invalid-body",
-    )
-    assert read
+    async def play() -> tuple[list[Any], float]:
+        async with Hub(MemoryStore()) as hub:
+            begun_s = anyio.current_time()
+            went = await exchange(hub, "PUT", "nobody", pieces=2, ends=False)
+            return went, anyio.current_time() - begun_s
+
+    clock = trio.testing.MockClock(autojump_threshold=0)
+    went, took_s = anyio.run(play, backend="trio", backend_options={"clock": clock})
+    assert went[0] == 401
+    assert went[2:] == ["read", "read", b"", "end"]
+    assert took_s == pytest.approx(LINGER_S, abs=0.1)
 
 
 @pytest.mark.anyio
