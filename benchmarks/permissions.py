@@ -13,7 +13,7 @@ from typing import Any
 
 import pycrdt
 
-from crdtsync.apart import divide_here
+from crdtsync.apart import divide_here, read_here
 from crdtsync.audit import NO_AUDIT
 from crdtsync.channels.model import Message, message_id
 from crdtsync.channels.rules import ChannelRules
@@ -63,8 +63,8 @@ class _Nobody:
 
     def throttle(self, connection: Connection) -> None: ...
 
-    def read_apart(self, connection: Connection, frame: bytes) -> None:
-        connection.was_read(connection.read(frame), frame)
+    def read_apart(self, connection: Connection) -> None:
+        read_here(connection)
 
     def divide_apart(self, connection: Connection, event: UpdateReceived) -> None:
         divide_here(connection, event)

@@ -6,9 +6,10 @@ there ends that one's connection alone.
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import replace
 from itertools import chain
+from typing import Final
 
 import anyio
 import anyio.lowlevel
@@ -22,10 +23,14 @@ from crdtsync.indexing import INDEX_HERE_BYTES, Making
 from crdtsync.judge import Judge
 from crdtsync.session import Event, PartsMissing, Portion, UpdateReceived
 from crdtsync.structs import Scan
+from crdtsync.turns import Turns
 
-__all__ = ["divide", "divide_here", "make_index", "read_frame"]
+__all__ = ["Threads", "divide_here", "make_index", "read_here"]
 
 log = logging.getLogger("crdtsync")
+
+LARGE_BYTES: Final = 4 * 1024 * 1024
+"""A larger message waits for others of its kind, and no smaller one for it."""
 
 
 def _read(connection: Connection, frame: bytes) -> list[Event] | RemoteError:
@@ -46,22 +51,43 @@ def _divisible(connection: Connection, event: UpdateReceived) -> bool:
     return connection.free and (len(event.scan.bodies) <= 1 or is_long(event.scan))
 
 
-async def read_frame(connection: Connection, frame: bytes, limiter: anyio.CapacityLimiter) -> None:
-    """Read a large frame of a connection; what came behind it is taken then."""
-    with _lets_go(connection):
-        found = await anyio.to_thread.run_sync(_read, connection, frame, limiter=limiter)
-        connection.was_read(found, frame)
-    await _go_on(connection)
+class Threads:
+    """Where large messages are read: one at a time, and one beside it of those that take long."""
+
+    def __init__(self) -> None:
+        self._large, self._huge = Turns(1), Turns(1)
+
+    async def read(self, connection: Connection) -> None:
+        """Read a large frame of a connection; what came behind it is taken then."""
+        with _lets_go(connection):
+            async with self._turn(connection, len(connection.large or b"")):
+                frame, connection.large = connection.large, None
+                if frame is None:
+                    return
+                found = await anyio.to_thread.run_sync(_read, connection, frame)
+            connection.was_read(found, frame)
+        await _go_on(connection)
+
+    async def divide(self, connection: Connection, event: UpdateReceived) -> None:
+        """Cut a long update, for which its connection waits; let its portions in, and the rest."""
+        with _lets_go(connection):
+            async with self._turn(connection, len(event.update)):
+                if connection.closed:
+                    return
+                events = await anyio.to_thread.run_sync(_divided, connection, event)
+            _replace(connection, events)
+        await _go_on(connection)
+
+    def _turn(self, connection: Connection, size: int) -> AbstractAsyncContextManager[None]:
+        turns = self._large if size <= LARGE_BYTES else self._huge
+        return turns.turn(connection.principal.id or connection.caller.address)
 
 
-async def divide(
-    connection: Connection, event: UpdateReceived, limiter: anyio.CapacityLimiter
-) -> None:
-    """Cut a long update, for which its connection waits; let its portions in, and what follows."""
-    with _lets_go(connection):
-        events = await anyio.to_thread.run_sync(_divided, connection, event, limiter=limiter)
-        _replace(connection, events)
-    await _go_on(connection)
+def read_here(connection: Connection) -> None:
+    """Read a large frame of a connection without a thread."""
+    frame, connection.large = connection.large, None
+    if frame is not None:
+        connection.was_read(connection.read(frame), frame)
 
 
 def divide_here(connection: Connection, event: UpdateReceived) -> None:

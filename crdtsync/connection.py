@@ -52,7 +52,7 @@ class Connection:
         "__weakref__", "_backlog", "_backlog_bytes", "_waiting", "acknowledge", "alive", "asked_s",
         "asks", "awareness_version", "blocked", "blocked_since_s", "brake", "caller", "clearance",
         "closed", "code", "credit", "cursor", "denials", "doubted_s", "events", "free", "gives_way",
-        "hidden", "ignored", "link", "live", "overhear", "owed", "owes_step_1", "parts",
+        "hidden", "ignored", "large", "link", "live", "overhear", "owed", "owes_step_1", "parts",
         "principal", "reading_paused", "refused", "renew", "room", "seat", "send", "send_short",
         "sent", "session", "slot",
     )  # fmt: skip
@@ -135,6 +135,8 @@ class Connection:
         self.events: Iterator[Event] = iter(())
         """What is left of a frame."""
         self._waiting = True  # for the room to load, a large frame to be read, or its judge
+        self.large: bytes | None = None
+        """A large frame that waits to be read; nobody reads one of who is gone."""
         self.gives_way = False
         """Whether it waits for others to have a turn: ``was_read(events)`` goes on."""
         Connection._count += 1
@@ -164,7 +166,8 @@ class Connection:
                 room.receive_update(self, update, found)
             elif len(frame) > READ_HERE_BYTES:
                 self._waiting = True
-                room.engine.read_apart(self, frame)
+                self.large = frame
+                room.engine.read_apart(self)
             else:
                 self._take(self.session.receive(frame, structs=room.detailed))
         except RemoteError as error:
@@ -288,7 +291,7 @@ class Connection:
         if not self.closed and code is not None:
             self.code = code
         self.closed = True
-        self.overhear = None
+        self.overhear = self.large = None
         self._backlog.clear()
         self.room.detach(self)
 
@@ -323,6 +326,7 @@ class Connection:
             return
         self.closed = True
         self.code = int(code)
+        self.large = None
         self._backlog.clear()
         self.room.detach(self)
         self.link.close(code, close_reason(reason))

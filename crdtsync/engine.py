@@ -59,8 +59,8 @@ class Engine(Protocol):
         """Stop reading from a connection until less is pending."""
         ...
 
-    def read_apart(self, connection: Connection, frame: bytes) -> None:
-        """Let ``connection.read`` read a frame on a thread; hand ``was_read`` both."""
+    def read_apart(self, connection: Connection) -> None:
+        """Let ``connection.read`` read its large frame on a thread; hand ``was_read`` both."""
         ...
 
     def divide_apart(self, connection: Connection, event: UpdateReceived) -> None:

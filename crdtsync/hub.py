@@ -20,7 +20,7 @@ import anyio
 import anyio.abc
 
 from crdtsync.access.sessions import Sessions
-from crdtsync.apart import divide, make_index, read_frame
+from crdtsync.apart import Threads, make_index
 from crdtsync.audit import NO_AUDIT, NOBODY, Audit, Caller, What
 from crdtsync.authoring.service import Documents
 from crdtsync.batch import Editor
@@ -122,7 +122,8 @@ class Hub:
         self.sessions = Sessions(self)
         self.documents = Documents(self)
         self._errands = Errands()
-        self._one_large: anyio.CapacityLimiter
+        self._threads = Threads()
+        self._one_load: anyio.CapacityLimiter
         self._one_index: anyio.CapacityLimiter
         self._waiting: dict[str, list[anyio.Event]] = {}
 
@@ -138,7 +139,7 @@ class Hub:
                 await stack.enter_async_context(self.history)
             await stack.enter_async_context(self.documents)
             self._tasks = await stack.enter_async_context(anyio.create_task_group())
-            self._one_large = anyio.CapacityLimiter(1)
+            self._one_load = anyio.CapacityLimiter(1)
             self._one_index = anyio.CapacityLimiter(1)
             self._tasks.start_soon(self._errands.run)
             self._tasks.start_soon(self.committer.run)
@@ -190,13 +191,13 @@ class Hub:
         else:
             self._errands.later(delay_s, call)
 
-    def read_apart(self, connection: Connection, frame: bytes) -> None:
+    def read_apart(self, connection: Connection) -> None:
         """Have a thread read a large frame: what comes behind it waits, all others don't."""
-        self.spawn(lambda: read_frame(connection, frame, self._one_large))
+        self.spawn(lambda: self._threads.read(connection))
 
     def divide_apart(self, connection: Connection, event: UpdateReceived) -> None:
         """Have a thread cut a long update; what comes behind it waits, all others don't."""
-        self.spawn(lambda: divide(connection, event, self._one_large))
+        self.spawn(lambda: self._threads.divide(connection, event))
 
     def index_apart(self, judge: Judge, making: Making) -> None:
         """Have a thread make a room's index of places, then tell its judge."""
@@ -277,7 +278,7 @@ class Hub:
 
     async def _load(self, room: Room) -> None:
         try:
-            await load_room(room, self.store, self._one_large)
+            await load_room(room, self.store, self._one_load)
         except StoreError as error:
             self.stats.store_errors["load"] += 1
             log.error("cannot load document %r: %s", room.name, error)

@@ -1,18 +1,57 @@
-"""Joining updates that follow one another, by their bytes alone; the writing of deletions.
+"""Joining updates that follow one another, by their bytes alone; deletions, read and written.
 
 Owns what an update looks like around its structs. Knows no structs: it is handed their bytes.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from crdtsync.encoding import write_var_uint
-from crdtsync.structs import Layout, Range
+from crdtsync.encoding import read_var_uint, write_var_uint
+from crdtsync.errors import InvalidUpdate
+from crdtsync.limits import Limits
+from crdtsync.structs import MAX_CLOCK, Layout, Range
 
-__all__ = ["Block", "assemble", "join_updates", "write_deletes"]
+__all__ = ["Block", "assemble", "join_updates", "read_deletes", "write_deletes"]
 
 Block = tuple[int, int, int, list[bytes]]
 """One client's structs: first clock, end clock, their number, their bytes."""
 Joinable = tuple[bytes, Layout] | tuple[bytes, Layout, object]
+
+
+def read_deletes(data: bytes, position: int, limits: Limits) -> tuple[tuple[Range, ...], int]:
+    """Read the deleted ranges that an update ends with; return them with the next position."""
+    clients, position = read_var_uint(data, position)
+    if clients > limits.max_update_clients:
+        raise InvalidUpdate("the update names too many clients", kind="update-clients")
+    ranges: list[Range] = []
+    total = 0
+    seen: set[int] = set()
+    for _ in range(clients):
+        client, position = read_var_uint(data, position)
+        if client in seen:
+            raise InvalidUpdate("a client stands in the update's deletes twice")
+        seen.add(client)
+        count, position = read_var_uint(data, position)
+        if not count:
+            raise InvalidUpdate("a client of the update's deletes has no ranges")
+        total += count
+        if total > limits.max_update_structs:
+            raise InvalidUpdate("the update deletes too many ranges", kind="update-structs")
+        for _ in range(count):
+            clock = data[position]
+            position += 1
+            if clock >= 0x80:
+                clock, position = read_var_uint(data, position - 1)
+            length = data[position]
+            position += 1
+            if length >= 0x80:
+                length, position = read_var_uint(data, position - 1)
+            if not length:
+                raise InvalidUpdate("a deleted range has no length", kind="update-zero-length")
+            end = clock + length
+            if end > MAX_CLOCK:
+                raise InvalidUpdate("a clock of the update is above 2^31", kind="update-clock")
+            ranges.append((client, clock, end))
+    return tuple(ranges), position
 
 
 def write_deletes(deletes: Iterable[Range]) -> bytes:

@@ -29,6 +29,9 @@ class Limits:
     max_update_clients: int = 65_536
     """Different client ids in one update or state vector; or, where that is more, twice as many
     as the document has."""
+    max_update_structs: int = 4_000_000
+    """Structs of one update, and deleted ranges: reading them takes some 150 bytes of memory each.
+    A document of 50 MB has fewer."""
     max_held_updates: int = 1_000
     """Updates of one document that wait for something missing."""
     max_held_bytes: int = 16 * 1024 * 1024
@@ -185,6 +188,7 @@ def trusting(limits: Limits) -> Limits:
         limits,
         max_conflicts=most,
         max_update_clients=most,
+        max_update_structs=most,
         max_any_depth=most,
         max_type_depth=most,
     )

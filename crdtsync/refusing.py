@@ -48,7 +48,10 @@ FORGET_S: Final = 120.0
 MAX_TRIMMED_BYTES: Final = 128 * 1024
 """Of larger updates also what is known is kept: finding it would hold up others."""
 OVER_A_LIMIT: Final = frozenset(
-    {"document-too-large", "update-clients", "update-conflicts", "update-type-depth"}
+    {
+        *("document-too-large", "update-clients", "update-conflicts", "update-structs"),
+        "update-type-depth",
+    }
 )
 """The kinds of errors that a sound edit may be refused with, and that another limit would not."""
 _MAX_CLIENTS: Final = 8

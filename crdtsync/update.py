@@ -22,6 +22,7 @@ from typing import Final
 
 from crdtsync.encoding import read_var_bytes, read_var_string, read_var_uint
 from crdtsync.errors import InvalidUpdate
+from crdtsync.joining import read_deletes
 from crdtsync.limits import Limits
 from crdtsync.structs import (
     ANY,
@@ -105,6 +106,8 @@ def scan(data: bytes, limits: Limits, *, structs: bool = False) -> Scan:
                     "a client of the update has no structs", kind="update-empty-client"
                 )
             total += count
+            if total > limits.max_update_structs:
+                raise InvalidUpdate("the update has too many structs", kind="update-structs")
             if total > limits.max_conflicts and places is None:
                 places = {}
                 patience = limits.max_conflicts**2 // 2  # steps that integrating may take
@@ -148,7 +151,7 @@ def scan(data: bytes, limits: Limits, *, structs: bool = False) -> Scan:
                         run = clock + length
                     else:
                         voids = voids or []
-                        voids.append((client, clock, clock + length))
+                        _note_void(voids, client, clock, clock + length)
                 else:
                     place = position
                     if info & HAS_KEY:
@@ -260,7 +263,7 @@ def scan(data: bytes, limits: Limits, *, structs: bool = False) -> Scan:
                             verbatim |= has_bigint(data, place)
                         elif kind == DELETED:
                             voids = voids or []
-                            voids.append((client, clock, clock + length))
+                            _note_void(voids, client, clock, clock + length)
                 if not length:
                     raise InvalidUpdate(
                         "a struct of the update has no length", kind="update-zero-length"
@@ -292,7 +295,7 @@ def scan(data: bytes, limits: Limits, *, structs: bool = False) -> Scan:
 
         deletes: tuple[Range, ...] = ()
         if data[position]:
-            deletes, position = _read_deletes(data, position, limits)
+            deletes, position = read_deletes(data, position, limits)
         else:
             position += 1
         if position != size:
@@ -322,44 +325,18 @@ def scan(data: bytes, limits: Limits, *, structs: bool = False) -> Scan:
         raise InvalidUpdate(f"the update is damaged: {error}") from None
 
 
+def _note_void(voids: list[Range], client: int, start: int, end: int) -> None:
+    if voids and voids[-1][2] == start and voids[-1][0] == client:
+        start = voids.pop()[1]
+    voids.append((client, start, end))
+
+
 def _note_pairs(pairs: list[Id], string: str, client: int, clock: int) -> None:
     for char in string:
         clock += 1
         if char > "\uffff":
             pairs.append((client, clock))
             clock += 1
-
-
-def _read_deletes(data: bytes, position: int, limits: Limits) -> tuple[tuple[Range, ...], int]:
-    clients, position = read_var_uint(data, position)
-    if clients > limits.max_update_clients:
-        raise InvalidUpdate("the update names too many clients", kind="update-clients")
-    ranges: list[Range] = []
-    seen: set[int] = set()
-    for _ in range(clients):
-        client, position = read_var_uint(data, position)
-        if client in seen:
-            raise InvalidUpdate("a client stands in the update's deletes twice")
-        seen.add(client)
-        count, position = read_var_uint(data, position)
-        if not count:
-            raise InvalidUpdate("a client of the update's deletes has no ranges")
-        for _ in range(count):
-            clock = data[position]
-            position += 1
-            if clock >= 0x80:
-                clock, position = read_var_uint(data, position - 1)
-            length = data[position]
-            position += 1
-            if length >= 0x80:
-                length, position = read_var_uint(data, position - 1)
-            if not length:
-                raise InvalidUpdate("a deleted range has no length", kind="update-zero-length")
-            end = clock + length
-            if end > MAX_CLOCK:
-                raise InvalidUpdate("a clock of the update is above 2^31", kind="update-clock")
-            ranges.append((client, clock, end))
-    return tuple(ranges), position
 
 
 def _read_content(kind: int, data: bytes, position: int, limits: Limits) -> tuple[int, int]:

@@ -9,7 +9,7 @@ raises ``Broken`` where it doesn't.
 from collections.abc import Callable
 from typing import Final
 
-from crdtsync.apart import divide_here
+from crdtsync.apart import divide_here, read_here
 from crdtsync.audit import NO_AUDIT
 from crdtsync.channels.rules import ChannelRules
 from crdtsync.channels.service import Channels
@@ -261,9 +261,9 @@ class Server:
                 clocks[client] = max(end, clocks.get(client, 0))
         return clocks
 
-    def read_apart(self, connection: Connection, frame: bytes) -> None:
+    def read_apart(self, connection: Connection) -> None:
         """Read a large frame here and now: there are no threads."""
-        connection.was_read(connection.read(frame), frame)
+        read_here(connection)
 
     def divide_apart(self, connection: Connection, event: UpdateReceived) -> None:
         """Cut it here and now, too."""

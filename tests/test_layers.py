@@ -188,7 +188,6 @@ LAYERS = {
         "history.rewriting",
         "history.retaining",
         "history.service",
-        "history.turns",
         "history.versioning",
         "history.worker",
         "history.working",
@@ -204,6 +203,7 @@ LAYERS = {
         "recording",
         "refusing",
         "room",
+        "turns",
         "yielding",
     ],
     "edges": [

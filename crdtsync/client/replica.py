@@ -35,8 +35,8 @@ __all__ = ["Replica", "Seen"]
 
 log = logging.getLogger("crdtsync.client")
 
-LIMITS: Final = replace(Limits(), max_update_clients=1 << 62)
-"""A document has any number of clients: what comes is bounded by its size."""
+LIMITS: Final = replace(Limits(), max_update_clients=1 << 62, max_update_structs=1 << 62)
+"""A document has any number of clients and structs: what comes is bounded by its size."""
 DETAILED_BYTES: Final = 4096
 """A larger update is scanned with each struct at once: a document's first has maps, mostly."""
 

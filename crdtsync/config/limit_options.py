@@ -47,6 +47,11 @@ LIMIT_OPTIONS: Final = (
         "Different client ids in one update or state vector; or, where that is more, twice as "
         "many as the document has.",
     ),
+    _limit(
+        "max_update_structs",
+        Integer(1_000, 1 << 30),
+        "Structs of one update, and deleted ranges; reading takes some 150 bytes of memory each.",
+    ),
     _limit("max_held_updates", _COUNT, "Updates of a document that wait for a missing one."),
     _limit("max_held_bytes", _BUFFER, "Bytes of those updates."),
     _limit(

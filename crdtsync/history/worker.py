@@ -25,9 +25,9 @@ import anyio.to_thread
 from crdtsync.errors import CrdtsyncError
 from crdtsync.history.model import HistoryUnavailable
 from crdtsync.history.saying import Said
-from crdtsync.history.turns import Turns
 from crdtsync.history.working import Mail, answer
 from crdtsync.limits import Limits
+from crdtsync.turns import Turns
 from crdtsync.yielding import LOOK_S, Job, Yielding, end, nameless
 
 __all__ = ["Workers"]

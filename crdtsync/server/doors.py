@@ -18,7 +18,6 @@ from crdtsync.config import Config
 from crdtsync.errors import ConfigError, CrdtsyncError, ForeignOrigin
 from crdtsync.forwarded import Proxies, Seen
 from crdtsync.gate import Principal
-from crdtsync.history.turns import ASKING
 from crdtsync.hub import Hub
 from crdtsync.origins import Origins
 from crdtsync.recording import event_of
@@ -34,6 +33,7 @@ from crdtsync.server.request import (
     peer_address,
     scope_request,
 )
+from crdtsync.turns import ASKING
 
 __all__ = [
     "SAFE_METHODS",

@@ -143,7 +143,7 @@ async def test_oversized(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) ->
 
 async def test_export_can_be_imported(store: MemoryStore) -> None:
     """An exported update makes the same document, also where it outgrew a client's limits."""
-    limits = Limits(max_conflicts=10, max_update_clients=10)
+    limits = Limits(max_conflicts=10, max_update_clients=10, max_update_structs=10)
     for client in range(1, 201):
         await import_document(store, "d", text("x", client=client), merge=True, limits=limits)
     exported = await export_document(store, "d", limits=limits)

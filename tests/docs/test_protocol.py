@@ -187,6 +187,10 @@ REFUSED: dict[str, list[Callable[[], object]]] = {
         lambda: read(b"\x00" + clients(LIMITS.max_update_clients + 1)),
         lambda: receive(step_1_frame(clients(LIMITS.max_update_clients + 1))),
     ],
+    "update-structs": [
+        lambda: read(b"\x01" + clients(LIMITS.max_update_structs + 1) + b"\x01\x00"),
+        lambda: read(b"\x00\x01\x01" + clients(LIMITS.max_update_structs + 1) + b"\x00\x01"),
+    ],
     "update-empty-client": [lambda: read(b"\x01\x00\x01\x00\x00")],
     "update-zero-length": [
         lambda: read(update(item(b"\x00"))),
@@ -242,6 +246,7 @@ ALLOWED: dict[str, Callable[[], object]] = {
     "update-type-depth": lambda: admit(nested_types(LIMITS.max_type_depth - 1)),
     "update-clock": lambda: read(update(TEXT, clock=2**31 - 2)),
     "update-clients": lambda: read(update(TEXT), replace(LIMITS, max_update_clients=1)),
+    "update-structs": lambda: read(update(TEXT), replace(LIMITS, max_update_structs=1)),
     "update-json-depth": lambda: read(update(item(write_var_string(DEEP[1:-1]), info=5))),
     "malformed-message": lambda: receive(QUERY_AWARENESS * MAX_MESSAGES),
 }

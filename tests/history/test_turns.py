@@ -3,7 +3,7 @@
 import anyio
 import pytest
 
-from crdtsync.history.turns import ASKING, Turns
+from crdtsync.turns import ASKING, Turns
 from tests.unit.engine import settle
 
 pytestmark = pytest.mark.anyio

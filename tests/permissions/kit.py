@@ -5,7 +5,7 @@ from typing import Any
 
 import pycrdt
 
-from crdtsync.apart import divide_here
+from crdtsync.apart import divide_here, read_here
 from crdtsync.audit import NO_AUDIT
 from crdtsync.channels.entries import Entries
 from crdtsync.channels.rules import ChannelRules
@@ -183,8 +183,8 @@ class Server:
     def throttle(self, connection: Connection) -> None:
         raise AssertionError("nobody sends that much here")
 
-    def read_apart(self, connection: Connection, frame: bytes) -> None:
-        connection.was_read(connection.read(frame), frame)
+    def read_apart(self, connection: Connection) -> None:
+        read_here(connection)
 
     def divide_apart(self, connection: Connection, event: UpdateReceived) -> None:
         divide_here(connection, event)

@@ -483,7 +483,10 @@ def test_a_lower_limit_leaves_what_is_stored_readable() -> None:
     made.append(one(2, 0, any_(b"\x75\x01" * 20 + b"\x7e")))
     document = opened()
     put(document, *made)
-    strict = Limits(max_type_depth=3, max_any_depth=3, max_conflicts=1, max_update_clients=1)
+    strict = Limits(
+        max_type_depth=3, max_any_depth=3, max_conflicts=1, max_update_clients=1,
+        max_update_structs=1,
+    )  # fmt: skip
     assert Document(strict, state=document.checkpoint()).clocks == document.clocks
     replayed = Document(strict)
     for data in made:

@@ -24,7 +24,8 @@ pytestmark = pytest.mark.anyio
 
 FULL = "the document would be over its size limit (max_document_bytes)"
 SMALL = quick(
-    max_document_bytes=1_000, max_conflicts=3, max_type_depth=2, max_update_clients=2
+    max_document_bytes=1_000, max_conflicts=3, max_type_depth=2, max_update_clients=2,
+    max_update_structs=300,
 )  # fmt: skip
 LARGE = one(5, 0, "x" * 2_000)
 
@@ -41,6 +42,7 @@ OVER = {
     "update-conflicts": (update(block(5, 0, *[item("x") for _ in range(9)])), 4422),
     "update-type-depth": (nested(8, 3), 4422),
     "update-clients": (update(*[block(client, 0, item("x")) for client in (5, 6, 7)]), 4422),
+    "update-structs": (update(deletes=[(5, 2 * n, 2 * n + 1) for n in range(301)]), 4422),
 }
 
 
@@ -186,7 +188,7 @@ async def test_limits_hold_when_an_edit_is_applied() -> None:
         entries = [entry(number, OVER[kind][0]) for number, kind in enumerate(OVER)]
         done = await apply_refused(store, "doc", entries, limits=SMALL)
         assert [each.id for each in done.applied] == [0]
-        assert [each.id for each, _ in done.left] == [1, 2, 3]
+        assert [each.id for each, _ in done.left] == [1, 2, 3, 4]
         assert all("too " in reason for _, reason in done.left)
 
 

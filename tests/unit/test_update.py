@@ -278,6 +278,33 @@ def test_small_limits_on_clients_hold() -> None:
     assert refused(update(deletes=deletes), Limits(max_update_clients=3)).kind == "update-clients"
 
 
+@pytest.mark.parametrize("declared", [4_000_001, 1 << 28, (1 << 53) - 1])
+def test_max_update_structs(declared: int) -> None:
+    """A declared number of structs, or of deleted ranges, is refused before any is read."""
+    for many in (
+        b"\x01" + write_var_uint(declared) + b"\x01\x00",
+        b"\x00\x01\x01" + write_var_uint(declared) + b"\x00\x01",
+    ):
+        assert refused(many).kind == "update-structs"
+    limits = Limits(max_update_structs=4)
+    structs, ranges = (
+        [gc(1)] * 2,
+        [(n, 2 * clock, 2 * clock + 1) for n in (1, 2) for clock in (0, 1)],
+    )
+    scan(update(block(1, 0, *structs), block(2, 0, *structs), deletes=ranges), limits)
+    more = update(block(1, 0, *structs), block(2, 0, *structs), block(3, 0, gc(1)))
+    assert refused(more, limits).kind == "update-structs"
+    assert refused(update(deletes=[*ranges, (3, 0, 1)]), limits).kind == "update-structs"
+
+
+def test_neighbours_that_were_collected_are_one_range() -> None:
+    """Two bytes of a struct are not kept as a hundred and fifty."""
+    data = update(
+        block(2, 5, gc(1), gc(2), item(deleted(1)), item("a"), gc(1)), block(1, 9, gc(1), gc(1))
+    )
+    assert scan(data, LIMITS).voids == [(2, 5, 9), (2, 10, 11), (1, 9, 11)]
+
+
 # What it refuses: PYCRDT.md, "it accepts what it should refuse"
 
 

@@ -27,9 +27,10 @@ class Turns:
         self._waiting: dict[str, deque[anyio.Event]] = {}
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Wait for a turn, for whoever ``ASKING`` says; it ends with the block."""
-        who = ASKING.get()
+    async def turn(self, who: str | None = None) -> AsyncIterator[None]:
+        """Wait for a turn, for somebody, or whoever ``ASKING`` says; it ends with the block."""
+        if who is None:
+            who = ASKING.get()
         if self._free:
             self._free -= 1
             self._at_work[who] += 1
