@@ -1,6 +1,7 @@
 """The group of all commands, and the one place where an error becomes a line and a code."""
 
 import importlib.metadata
+import os
 import platform
 import sys
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,8 @@ __all__ = ["Cli", "cli", "main"]
 EXIT_FAILED: Final = 1
 EXIT_OPERATOR: Final = 2
 EXIT_INTERRUPTED: Final = 130
+_NO_ARGUMENTS: Final = getattr(click.exceptions, "NoArgsIsHelpError", ())
+"""Older versions of click print the help themselves."""
 
 
 class Group(click.Group):
@@ -69,6 +72,9 @@ class Cli(Group):
             )
         except (click.Abort, KeyboardInterrupt):
             sys.exit(EXIT_INTERRUPTED)
+        except _NO_ARGUMENTS as error:  # a group alone: its help, as it is laid out
+            click.echo(error.format_message(), err=True)
+            sys.exit(EXIT_OPERATOR)
         except click.UsageError as error:
             command = error.ctx.command_path if error.ctx else "crdtsync"
             _complain(_usage_message(error), f"See {command} --help")
@@ -173,4 +179,9 @@ for _command in (serve, documents, versions, quarantine, shares, revoke, token, 
 
 def main() -> NoReturn:
     """Run the command line with the process's arguments."""
+    for descriptor in range(3):  # or the first socket would be taken for standard output
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
     cli.main()

@@ -55,7 +55,10 @@ def serve(resolved: Resolved) -> None:
             log.warning("serving again; deaths so far: %d", supervised.restarts)
             return
         listening = replace(listening, notes=(*listening.notes, *notes))
-        _announce(listening, host=config.host, as_log=config.log_format == "json")
+        try:
+            _announce(listening, host=config.host, as_log=config.log_format == "json")
+        except OSError as error:  # a full disk, or a pipe that nobody reads
+            log.warning("can't say on standard output where it listens: %s", error)
 
     run(config, started=started, supervised=supervised)
 

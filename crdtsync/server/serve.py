@@ -240,8 +240,9 @@ async def _serve_parts(
         reserved=config.limits.reserved_descriptors,
         stats=hub.stats,
     )
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        _on_signal(loop, signum, stop)
+    for signum in (signal.SIGTERM, signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGTERM)):
+        if signal.getsignal(signum) is not signal.SIG_IGN or signum == signal.SIGINT:
+            _on_signal(loop, signum, stop)
     gc.freeze()  # what is here now stays: the collector need not look at it again
     if started is not None:
         scheme = "https" if tls else "http"

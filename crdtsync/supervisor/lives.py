@@ -28,6 +28,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -49,7 +50,7 @@ MAX_RAPID_DEATHS: Final = 8
 RESTART_DELAYS_S: Final = (0.0, 0.1, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Before the start behind the first, second, ... of rapid deaths in a row."""
 _PASSED_ON: Final = (0, 2, 130)
-_STOPS: Final = (signal.SIGTERM, signal.SIGINT)
+_STOPS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _MAX_PATH_BYTES: Final = 4096
 _Handler = Callable[[int, FrameType | None], Any] | int | None
 
@@ -125,7 +126,9 @@ class _Supervisor:
         wake, woken = os.pipe()
         os.set_blocking(woken, False)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, nobody could wait for an end
-        before = {each: signal.signal(each, self._forward) for each in _STOPS}
+        outlives = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # nohup says so
+        stops = [each for each in _STOPS if each != signal.SIGHUP or not outlives]
+        before = {each: signal.signal(each, self._forward) for each in stops}
         signal.set_wakeup_fd(woken)
         gc.freeze()  # what is shared with the serving process stays shared
         ended = (0, 0)
@@ -161,8 +164,7 @@ class _Supervisor:
     def _start(self) -> socket.socket | None:
         """Start a serving process; return its channel in there, and nothing here."""
         ours, theirs = socket.socketpair()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush()
         signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
         if self._asked is not None:  # between two lives, where there is nothing to stop
             self._end(0)
@@ -247,7 +249,7 @@ class _Supervisor:
         signum = -code
         if signum == signal.SIGINT:
             raise KeyboardInterrupt
-        if signum == signal.SIGTERM:
+        if signum in (signal.SIGTERM, signal.SIGHUP):
             self._clean_up()
             signal.signal(signum, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
@@ -264,6 +266,14 @@ def _signal(signum: int) -> str:
         return f"signal {signum}, {signal.Signals(signum).name}"
     except ValueError:
         return f"signal {signum}"
+
+
+def _flush() -> None:
+    """Write out what the serving process would write again, where it can be written."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # a service may have closed it
+            with suppress(OSError, ValueError):
+                stream.flush()
 
 
 def _reap() -> None:

@@ -149,3 +149,12 @@ def test_help_of_every_command() -> None:
     """``-h`` and ``--help`` work everywhere."""
     assert invoke("-h").stdout == invoke("--help").stdout
     assert invoke("serve", "-h").exit_code == 0
+
+
+@pytest.mark.parametrize("command", [(), ("documents",), ("versions",)])
+def test_a_group_alone_shows_its_help(command: tuple[str, ...]) -> None:
+    """It is laid out as with ``--help``, and not a line of its own."""
+    result = invoke(*command)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr == invoke(*command, "--help").stdout

@@ -74,6 +74,7 @@ class Running:
 
     def over_rest(self, path: str, method: str = "GET") -> tuple[int, Any]:
         """Request an encoded path below the documents; return the status and what was said."""
+        self.http.close()  # it may have idled for too long: the next request connects anew
         self.http.request(method, f"{DOCUMENTS}{path}")
         response = self.http.getresponse()
         body = response.read()

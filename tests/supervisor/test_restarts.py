@@ -3,8 +3,11 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -109,7 +112,48 @@ def test_the_next_server_waits_for_the_orphan(tmp_path: Path) -> None:
             assert second.stop() == 0
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def live(path: Path) -> None:
+    """Wait until a server says on a unix socket that it lives."""
+    deadline = time.monotonic() + TIMEOUT_S
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(path))) as client:
+        while True:
+            try:
+                assert client.get("http://localhost/health/live").status_code == 200
+                return
+            except httpx.TransportError:
+                assert time.monotonic() < deadline, "nobody answers"
+                time.sleep(0.01)
+
+
+@pytest.mark.parametrize("out", ["/dev/full", "a pipe that nobody reads"])
+def test_who_can_t_write_a_log_serves_all_the_same(tmp_path: Path, out: str) -> None:
+    """Neither the start nor a restart depends on anybody's hearing of it."""
+    arguments = ("serve", "--uds", "s", "--store", "memory:")
+    with ExitStack() as stack:
+        if out.startswith("/"):
+            stream = os.open(out, os.O_WRONLY)
+        else:
+            read, stream = os.pipe()
+            os.close(read)
+        stack.callback(os.close, stream)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "crdtsync", *arguments],
+            cwd=tmp_path,
+            stdout=stream,
+            stderr=stream,
+        )
+        stack.callback(process.wait)
+        stack.callback(process.kill)
+        live(tmp_path / "s")
+        dead = serving_process(process.pid)
+        os.kill(dead, signal.SIGKILL)
+        live(tmp_path / "s")
+        assert serving_process(process.pid) != dead
+        process.terminate()
+        assert process.wait(TIMEOUT_S) in (0, 120)  # 120: Python could not write at its end
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_stop_is_passed_on(tmp_path: Path, signum: signal.Signals) -> None:
     """The drain is the server's: clients hear 1012, the exit code is 0, nothing is left."""
     with serving(tmp_path) as (process, url), Client(f"{url}/d") as ann:
