@@ -6,12 +6,13 @@ Careful rather than clever: where it is in doubt, the one is above the other.
 """
 
 from collections.abc import Mapping
+from dataclasses import fields
 
 from crdtsync.roles import Grants, Role, Rule
 
 __all__ = ["covers", "exceeds"]
 
-_FLAGS = ("awareness", "history", "restore", "shares", "admin")
+_FLAGS = tuple(each.name for each in fields(Role) if isinstance(each.default, bool))
 
 
 def covers(own: Role, other: Role) -> bool:
@@ -62,9 +63,11 @@ def _covers_root(own: Role, other: Role, root: str) -> bool:
 
 
 def _rules(role: Role, root: str) -> list[Rule]:
-    """Return the rules for a root: its own, or else those for every root."""
-    own = [rule for rule in role.write if rule.root == root]
-    return own or [rule for rule in role.write if rule.root == "*"]
+    """Return the rules for a root: its own, or else those for all that begin so, or for every."""
+    for name in (root, f"{root.partition('/')[0]}/*" if "/" in root else "*", "*"):
+        if found := [rule for rule in role.write if rule.root == name]:
+            return found
+    return []
 
 
 def _covers_rule(held: Rule, given: Rule) -> bool:

@@ -164,6 +164,24 @@ CHAT = Role(name="chat", write=(Rule(root="chat"),))
         ),
         (Role(name="x", write=(Rule(own_key=True),)), Role(name="y", write=(Rule(),)), False),
         (Role(name="x", write=(Rule(append_only=True),)), WRITE, False),
+        (Role(name="x"), Role(name="y", moderate=True), False),
+        (Role(name="x", moderate=True), Role(name="y", moderate=True), True),
+        # What holds for all roots that begin so holds for each of them.
+        (
+            Role(name="x", write=(Rule(), Rule(root="log/*", append_only=True))),
+            Role(name="y", write=(Rule(root="log/2026"),)),
+            False,
+        ),
+        (
+            Role(name="x", write=(Rule(root="log/*"), Rule(root="log/2026", append_only=True))),
+            Role(name="y", write=(Rule(root="log/*"),)),
+            False,
+        ),
+        (
+            Role(name="x", write=(Rule(root="log/*"),)),
+            Role(name="y", write=(Rule(root="log/2026", append_only=True),)),
+            True,
+        ),
     ],
 )
 def test_ranks(own: Role, other: Role, expected: bool) -> None:
