@@ -1,6 +1,7 @@
 """What a client of plain HTTP may hold: no socket, and no answer, for nothing."""
 
 import asyncio
+import contextlib
 import gc
 import json
 import socket
@@ -14,8 +15,11 @@ import h2.settings
 import pytest
 from hypercorn.config import Config as HypercornConfig
 from hypercorn.protocol.h2 import StreamBuffer
+from priority.priority import PriorityTree
 
 from crdtsync.limits import Limits
+from crdtsync.server import bodies
+from crdtsync.server.websocket import WebSocketLink
 
 from .kit import Peer, Server, typed, wait_until
 
@@ -254,3 +258,91 @@ def test_two_lengths_of_a_body_end_the_connection(server: Server) -> None:
     with Peer(server.socket()) as peer:
         peer.sock.sendall(WRITE + both + b"\r\nHost: x\r\n\r\n")
         assert ends(peer.sock).count(b"HTTP/1.1 ") == 1
+
+
+@pytest.mark.parametrize("http2", [False, True], ids=["HTTP/1.1", "HTTP/2"])
+def test_a_body_that_nobody_reads_holds_no_socket(
+    server: Server, monkeypatch: pytest.MonkeyPatch, http2: bool
+) -> None:
+    """An answer without the body is the end of its request, however much still comes."""
+    monkeypatch.setattr(bodies, "LINGER_S", 0.0)
+    client = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
+    with server.socket() as sock:
+        if http2:
+            client.initiate_connection()
+            client.send_headers(1, (LARGE_ONE | {":method": "POST", ":path": "/nothing"}).items())
+            for _ in range(60):
+                client.send_data(1, bytes(1000))
+            sock.sendall(client.data_to_send())
+        else:
+            sock.sendall(b"POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999\r\n\r\n")
+            with contextlib.suppress(OSError):
+                for _ in range(30):
+                    sock.sendall(bytes(8192))
+        assert sock.recv(1)
+    wait_until(lambda: served(server) == 0, "the socket is gone")
+
+
+def test_priorities_are_not_heard(server: Server) -> None:
+    """Hundreds of streams below one another cost nothing; those that are opened are answered."""
+    client = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
+    client.initiate_connection()
+    for stream in range(1, 400, 2):
+        client.prioritize(stream, depends_on=0)
+    for _ in range(50):
+        client.prioritize(1, depends_on=0, exclusive=True)
+        client.prioritize(3, depends_on=0, exclusive=True)
+    client.send_headers(401, (LARGE_ONE | {":path": "/health/live"}).items(), end_stream=True)
+    with server.socket() as sock:
+        sock.sendall(client.data_to_send())
+        answers: list[object] = []
+        while not answers:
+            events = client.receive_data(sock.recv(1 << 16))
+            answers = [each for each in events if isinstance(each, h2.events.ResponseReceived)]
+
+        def trees() -> int:
+            gc.collect()
+            return sum(isinstance(each, PriorityTree) for each in gc.get_objects())
+
+        assert server.call(trees) == 0
+
+
+def test_requests_that_are_taken_back_are_not_worked_on(server: Server) -> None:
+    """Who opens and resets streams has each looked at, and none answered."""
+    client = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
+    client.initiate_connection()
+    foreign = LARGE_ONE | {":method": "POST", "origin": "https://evil.example"}
+    for stream in range(1, 600, 2):
+        client.send_headers(stream, foreign.items())
+        client.reset_stream(stream)
+    with server.socket() as sock:
+        sock.sendall(client.data_to_send())
+        client.send_headers(601, (LARGE_ONE | {":path": "/health/live"}).items(), end_stream=True)
+        sock.sendall(client.data_to_send())
+        answered: list[int | None] = []
+        while 601 not in answered:
+            events = client.receive_data(sock.recv(1 << 16))
+            answered += [e.stream_id for e in events if isinstance(e, h2.events.ResponseReceived)]
+        assert server.hub.stats.rejected["foreign-origin"] < 30
+
+
+def test_a_frame_right_behind_an_upgrade_leaves_nobody(server: Server) -> None:
+    """Behind a plain request it comes before the handshake is over: the connection ends."""
+    upgrade = (
+        b"GET /doc HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    )
+    frame = b"\x82\x84\x00\x00\x00\x00" + b"\x00\x00\x01\x00"
+    with server.socket() as sock:
+        sock.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert sock.recv(4096)
+        sock.sendall(upgrade + frame)
+        assert ends(sock)
+
+    def links() -> int:
+        gc.collect()
+        return sum(isinstance(each, WebSocketLink) for each in gc.get_objects())
+
+    wait_until(lambda: server.call(links) == 0, "nobody is there")
+    wait_until(lambda: served(server) == 0, "the socket is gone")
+    assert not any(room.connections for room in server.hub.rooms.values())
