@@ -182,7 +182,10 @@ class Chat:
         ]
 
     def observe(self, callback: Callable[[list[str]], None]) -> Callable[[], None]:
-        """Call back with the ids of messages that are new or changed; returns what ends that."""
+        """Call back with the ids of messages that are new or changed; returns what ends that.
+
+        The client's event loop does so soon behind each change: it may read and write here.
+        """
         return self._core.watch(self._name(CHAT), callback)
 
 

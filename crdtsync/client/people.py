@@ -60,7 +60,7 @@ class Presence:
             people[self.me] = person.value()
 
     def observe(self, callback: Callable[[list[str]], None]) -> Callable[[], None]:
-        """Call back with the ids of people who have changed; returns what ends that."""
+        """Call back with the ids of people who have changed; see ``Chat.observe``."""
         return self._core.watch(PRESENCE, callback)
 
 

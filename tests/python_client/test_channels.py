@@ -59,6 +59,69 @@ async def test_people_talk(server: Server) -> None:
             await bob.saved()
 
 
+async def test_observers_read_and_write(server: Server) -> None:
+    """Who is called back of messages or people, others' and own ones, may read and write there."""
+    async with (
+        connect(address(server), user=ANN, options=OPTIONS) as ann,
+        connect(address(server), user=BOB, options=OPTIONS) as bob,
+    ):
+        seen: list[str] = []
+        states: list[str] = []
+
+        def answer(ids: list[str]) -> None:
+            for id in ids:
+                seen.append(bob.chat.message(id).text)
+                if seen[-1] == "ping":
+                    bob.chat.send("pong")
+                    bob.presence.set("busy")
+
+        def look(_ids: list[str]) -> None:
+            states[:] = [f"{each.id} {each.status}" for each in bob.presence.people()]
+
+        bob.chat.observe(answer)
+        bob.presence.observe(look)
+        ann.chat.send("ping")
+        await until(lambda: [each.text for each in ann.chat.messages()] == ["ping", "pong"])
+        await until(lambda: seen == ["ping", "pong"])
+        await until(lambda: states == ["guest-bob busy"])
+
+
+async def test_observers_are_contained(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    """One that raises is logged, hears of the next change, and keeps nobody from writing."""
+    async with connect(address(server), user=ANN, options=OPTIONS) as ann:
+        tried: list[str] = []
+        heard: list[str] = []
+
+        def fail(ids: list[str]) -> None:
+            tried.extend(ids)
+            raise RuntimeError("the bot is broken")
+
+        ann.chat.observe(fail)
+        end = ann.chat.observe(heard.extend)
+        first = ann.chat.send("one")
+        await until(lambda: tried == heard == [first.id])
+        end()
+        second = ann.chat.send("two")
+        await until(lambda: tried == [first.id, second.id])
+        assert heard == [first.id]
+        assert [each.text for each in ann.chat.messages()] == ["one", "two"]
+    assert caplog.text.count("an observer failed") == 2
+    ann.chat.send("nobody is called any more")
+    assert len(tried) == 2
+
+
+async def test_observers_and_discarded_documents(server: Server) -> None:
+    """After ``discard()`` they hear of the new document, and of the one before no more."""
+    async with connect(address(server), user=ANN, options=OPTIONS, wait=True) as ann:
+        heard: list[str] = []
+        ann.chat.observe(heard.extend)
+        ann.chat.send("given up")
+        await ann.discard()
+        await ann.synced()
+        kept = ann.chat.send("kept")
+        await until(lambda: heard == [kept.id])
+
+
 async def test_threads_and_pages(server: Server) -> None:
     """A thread has messages of its own, and a chat is read page by page, oldest first."""
     async with connect(address(server), user=ANN, options=OPTIONS) as ann:
@@ -160,13 +223,16 @@ def test_scripts_talk_too(server: Server) -> None:
         connect_sync(address(server), user=ANN, options=OPTIONS) as ann,
         connect_sync(address(server), user=BOB, wait=True, options=OPTIONS) as bob,
     ):
+        seen: list[str] = []
+        bob.chat.observe(lambda ids: seen.extend(bob.chat.message(id).text for id in ids))
         sent = ann.chat.send("from a script")
         ann.chat.typing()
         ann.presence.set("busy")
         ann.saved(TIMEOUT_S)
         assert bob.synced(TIMEOUT_S) is None
         for _ in range(1000):
-            if bob.chat.messages():
+            if seen:
                 break
             bob._portal.call(anyio.sleep, 0.01)
         assert bob.chat.messages() == [sent]
+        assert seen == ["from a script"]
