@@ -329,9 +329,11 @@ class _Case:
             return too_long(limits)
         if said.name and said.name != named and name and said.name != name[:MAX_NAME]:
             return Deny("name is another one than yours")
-        if said.edited_ms and not 0 <= said.edited_ms - said.time_ms <= self._window_ms:
+        # By the clocks of two devices, of which the one that wrote it may have been ahead.
+        earliest_ms = said.time_ms - limits.chat_future_s * 1000
+        if said.edited_ms and not earliest_ms <= said.edited_ms <= said.time_ms + self._window_ms:
             return too_late(limits)
-        if said.deleted_ms and said.deleted_ms < said.time_ms:
+        if said.deleted_ms and said.deleted_ms < earliest_ms:
             return Deny("a message is deleted after it was written")
         return None
 

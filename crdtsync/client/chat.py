@@ -111,7 +111,7 @@ class Chat:
         message = self.message(id)
         if message.author != self.me or message.deleted_ms:
             raise ClientError("only own messages can be edited, while they are there")
-        return self._put(replace(message, text=text, edited_ms=now_ms()))
+        return self._put(replace(message, text=text, edited_ms=_behind(message)))
 
     def delete(self, id: str) -> None:
         """Take the content out of a message: an own one, or anybody's for who moderates."""
@@ -123,7 +123,7 @@ class Chat:
             text="",
             time_ms=message.time_ms,
             type=message.type,
-            deleted_ms=now_ms(),
+            deleted_ms=_behind(message),
             deleted_by=by,
         )
         self._put(gone)
@@ -187,6 +187,11 @@ class Chat:
         The client's event loop does so soon behind each change: it may read and write here.
         """
         return self._core.watch(self._name(CHAT), callback)
+
+
+def _behind(message: Message) -> int:
+    """Return when a message is changed: its author's clock may be ahead of this one."""
+    return max(now_ms(), message.time_ms)
 
 
 def _read(id: str, value: Any) -> Message | None:

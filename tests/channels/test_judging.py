@@ -107,8 +107,8 @@ def test_a_forged_name() -> None:
             "url begins with https://, http:// or a single /",
         ),
         (value(deletedBy="bob"), "deletedBy is for who deletes the message of somebody else"),
-        (value(text="", deleted=NOW_MS - 1), "a message is deleted after it was written"),
-        (value(edited=NOW_MS - 1), "a message may be edited for 15 minutes"),
+        (value(text="", deleted=NOW_MS - 60_001), "a message is deleted after it was written"),
+        (value(edited=NOW_MS - 60_001), "a message may be edited for 15 minutes"),
         ([value()], "the members of a value are texts and numbers"),
         ("hello", "a message is a plain object"),
         (None, "a message is a plain object"),
@@ -236,6 +236,21 @@ def test_chat_edit_window_s(minutes: int) -> None:
     assert told(talk, ANN, "chat", {ID: stale}) == ["edited lies too far in the past"]
     gone = value(text="", deleted=talk.clock.time_ms())
     assert told(talk, ANN, "chat", {ID: gone}) == []
+
+
+@pytest.mark.parametrize("earlier_ms", [60_000, 60_001])
+def test_changes_by_a_clock_that_is_behind(earlier_ms: int) -> None:
+    """An edit or a deletion may be as much earlier than its message as clocks may be ahead."""
+    talk = Talk()
+    ahead = value(time=NOW_MS)
+    assert told(talk, ANN, "chat", {ID: ahead}) == []
+    too_early = earlier_ms > 60_000
+    edited = ahead | {"text": "hi", "edited": NOW_MS - earlier_ms}
+    late = ["a message may be edited for 15 minutes"] if too_early else []
+    assert told(talk, ANN, "chat", {ID: edited}) == late
+    deleted = ahead | {"text": "", "deleted": NOW_MS - earlier_ms}
+    late = ["a message is deleted after it was written"] if too_early else []
+    assert told(talk, ANN, "chat", {ID: deleted}) == late
 
 
 # Editing and deleting

@@ -5,6 +5,7 @@ import pytest
 
 from crdtsync.auth import ConnectRequest
 from crdtsync.client import ClientError, EditsRefused, connect, connect_sync
+from crdtsync.client.chat import now_ms
 from crdtsync.gate import Principal
 from tests.native.kit import Server
 
@@ -195,6 +196,26 @@ async def test_the_rules_of_a_chat_let_the_helpers_through() -> None:
                 guest.chat.react(message.id, "👍🏽", on=False)
                 guest.chat.delete(message.id)
                 await guest.saved()
+
+
+async def test_the_clock_of_another_device_may_be_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What somebody wrote on a device that is ahead is edited and deleted on one that is not."""
+    with Server(chat=("*",)) as server:
+        async with (
+            connect(address(server), user=ANN, options=OPTIONS) as phone,
+            connect(address(server), user=ANN, options=OPTIONS) as laptop,
+        ):
+            ahead_ms = now_ms() + 30_000
+            with monkeypatch.context() as patched:
+                patched.setattr("crdtsync.client.chat.now_ms", lambda: ahead_ms)
+                messages = [phone.chat.send("one"), phone.chat.send("two")]
+            await until(lambda: len(laptop.chat.messages()) == 2)
+            edited = laptop.chat.edit(messages[0].id, "changed")
+            laptop.chat.delete(messages[1].id)
+            with anyio.fail_after(TIMEOUT_S):
+                await laptop.saved()
+            assert edited.edited_ms == messages[0].time_ms
+            assert laptop.chat.message(messages[1].id).deleted_ms == messages[1].time_ms
 
 
 async def test_the_rules_of_a_chat_hold_for_programs() -> None:
