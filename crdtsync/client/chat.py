@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from crdtsync.channels.model import Message, Reaction, message_id, read_message, read_reaction
 from crdtsync.channels.names import CHAT, REACTIONS, RECEIPTS, is_guest
@@ -16,6 +16,10 @@ from crdtsync.client.core import Core
 from crdtsync.client.errors import ClientError
 
 __all__ = ["Chat"]
+
+SET_BACK_MS: Final = 30_000
+"""A last message so far ahead was written before the clock was set back: servers refuse what lies
+a minute ahead."""
 
 
 def now_ms() -> int:
@@ -64,7 +68,7 @@ class Chat:
         return self._put(replace(message, type="file", url=url, size=size, media_type=media_type))
 
     def _new(self, text: str, reply_to: str, name: str) -> Message:
-        time_ms = now_ms()
+        time_ms = self._moment_ms()
         if not name and is_guest(self.me):  # everybody else's is the server's to say
             name = str(self._core.user.get("name", ""))
         return Message(
@@ -75,6 +79,14 @@ class Chat:
             name=name,
             reply_to=reply_to,
         )
+
+    def _moment_ms(self) -> int:
+        """Return a message's time: no two have the same, or they would stand in any order."""
+        core, present_ms = self._core, now_ms()
+        with core.lock:
+            set_back = core.said_ms > present_ms + SET_BACK_MS
+            core.said_ms = present_ms if set_back else max(present_ms, core.said_ms + 1)
+            return core.said_ms
 
     def _put(self, message: Message) -> Message:
         value = message.value()

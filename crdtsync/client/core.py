@@ -58,6 +58,8 @@ class Core:
         self.user: Mapping[str, Any] = {}
         """What this client's person is called."""
         self._guest = doc.client_id
+        self.said_ms = 0
+        """The time of the last message that was written here."""
         self.keeper: Keeper | None = None
         self.session: Session | None = None
         self.status = Status.CONNECTING

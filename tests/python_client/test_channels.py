@@ -123,6 +123,24 @@ async def test_observers_and_discarded_documents(server: Server) -> None:
         await until(lambda: heard == [kept.id])
 
 
+async def test_messages_stand_in_the_order_of_writing(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also those of one millisecond, in threads too, and of a clock that is set back."""
+    async with connect(address(server), user=ANN, options=OPTIONS) as ann:
+        moment_ms = now_ms()
+        monkeypatch.setattr("crdtsync.client.chat.now_ms", lambda: moment_ms)
+        sent = [ann.chat.send(f"{number}") for number in range(50)]
+        assert [each.text for each in ann.chat.messages()] == [each.text for each in sent]
+        aside = ann.chat.thread(sent[0].id).send("aside")
+        assert sent[-1].id < aside.id < ann.chat.send("and on").id
+        moment_ms -= 20_000
+        late = ann.chat.send("a moment back")
+        assert ann.chat.messages()[-1] == late
+        moment_ms -= 3_600_000
+        assert ann.chat.send("an hour back").time_ms == moment_ms
+
+
 async def test_threads_and_pages(server: Server) -> None:
     """A thread has messages of its own, and a chat is read page by page, oldest first."""
     async with connect(address(server), user=ANN, options=OPTIONS) as ann:
