@@ -5,7 +5,7 @@ offline too. The server has the last word on who may do what.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final
@@ -25,6 +25,15 @@ a minute ahead."""
 def now_ms() -> int:
     """Return the wall clock."""
     return time.time_ns() // 1_000_000
+
+
+def check_texts(values: Iterable[Any]) -> None:
+    """Raise ``ClientError`` where a text can't be encoded: pycrdt would panic."""
+    for value in values:
+        try:
+            str(value).encode()
+        except UnicodeError:
+            raise ClientError("that is no text of Unicode: it has half a surrogate pair") from None
 
 
 class Chat:
@@ -90,6 +99,7 @@ class Chat:
 
     def _put(self, message: Message) -> Message:
         value = message.value()
+        check_texts(value.values())
         try:
             read_message(message.id, value)
         except ValueError as error:
@@ -169,6 +179,7 @@ class Chat:
 
     def read(self, id: str) -> None:
         """Say that everything up to a message has been read."""
+        check_texts([id])
         with self._root(RECEIPTS) as receipts:
             if receipts.get(self.me, "") < id:
                 receipts[self.me] = id

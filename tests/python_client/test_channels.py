@@ -156,6 +156,37 @@ async def test_threads_and_pages(server: Server) -> None:
         assert len(ann.chat.messages()) == 5
 
 
+async def test_half_a_surrogate_pair_is_no_text(server: Server) -> None:
+    """It is told as what it is, an error of the client, and leaves nothing behind."""
+    half = "\ud83d"
+    guest = {"id": "guest-ann", "name": half}
+    async with (
+        connect(address(server), user=ANN, options=OPTIONS) as ann,
+        connect(address(server), user=guest, options=OPTIONS) as named,
+    ):
+        message = ann.chat.send("Hello")
+        with pytest.raises(ClientError):
+            ann.chat.send(half)
+        with pytest.raises(ClientError):
+            ann.chat.send_file("x", "/x", media_type=half)
+        with pytest.raises(ClientError):
+            ann.chat.edit(message.id, half)
+        with pytest.raises(ClientError):
+            ann.chat.read(half)
+        with pytest.raises(ClientError):
+            ann.chat.react(message.id, half)
+        with pytest.raises(ClientError):
+            ann.presence.set("busy", name=half)
+        with pytest.raises(ClientError):
+            named.chat.send("Hello")
+        with pytest.raises(ClientError):
+            named.presence.set("busy")
+        assert ann.chat.messages() == [message]
+        assert (ann.chat.receipts(), ann.presence.people()) == ({}, [])
+        with anyio.fail_after(TIMEOUT_S):
+            await ann.saved()
+
+
 async def test_typing(server: Server) -> None:
     """Who types is seen, where they type, until they stop."""
     async with (
