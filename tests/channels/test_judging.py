@@ -538,7 +538,10 @@ def test_chat_messages_per_minute() -> None:
     """chat_burst at once, then so many a minute; each person has his own, guests their address."""
     talk = Talk(limits=Limits(chat_messages_per_minute=6, chat_burst=3, refusal_delay_s=0))
     slow = ["you say more than this chat takes: wait a moment"]
-    assert told(talk, ANN, "chat", _many(4)) == slow
+    assert told(talk, ANN, "chat", _many(4)) == [
+        "you say more than this chat takes: 3 things at once, and 6 a minute of the time in which"
+        " they were said"
+    ]
     assert told(talk, ANN, "chat", _many(2)) == []
     assert told(talk, ANN, "chat-reactions", {f"{ID} 👍 ann": NOW_MS})[0].startswith("there is no")
     assert told(talk, ANN, "chat", _many(1)) == []
@@ -553,6 +556,35 @@ def test_chat_messages_per_minute() -> None:
     assert told(talk, ANN, "chat", _many(1)) == []
     free = Talk(limits=Limits(chat_messages_per_minute=0, chat_burst=1, refusal_delay_s=0))
     assert told(free, ANN, "chat", _many(500)) == []
+
+
+def test_what_was_said_offline_comes_at_once() -> None:
+    """More than chat_burst is let in where its times are so far apart, and once for that time."""
+    talk = Talk(limits=Limits(chat_messages_per_minute=6, chat_burst=3, refusal_delay_s=0))
+    assert len(told(talk, ANN, "chat", _over(30, apart_ms=9_000))) == 1
+    backlog = _over(30, apart_ms=10_000)
+    assert told(talk, ANN, "chat", backlog) == []
+    assert len(told(talk, ANN, "chat", _over(30, apart_ms=10_000))) == 1
+    assert len(told(talk, ANN, "chat", _over(3, apart_ms=10_000))) == 1
+    talk.clock.advance(10)
+    assert told(talk, ANN, "chat", _over(1, at_ms=NOW_MS + 10_000)) == []
+    first, *others = backlog
+    talk.clock.advance(600)
+    edits = {
+        id: value(text="hi", time=backlog[id]["time"], edited=NOW_MS + 20_000 * number)
+        for number, id in enumerate(others[:10], start=1)
+    }
+    reactions = {
+        f"{first} {emoji} ann": NOW_MS + 210_000 + 20_000 * number
+        for number, emoji in enumerate("abcdef")
+    }
+    assert told(talk, ANN, "chat", edits) == []
+    assert told(talk, ANN, "chat-reactions", reactions) == []
+    more = {key.replace(" ann", "x ann"): at_ms for key, at_ms in reactions.items()}
+    assert told(talk, ANN, "chat-reactions", more) == [
+        "you say more than this chat takes: 3 things at once, and 6 a minute of the time in which"
+        " they were said"
+    ]
 
 
 def test_too_much_at_once() -> None:
@@ -572,3 +604,8 @@ def test_too_much_at_once() -> None:
 
 def _many(count: int, author: str = "ann") -> dict[str, Any]:
     return {message_id(NOW_MS): value(author) for _ in range(count)}
+
+
+def _over(count: int, *, apart_ms: int = 0, at_ms: int = NOW_MS) -> dict[str, Any]:
+    times = [at_ms - apart_ms * back for back in reversed(range(count))]
+    return {message_id(time_ms): value(time=time_ms) for time_ms in times}

@@ -1,5 +1,8 @@
 """Chat and presence from Python: messages, reactions, receipts, typing, people."""
 
+from itertools import count
+from pathlib import Path
+
 import anyio
 import pytest
 
@@ -265,6 +268,26 @@ async def test_the_clock_of_another_device_may_be_ahead(monkeypatch: pytest.Monk
                 await laptop.saved()
             assert edited.edited_ms == messages[0].time_ms
             assert laptop.chat.message(messages[1].id).deleted_ms == messages[1].time_ms
+
+
+async def test_a_long_time_offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """More messages than chat_burst that were written over time come with the first connection."""
+    moments_ms = count(now_ms() - 300_000, 1_001)
+    nowhere = "ws://127.0.0.1:9/doc"
+    store = str(tmp_path / "offline.db")
+    async with connect(nowhere, user=ANN, store=store, options=OPTIONS) as ann:
+        with monkeypatch.context() as patched:
+            patched.setattr("crdtsync.client.chat.now_ms", lambda: next(moments_ms))
+            for number in range(200):
+                ann.chat.send(f"{number}")
+        await ann.kept()
+    with Server(chat=("*",)) as server:
+        async with connect(address(server), user=ANN, store=store, options=OPTIONS) as ann:
+            with anyio.fail_after(TIMEOUT_S):
+                await ann.saved()
+            ann.chat.send("I am back")
+            with anyio.fail_after(TIMEOUT_S):
+                await ann.saved()
 
 
 async def test_the_rules_of_a_chat_hold_for_programs() -> None:
