@@ -57,10 +57,9 @@ def too_late(limits: Limits) -> Deny:
 
 def too_many(limits: Limits) -> Deny:
     """Say how much somebody may bring who was offline."""
-    return Deny(
-        f"you say more than this chat takes: {limits.chat_burst} things at once, and"
-        f" {limits.chat_messages_per_minute} a minute of the time in which they were said"
-    )
+    at_once, per_minute = limits.chat_burst, limits.chat_messages_per_minute
+    # Short: a close frame has room for little more.
+    return Deny(f"a chat takes {at_once} things at once, and {per_minute} a minute of their time")
 
 
 class ChannelJudge:
