@@ -149,7 +149,8 @@ class Limits:
     chat_messages_per_minute: int = 60
     """What one person may write to one chat: messages, edits, reactions; 0: without a limit."""
     chat_burst: int = 120
-    """So much of it may come at once, such as after a time offline."""
+    """So much of it may come at once; after a time offline, as much more as the rate allows for
+    the time in which it was said."""
     chat_edit_window_s: float = 900.0
     """For so long a message may be edited by its author."""
     chat_future_s: float = 60.0

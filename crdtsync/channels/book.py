@@ -228,7 +228,7 @@ class Book:
 class Draft:
     """Changes on top of a book."""
 
-    __slots__ = ("_book", "amends", "count", "restated", "slots", "strange", "who")
+    __slots__ = ("_book", "amends", "restated", "slots", "strange", "times_ms", "who")
 
     def __init__(self, book: Book) -> None:
         self._book = book
@@ -239,8 +239,8 @@ class Draft:
         self.restated: list[tuple[str, str, Message]] = []
         """Roots, keys and messages that are to stand there then, whatever else does."""
         self.who = ""
-        self.count = 0
-        """How many things are said in it, and by whom: what counts for a rate."""
+        self.times_ms: list[int] = []
+        """When the things that are said in it were said, and by whom: what counts for a rate."""
 
     def slot(self, root: str, key: str) -> Slot | None:
         """Return what is known of a key, the draft's changes included."""

@@ -24,7 +24,7 @@ from crdtsync.channels.changes import (
 )
 from crdtsync.channels.model import MAX_NAME, Message, message_time
 from crdtsync.channels.names import Channel, Root, archive_of, is_guest, is_message_id, read_root
-from crdtsync.channels.rates import Rates, guest_at
+from crdtsync.channels.rates import Brought, Rates, guest_at
 from crdtsync.channels.rules import ChannelRules
 from crdtsync.clock import Clock
 from crdtsync.gate import Deny, Principal
@@ -55,12 +55,26 @@ def too_late(limits: Limits) -> Deny:
     return Deny(f"a message may be edited for {round(limits.chat_edit_window_s / 60)} minutes")
 
 
+def too_many(limits: Limits) -> Deny:
+    """Say how much somebody may bring who was offline."""
+    at_once, per_minute = limits.chat_burst, limits.chat_messages_per_minute
+    # Short: a close frame has room for little more.
+    return Deny(f"a chat takes {at_once} things at once, and {per_minute} a minute of their time")
+
+
 class ChannelJudge:
     """Decides on what happens in the channels of one document."""
 
     __slots__ = ("_clock", "_kept", "_limits", "_roots", "rates", "sealed")
 
-    def __init__(self, rules: ChannelRules, document: str, limits: Limits, clock: Clock) -> None:
+    def __init__(
+        self,
+        rules: ChannelRules,
+        document: str,
+        limits: Limits,
+        clock: Clock,
+        brought: Brought | None = None,
+    ) -> None:
         chats = rules.chats(document)
         self._kept: set[Channel] = {
             each for each in Channel if chats and each is not Channel.PRESENCE
@@ -72,7 +86,13 @@ class ChannelJudge:
         self._roots: dict[str, Root | None] = {}
         self.sealed = chats and archive_of(document) is not None
         """Whether nobody but the server writes anything to this document."""
-        self.rates = Rates(per_minute=limits.chat_messages_per_minute, burst=limits.chat_burst)
+        self.rates = Rates(
+            per_minute=limits.chat_messages_per_minute,
+            burst=limits.chat_burst,
+            past_s=limits.chat_past_s,
+            brought=brought,
+            document=document,
+        )
 
     def channel(self, root: str) -> Root | None:
         """Return which channel a root of this document is."""
@@ -103,7 +123,8 @@ class ChannelJudge:
         draft = book.draft()
         draft.strange = changes.strange
         draft.who = principal.id or guest_at(address)
-        asked = _Case(principal, draft, self._limits, self._clock.time_ms())
+        now_ms = self._clock.time_ms()
+        asked = _Case(principal, draft, self._limits, now_ms)
         # Messages first: reactions and threads may be about them. The server's own come last.
         sets = sorted(changes.sets, key=_rank)
         for change in sets:
@@ -114,13 +135,15 @@ class ChannelJudge:
             denial = asked.drop(drop)
             if denial is not None:
                 return denial
-        if not self.rates.allows(draft.who, draft.count, self._clock.monotonic_s()):
-            return TOO_FAST
+        times_ms = draft.times_ms
+        if not self.rates.allows(draft.who, times_ms, self._clock.monotonic_s(), now_ms):
+            return TOO_FAST if len(times_ms) <= self._limits.chat_burst else too_many(self._limits)
         return draft
 
     def said(self, draft: Draft) -> None:
         """Take note that what was decided on is let in."""
-        self.rates.take(draft.who, draft.count, self._clock.monotonic_s())
+        clock = self._clock
+        self.rates.take(draft.who, draft.times_ms, clock.monotonic_s(), clock.time_ms())
 
 
 def _rank(change: Change) -> tuple[bool, bool]:
@@ -204,7 +227,7 @@ class _Case:
             denial = self._new(said)
         if denial is not None:
             return denial
-        draft.count += not said.deleted_ms
+        self._count(said)
         wins = draft.put(change)
         if isinstance(there, Message) and there.deleted_ms and not said.deleted_ms:
             if wins:
@@ -212,6 +235,10 @@ class _Case:
         elif said.deleted_ms and not wins:
             self._amend(change, key)
         return None
+
+    def _count(self, said: Message) -> None:
+        if not said.deleted_ms:
+            self._draft.times_ms.append(said.edited_ms or said.time_ms)
 
     def _late(self, change: Change, key: str) -> Deny | None:
         """Decide on what is written to a message that isn't here any more.
@@ -223,14 +250,14 @@ class _Case:
         old = is_message_id(key) and message_time(key) < self._earliest_ms
         if old or not draft.may_be_archived(key, change.root.thread):
             if said is not GONE:
-                draft.count += 1
+                draft.times_ms.append(0)
                 draft.amends.append((change.client, change.start, change.end))
             return None
         if isinstance(said, Gone):
             draft.put(change)  # another may follow on it
             return None
         assert isinstance(said, Message)
-        draft.count += not said.deleted_ms
+        self._count(said)
         brought_back = not said.deleted_ms and not said.edited_ms
         if brought_back or change.origin is None:  # newcomers don't know that something was there
             draft.amends.append((change.client, change.start, change.end))
@@ -329,9 +356,11 @@ class _Case:
             return too_long(limits)
         if said.name and said.name != named and name and said.name != name[:MAX_NAME]:
             return Deny("name is another one than yours")
-        if said.edited_ms and not 0 <= said.edited_ms - said.time_ms <= self._window_ms:
+        # By the clocks of two devices, of which the one that wrote it may have been ahead.
+        earliest_ms = said.time_ms - limits.chat_future_s * 1000
+        if said.edited_ms and not earliest_ms <= said.edited_ms <= said.time_ms + self._window_ms:
             return too_late(limits)
-        if said.deleted_ms and said.deleted_ms < said.time_ms:
+        if said.deleted_ms and said.deleted_ms < earliest_ms:
             return Deny("a message is deleted after it was written")
         return None
 
@@ -361,5 +390,5 @@ class _Case:
             return Deny("you may only react for yourself")
         if not self._draft.was_said(said.reaction.message, root.thread):
             return Deny("there is no such message to react to")
-        self._draft.count += 1
+        self._draft.times_ms.append(said.time_ms)
         return self._on_time(said.time_ms, "a reaction's time")

@@ -17,6 +17,7 @@ from crdtsync.channels.chat import Chat
 from crdtsync.channels.judging import ChannelJudge
 from crdtsync.channels.names import archive_of
 from crdtsync.channels.presence import PresenceKeeping, Sighting
+from crdtsync.channels.rates import Brought
 from crdtsync.channels.rules import ChannelRules
 from crdtsync.channels.shelf import Shelf
 from crdtsync.channels.shrinking import Shrinking
@@ -47,6 +48,7 @@ class Channels:
         self._dense = 0
         self.keeping = PresenceKeeping(rules.present)
         self._last_ms = 0
+        self._brought = Brought()
 
     @property
     def open_hub(self) -> "Hub":
@@ -125,7 +127,7 @@ class Channels:
         """Return who decides on what is said in a room; ``None`` where it has no channels."""
         if not self.active or not self.rules.concerns(room.name):
             return None
-        return ChannelJudge(self.rules, room.name, room.limits, room.clock)
+        return ChannelJudge(self.rules, room.name, room.limits, room.clock, self._brought)
 
     async def book(self, room: "Room") -> Book:
         """Return what a room's channels hold, what is not committed yet included.

@@ -22,11 +22,13 @@ from crdtsync.client.errors import (
 )
 from crdtsync.client.options import Backoff, Options
 from crdtsync.client.people import Presence
+from crdtsync.client.replica import ORIGIN
 from crdtsync.client.status import Status
 from crdtsync.client.sync import SyncDocument, connect_sync
 from crdtsync.client.tokens import Token
 
 __all__ = [
+    "ORIGIN",
     "Awareness",
     "AwarenessChange",
     "Backoff",

@@ -5,10 +5,10 @@ offline too. The server has the last word on who may do what.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from crdtsync.channels.model import Message, Reaction, message_id, read_message, read_reaction
 from crdtsync.channels.names import CHAT, REACTIONS, RECEIPTS, is_guest
@@ -17,10 +17,23 @@ from crdtsync.client.errors import ClientError
 
 __all__ = ["Chat"]
 
+SET_BACK_MS: Final = 30_000
+"""A last message so far ahead was written before the clock was set back: servers refuse what lies
+a minute ahead."""
+
 
 def now_ms() -> int:
     """Return the wall clock."""
     return time.time_ns() // 1_000_000
+
+
+def check_texts(values: Iterable[Any]) -> None:
+    """Raise ``ClientError`` where a text can't be encoded: pycrdt would panic."""
+    for value in values:
+        try:
+            str(value).encode()
+        except UnicodeError:
+            raise ClientError("that is no text of Unicode: it has half a surrogate pair") from None
 
 
 class Chat:
@@ -64,7 +77,7 @@ class Chat:
         return self._put(replace(message, type="file", url=url, size=size, media_type=media_type))
 
     def _new(self, text: str, reply_to: str, name: str) -> Message:
-        time_ms = now_ms()
+        time_ms = self._moment_ms()
         if not name and is_guest(self.me):  # everybody else's is the server's to say
             name = str(self._core.user.get("name", ""))
         return Message(
@@ -76,8 +89,17 @@ class Chat:
             reply_to=reply_to,
         )
 
+    def _moment_ms(self) -> int:
+        """Return a message's time: no two have the same, or they would stand in any order."""
+        core, present_ms = self._core, now_ms()
+        with core.lock:
+            set_back = core.said_ms > present_ms + SET_BACK_MS
+            core.said_ms = present_ms if set_back else max(present_ms, core.said_ms + 1)
+            return core.said_ms
+
     def _put(self, message: Message) -> Message:
         value = message.value()
+        check_texts(value.values())
         try:
             read_message(message.id, value)
         except ValueError as error:
@@ -111,7 +133,7 @@ class Chat:
         message = self.message(id)
         if message.author != self.me or message.deleted_ms:
             raise ClientError("only own messages can be edited, while they are there")
-        return self._put(replace(message, text=text, edited_ms=now_ms()))
+        return self._put(replace(message, text=text, edited_ms=_behind(message)))
 
     def delete(self, id: str) -> None:
         """Take the content out of a message: an own one, or anybody's for who moderates."""
@@ -123,7 +145,7 @@ class Chat:
             text="",
             time_ms=message.time_ms,
             type=message.type,
-            deleted_ms=now_ms(),
+            deleted_ms=_behind(message),
             deleted_by=by,
         )
         self._put(gone)
@@ -157,6 +179,7 @@ class Chat:
 
     def read(self, id: str) -> None:
         """Say that everything up to a message has been read."""
+        check_texts([id])
         with self._root(RECEIPTS) as receipts:
             if receipts.get(self.me, "") < id:
                 receipts[self.me] = id
@@ -182,8 +205,16 @@ class Chat:
         ]
 
     def observe(self, callback: Callable[[list[str]], None]) -> Callable[[], None]:
-        """Call back with the ids of messages that are new or changed; returns what ends that."""
+        """Call back with the ids of messages that are new or changed; returns what ends that.
+
+        The client's event loop does so soon behind each change: it may read and write here.
+        """
         return self._core.watch(self._name(CHAT), callback)
+
+
+def _behind(message: Message) -> int:
+    """Return when a message is changed: its author's clock may be ahead of this one."""
+    return max(now_ms(), message.time_ms)
 
 
 def _read(id: str, value: Any) -> Message | None:

@@ -96,6 +96,7 @@ class Connecting:
             if core.keeper is not None:
                 core.keeper.wake()
                 self._tasks.start_soon(self._keep, core, core.keeper)
+            self._tasks.start_soon(core.watches.run)
             self._tasks.start_soon(self._come_back, core)
             if self._wait:
                 await self._document.synced()

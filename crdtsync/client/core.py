@@ -22,6 +22,7 @@ from crdtsync.client.outbox import Outbox
 from crdtsync.client.replica import Replica
 from crdtsync.client.session import Session
 from crdtsync.client.status import Status
+from crdtsync.client.watches import Watches
 from crdtsync.structs import Scan
 
 __all__ = ["Core", "Soon"]
@@ -57,6 +58,8 @@ class Core:
         self.user: Mapping[str, Any] = {}
         """What this client's person is called."""
         self._guest = doc.client_id
+        self.said_ms = 0
+        """The time of the last message that was written here."""
         self.keeper: Keeper | None = None
         self.session: Session | None = None
         self.status = Status.CONNECTING
@@ -73,7 +76,7 @@ class Core:
         self.talking: anyio.CancelScope | None = None
         """Around a connection, from its beginning to its end."""
         self._bell = anyio.Event()
-        self._watches: set[_Watch] = set()
+        self.watches = Watches(self.map, lock, soon)
 
     @property
     def me(self) -> str:
@@ -87,18 +90,7 @@ class Core:
 
     def watch(self, name: str, callback: Callable[[list[str]], None]) -> Callable[[], None]:
         """Call back with the keys of a root that change, in later documents, too."""
-        with self.lock:
-            watch = _Watch(self, name, callback)
-            watch.begin()
-            self._watches.add(watch)
-
-        def end() -> None:
-            with self.lock:
-                if watch in self._watches:
-                    self._watches.remove(watch)
-                    watch.end()
-
-        return end
+        return self.watches.add(name, callback)
 
     # Edits
 
@@ -108,12 +100,10 @@ class Core:
 
     def renew(self, doc: "pycrdt.Doc[Any]") -> None:
         """Go on with another document, and nothing of the one before."""
-        for watch in self._watches:
-            watch.end()
+        self.watches.leave()
         self.replica.detach()
         self.replica = Replica(doc, self.lock)
-        for watch in self._watches:
-            watch.begin()
+        self.watches.go_on()
         self.ledger = Ledger()
         self.outbox = Outbox(self.options)
         self.awareness.restart(doc.client_id)
@@ -238,22 +228,3 @@ class Core:
             if self.keeper.error is not None:
                 raise self.keeper.error
             await self.wait()
-
-
-class _Watch:
-    """A callback on a root; pycrdt lets go of those whose root nobody holds."""
-
-    def __init__(self, core: Core, name: str, callback: Callable[[list[str]], None]) -> None:
-        self._core = core
-        self._name = name
-        self._callback = callback
-
-    def begin(self) -> None:
-        self._root = self._core.map(self._name)
-        self._subscription = self._root.observe(self._tell)
-
-    def end(self) -> None:
-        self._root.unobserve(self._subscription)
-
-    def _tell(self, event: Any) -> None:
-        self._callback(sorted(event.keys))

@@ -10,7 +10,7 @@ from typing import Any
 
 from crdtsync.channels.model import Person, Status, read_person
 from crdtsync.channels.names import PRESENCE
-from crdtsync.client.chat import now_ms
+from crdtsync.client.chat import check_texts, now_ms
 from crdtsync.client.core import Core
 from crdtsync.client.errors import ClientError
 
@@ -53,6 +53,7 @@ class Presence:
                 name=person.name if name is None else name,
                 color=person.color if color is None else color,
             )
+            check_texts(person.value().values())
             try:
                 read_person(self.me, person.value())
             except ValueError as error:
@@ -60,7 +61,7 @@ class Presence:
             people[self.me] = person.value()
 
     def observe(self, callback: Callable[[list[str]], None]) -> Callable[[], None]:
-        """Call back with the ids of people who have changed; returns what ends that."""
+        """Call back with the ids of people who have changed; see ``Chat.observe``."""
         return self._core.watch(PRESENCE, callback)
 
 

@@ -31,10 +31,12 @@ from crdtsync.state_vector import encode_state_vector, read_state_vector
 from crdtsync.structs import EMPTY_UPDATE, Scan
 from crdtsync.update import scan
 
-__all__ = ["Replica", "Seen"]
+__all__ = ["ORIGIN", "Replica", "Seen"]
 
 log = logging.getLogger("crdtsync.client")
 
+ORIGIN: Final = "crdtsync"
+"""What came from elsewhere has it as its transaction's origin; the program's edits have none."""
 LIMITS: Final = replace(Limits(), max_update_clients=1 << 62, max_update_structs=1 << 62)
 """A document has any number of clients and structs: what comes is bounded by its size."""
 DETAILED_BYTES: Final = 4096
@@ -137,13 +139,20 @@ class Replica:
             try:
                 for portion in portions_of(update):
                     try:
-                        self.doc.apply_update(portion)
+                        with self._transaction():
+                            self.doc.apply_update(portion)
                     except ExceptionGroup as group:
                         log.error("an observer of the document failed", exc_info=group)
             finally:
                 self._applying = False
 
         self._contained(call)
+
+    def _transaction(self) -> "pycrdt.Transaction":
+        try:
+            return self.doc.transaction(origin=ORIGIN)
+        except RuntimeError:  # the program holds one open, over an await: that has its origin
+            return self.doc.transaction()
 
     @property
     def clocks(self) -> Mapping[int, int]:

@@ -257,7 +257,7 @@ LIMIT_OPTIONS: Final = (
         Integer(0, 1_000_000),
         "Messages, edits and reactions of one person in one chat; 0 is no limit.",
     ),
-    _limit("chat_burst", _COUNT, "So many of them may come at once."),
+    _limit("chat_burst", _COUNT, "So many of them may be said at once."),
     _limit(
         "chat_edit_window_s",
         Duration(0, 100 * 366 * 86400),

@@ -18,4 +18,10 @@ const id = said[0][0];
 doc.getMap("chat").set(id, { ...said[0][1], author: "bob" });
 new Function("doc", "provider", "me", "id", `${lines}; remove(id)`)(doc, provider, "ann", id);
 const moderated = [id, doc.getMap("chat").get(id)];
-console.log(JSON.stringify({ said, fields, update, moderated }));
+const early = Date.now() + 3600000;
+const ahead = new Function("doc", "provider", "me", "early", `${lines}
+  send("ahead", early); send("ahead, too", early)
+  const [one, two] = [...chat.keys()].sort()
+  edit(one, "changed"); remove(two)
+  return [chat.get(one).edited - early, chat.get(two).deleted - early]`)(new Y.Doc(), provider, "ann", early);
+console.log(JSON.stringify({ said, fields, update, moderated, ahead }));

@@ -27,6 +27,7 @@ async def test_the_lines_in_javascript(tmp_path: Path) -> None:
     assert (second.text, second.deleted_ms > 0) == ("", True)
     assert found["fields"] == {"typing": True}
     assert read_message(*found["moderated"]).deleted_by == "ann"
+    assert found["ahead"] == [0, 0]  # by another device's clock, never before the message
     clock = ManualClock(time_ms=second.deleted_ms)
     wide = 100 * 366 * 86400.0
     async with chat_hub(clock=clock, chat_past_s=wide, chat_edit_window_s=wide) as hub:

@@ -107,8 +107,8 @@ def test_a_forged_name() -> None:
             "url begins with https://, http:// or a single /",
         ),
         (value(deletedBy="bob"), "deletedBy is for who deletes the message of somebody else"),
-        (value(text="", deleted=NOW_MS - 1), "a message is deleted after it was written"),
-        (value(edited=NOW_MS - 1), "a message may be edited for 15 minutes"),
+        (value(text="", deleted=NOW_MS - 60_001), "a message is deleted after it was written"),
+        (value(edited=NOW_MS - 60_001), "a message may be edited for 15 minutes"),
         ([value()], "the members of a value are texts and numbers"),
         ("hello", "a message is a plain object"),
         (None, "a message is a plain object"),
@@ -236,6 +236,21 @@ def test_chat_edit_window_s(minutes: int) -> None:
     assert told(talk, ANN, "chat", {ID: stale}) == ["edited lies too far in the past"]
     gone = value(text="", deleted=talk.clock.time_ms())
     assert told(talk, ANN, "chat", {ID: gone}) == []
+
+
+@pytest.mark.parametrize("earlier_ms", [60_000, 60_001])
+def test_changes_by_a_clock_that_is_behind(earlier_ms: int) -> None:
+    """An edit or a deletion may be as much earlier than its message as clocks may be ahead."""
+    talk = Talk()
+    ahead = value(time=NOW_MS)
+    assert told(talk, ANN, "chat", {ID: ahead}) == []
+    too_early = earlier_ms > 60_000
+    edited = ahead | {"text": "hi", "edited": NOW_MS - earlier_ms}
+    late = ["a message may be edited for 15 minutes"] if too_early else []
+    assert told(talk, ANN, "chat", {ID: edited}) == late
+    deleted = ahead | {"text": "", "deleted": NOW_MS - earlier_ms}
+    late = ["a message is deleted after it was written"] if too_early else []
+    assert told(talk, ANN, "chat", {ID: deleted}) == late
 
 
 # Editing and deleting
@@ -523,7 +538,9 @@ def test_chat_messages_per_minute() -> None:
     """chat_burst at once, then so many a minute; each person has his own, guests their address."""
     talk = Talk(limits=Limits(chat_messages_per_minute=6, chat_burst=3, refusal_delay_s=0))
     slow = ["you say more than this chat takes: wait a moment"]
-    assert told(talk, ANN, "chat", _many(4)) == slow
+    assert told(talk, ANN, "chat", _many(4)) == [
+        "a chat takes 3 things at once, and 6 a minute of their time"
+    ]
     assert told(talk, ANN, "chat", _many(2)) == []
     assert told(talk, ANN, "chat-reactions", {f"{ID} 👍 ann": NOW_MS})[0].startswith("there is no")
     assert told(talk, ANN, "chat", _many(1)) == []
@@ -538,6 +555,34 @@ def test_chat_messages_per_minute() -> None:
     assert told(talk, ANN, "chat", _many(1)) == []
     free = Talk(limits=Limits(chat_messages_per_minute=0, chat_burst=1, refusal_delay_s=0))
     assert told(free, ANN, "chat", _many(500)) == []
+
+
+def test_what_was_said_offline_comes_at_once() -> None:
+    """More than chat_burst is let in where its times are so far apart, and once for that time."""
+    talk = Talk(limits=Limits(chat_messages_per_minute=6, chat_burst=3, refusal_delay_s=0))
+    assert len(told(talk, ANN, "chat", _over(30, apart_ms=9_000))) == 1
+    backlog = _over(30, apart_ms=10_000)
+    assert told(talk, ANN, "chat", backlog) == []
+    assert len(told(talk, ANN, "chat", _over(30, apart_ms=10_000))) == 1
+    assert len(told(talk, ANN, "chat", _over(3, apart_ms=10_000))) == 1
+    talk.clock.advance(10)
+    assert told(talk, ANN, "chat", _over(1, at_ms=NOW_MS + 10_000)) == []
+    first, *others = backlog
+    talk.clock.advance(600)
+    edits = {
+        id: value(text="hi", time=backlog[id]["time"], edited=NOW_MS + 20_000 * number)
+        for number, id in enumerate(others[:10], start=1)
+    }
+    reactions = {
+        f"{first} {emoji} ann": NOW_MS + 210_000 + 20_000 * number
+        for number, emoji in enumerate("abcdef")
+    }
+    assert told(talk, ANN, "chat", edits) == []
+    assert told(talk, ANN, "chat-reactions", reactions) == []
+    more = {key.replace(" ann", "x ann"): at_ms for key, at_ms in reactions.items()}
+    assert told(talk, ANN, "chat-reactions", more) == [
+        "a chat takes 3 things at once, and 6 a minute of their time"
+    ]
 
 
 def test_too_much_at_once() -> None:
@@ -557,3 +602,8 @@ def test_too_much_at_once() -> None:
 
 def _many(count: int, author: str = "ann") -> dict[str, Any]:
     return {message_id(NOW_MS): value(author) for _ in range(count)}
+
+
+def _over(count: int, *, apart_ms: int = 0, at_ms: int = NOW_MS) -> dict[str, Any]:
+    times = [at_ms - apart_ms * back for back in reversed(range(count))]
+    return {message_id(time_ms): value(time=time_ms) for time_ms in times}

@@ -1,10 +1,14 @@
 """Chat and presence from Python: messages, reactions, receipts, typing, people."""
 
+from itertools import count
+from pathlib import Path
+
 import anyio
 import pytest
 
 from crdtsync.auth import ConnectRequest
 from crdtsync.client import ClientError, EditsRefused, connect, connect_sync
+from crdtsync.client.chat import now_ms
 from crdtsync.gate import Principal
 from tests.native.kit import Server
 
@@ -59,6 +63,87 @@ async def test_people_talk(server: Server) -> None:
             await bob.saved()
 
 
+async def test_observers_read_and_write(server: Server) -> None:
+    """Who is called back of messages or people, others' and own ones, may read and write there."""
+    async with (
+        connect(address(server), user=ANN, options=OPTIONS) as ann,
+        connect(address(server), user=BOB, options=OPTIONS) as bob,
+    ):
+        seen: list[str] = []
+        states: list[str] = []
+
+        def answer(ids: list[str]) -> None:
+            for id in ids:
+                seen.append(bob.chat.message(id).text)
+                if seen[-1] == "ping":
+                    bob.chat.send("pong")
+                    bob.presence.set("busy")
+
+        def look(_ids: list[str]) -> None:
+            states[:] = [f"{each.id} {each.status}" for each in bob.presence.people()]
+
+        bob.chat.observe(answer)
+        bob.presence.observe(look)
+        ann.chat.send("ping")
+        await until(lambda: [each.text for each in ann.chat.messages()] == ["ping", "pong"])
+        await until(lambda: seen == ["ping", "pong"])
+        await until(lambda: states == ["guest-bob busy"])
+
+
+async def test_observers_are_contained(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    """One that raises is logged, hears of the next change, and keeps nobody from writing."""
+    async with connect(address(server), user=ANN, options=OPTIONS) as ann:
+        tried: list[str] = []
+        heard: list[str] = []
+
+        def fail(ids: list[str]) -> None:
+            tried.extend(ids)
+            raise RuntimeError("the bot is broken")
+
+        ann.chat.observe(fail)
+        end = ann.chat.observe(heard.extend)
+        first = ann.chat.send("one")
+        await until(lambda: tried == heard == [first.id])
+        end()
+        second = ann.chat.send("two")
+        await until(lambda: tried == [first.id, second.id])
+        assert heard == [first.id]
+        assert [each.text for each in ann.chat.messages()] == ["one", "two"]
+    assert caplog.text.count("an observer failed") == 2
+    ann.chat.send("nobody is called any more")
+    assert len(tried) == 2
+
+
+async def test_observers_and_discarded_documents(server: Server) -> None:
+    """After ``discard()`` they hear of the new document, and of the one before no more."""
+    async with connect(address(server), user=ANN, options=OPTIONS, wait=True) as ann:
+        heard: list[str] = []
+        ann.chat.observe(heard.extend)
+        ann.chat.send("given up")
+        await ann.discard()
+        await ann.synced()
+        kept = ann.chat.send("kept")
+        await until(lambda: heard == [kept.id])
+
+
+async def test_messages_stand_in_the_order_of_writing(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also those of one millisecond, in threads too, and of a clock that is set back."""
+    async with connect(address(server), user=ANN, options=OPTIONS) as ann:
+        moment_ms = now_ms()
+        monkeypatch.setattr("crdtsync.client.chat.now_ms", lambda: moment_ms)
+        sent = [ann.chat.send(f"{number}") for number in range(50)]
+        assert [each.text for each in ann.chat.messages()] == [each.text for each in sent]
+        aside = ann.chat.thread(sent[0].id).send("aside")
+        assert sent[-1].id < aside.id < ann.chat.send("and on").id
+        moment_ms -= 20_000
+        late = ann.chat.send("a moment back")
+        assert ann.chat.messages()[-1] == late
+        moment_ms -= 3_600_000
+        assert ann.chat.send("an hour back").time_ms == moment_ms
+
+
 async def test_threads_and_pages(server: Server) -> None:
     """A thread has messages of its own, and a chat is read page by page, oldest first."""
     async with connect(address(server), user=ANN, options=OPTIONS) as ann:
@@ -72,6 +157,37 @@ async def test_threads_and_pages(server: Server) -> None:
         assert said not in ann.chat.messages()
         ann.doc.get("chat", type=type(ann._core.map("chat")))["rubbish"] = 5
         assert len(ann.chat.messages()) == 5
+
+
+async def test_half_a_surrogate_pair_is_no_text(server: Server) -> None:
+    """It is told as what it is, an error of the client, and leaves nothing behind."""
+    half = "\ud83d"
+    guest = {"id": "guest-ann", "name": half}
+    async with (
+        connect(address(server), user=ANN, options=OPTIONS) as ann,
+        connect(address(server), user=guest, options=OPTIONS) as named,
+    ):
+        message = ann.chat.send("Hello")
+        with pytest.raises(ClientError):
+            ann.chat.send(half)
+        with pytest.raises(ClientError):
+            ann.chat.send_file("x", "/x", media_type=half)
+        with pytest.raises(ClientError):
+            ann.chat.edit(message.id, half)
+        with pytest.raises(ClientError):
+            ann.chat.read(half)
+        with pytest.raises(ClientError):
+            ann.chat.react(message.id, half)
+        with pytest.raises(ClientError):
+            ann.presence.set("busy", name=half)
+        with pytest.raises(ClientError):
+            named.chat.send("Hello")
+        with pytest.raises(ClientError):
+            named.presence.set("busy")
+        assert ann.chat.messages() == [message]
+        assert (ann.chat.receipts(), ann.presence.people()) == ({}, [])
+        with anyio.fail_after(TIMEOUT_S):
+            await ann.saved()
 
 
 async def test_typing(server: Server) -> None:
@@ -134,6 +250,46 @@ async def test_the_rules_of_a_chat_let_the_helpers_through() -> None:
                 await guest.saved()
 
 
+async def test_the_clock_of_another_device_may_be_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What somebody wrote on a device that is ahead is edited and deleted on one that is not."""
+    with Server(chat=("*",)) as server:
+        async with (
+            connect(address(server), user=ANN, options=OPTIONS) as phone,
+            connect(address(server), user=ANN, options=OPTIONS) as laptop,
+        ):
+            ahead_ms = now_ms() + 30_000
+            with monkeypatch.context() as patched:
+                patched.setattr("crdtsync.client.chat.now_ms", lambda: ahead_ms)
+                messages = [phone.chat.send("one"), phone.chat.send("two")]
+            await until(lambda: len(laptop.chat.messages()) == 2)
+            edited = laptop.chat.edit(messages[0].id, "changed")
+            laptop.chat.delete(messages[1].id)
+            with anyio.fail_after(TIMEOUT_S):
+                await laptop.saved()
+            assert edited.edited_ms == messages[0].time_ms
+            assert laptop.chat.message(messages[1].id).deleted_ms == messages[1].time_ms
+
+
+async def test_a_long_time_offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """More messages than chat_burst that were written over time come with the first connection."""
+    moments_ms = count(now_ms() - 300_000, 1_001)
+    nowhere = "ws://127.0.0.1:9/doc"
+    store = str(tmp_path / "offline.db")
+    async with connect(nowhere, user=ANN, store=store, options=OPTIONS) as ann:
+        with monkeypatch.context() as patched:
+            patched.setattr("crdtsync.client.chat.now_ms", lambda: next(moments_ms))
+            for number in range(200):
+                ann.chat.send(f"{number}")
+        await ann.kept()
+    with Server(chat=("*",)) as server:
+        async with connect(address(server), user=ANN, store=store, options=OPTIONS) as ann:
+            with anyio.fail_after(TIMEOUT_S):
+                await ann.saved()
+            ann.chat.send("I am back")
+            with anyio.fail_after(TIMEOUT_S):
+                await ann.saved()
+
+
 async def test_the_rules_of_a_chat_hold_for_programs() -> None:
     """Who is known writes as himself, and as nobody else."""
     with Server(authenticator=Named(), chat=("*",), presence=("*",)) as server:
@@ -160,13 +316,16 @@ def test_scripts_talk_too(server: Server) -> None:
         connect_sync(address(server), user=ANN, options=OPTIONS) as ann,
         connect_sync(address(server), user=BOB, wait=True, options=OPTIONS) as bob,
     ):
+        seen: list[str] = []
+        bob.chat.observe(lambda ids: seen.extend(bob.chat.message(id).text for id in ids))
         sent = ann.chat.send("from a script")
         ann.chat.typing()
         ann.presence.set("busy")
         ann.saved(TIMEOUT_S)
         assert bob.synced(TIMEOUT_S) is None
         for _ in range(1000):
-            if bob.chat.messages():
+            if seen:
                 break
             bob._portal.call(anyio.sleep, 0.01)
         assert bob.chat.messages() == [sent]
+        assert seen == ["from a script"]

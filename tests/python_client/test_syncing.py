@@ -4,7 +4,7 @@ import anyio
 import pycrdt
 import pytest
 
-from crdtsync.client import Document, Status, connect
+from crdtsync.client import ORIGIN, Document, Status, connect
 from tests.native.kit import Server
 
 from .kit import OPTIONS, TIMEOUT_S, address, text_of, until, until_text
@@ -116,3 +116,44 @@ async def test_states_can_be_followed(server: Server) -> None:
     wanted = [Status.CONNECTING, Status.CONNECTED, Status.SYNCED, Status.CLOSED]
     assert seen == wanted
     assert told == wanted[1:]
+
+
+async def test_undo_takes_back_own_edits_alone(server: Server) -> None:
+    """What others wrote has an origin of its own, by which undo leaves it alone."""
+    async with (
+        connect(address(server), options=OPTIONS, wait=True) as one,
+        connect(address(server), options=OPTIONS, wait=True) as two,
+    ):
+        mine, theirs = text_of(one), text_of(two)
+        undo = pycrdt.UndoManager(scopes=[mine], capture_timeout_millis=0)
+        origins: list[object] = []
+        mine.observe(lambda _event, transaction: origins.append(transaction.origin))
+        mine += "mine"
+        await until_text(two, "mine")
+        theirs.insert(0, "theirs, ")
+        await until_text(one, "theirs, mine")
+        assert origins == [None, ORIGIN]
+        assert undo.undo()
+        await until_text(two, "theirs, ")
+        assert str(mine) == "theirs, "
+
+
+@pytest.mark.parametrize("origin", [None, "a program's"])
+async def test_what_comes_while_a_transaction_is_open(server: Server, origin: str | None) -> None:
+    """It becomes part of a transaction that the program holds open, whatever its origin."""
+    async with (
+        connect(address(server), options=OPTIONS, wait=True) as one,
+        connect(address(server), options=OPTIONS, wait=True) as two,
+    ):
+        mine, theirs = text_of(one), text_of(two)
+        origins: list[object] = []
+        mine.observe(lambda _event, transaction: origins.append(transaction.origin))
+        with one.doc.transaction(origin=origin):
+            theirs += "theirs"
+            await until_text(one, "theirs")
+            mine += ", mine"
+        assert origins == [origin]
+        await until_text(two, "theirs, mine")
+        theirs += ", more"
+        await until_text(one, "theirs, mine, more")
+        assert origins == [origin, ORIGIN]

@@ -2,6 +2,8 @@
 
 import { v7 as uuid } from 'uuid'
 
+const after = time => Math.max(Date.now(), time) // its author's other device may be ahead
+
 export function openChat (doc, awareness, me) {
   const messages = doc.getMap('chat')
   const reactions = doc.getMap('chat-reactions')
@@ -11,10 +13,13 @@ export function openChat (doc, awareness, me) {
       const message = { author: me.id, name: me.name, text, time, type: 'text' }
       messages.set(uuid({ msecs: time }), message)
     },
-    edit: (id, text) => messages.set(id, { ...messages.get(id), text, edited: Date.now() }),
+    edit (id, text) {
+      const message = messages.get(id)
+      messages.set(id, { ...message, text, edited: after(message.time) })
+    },
     delete (id) {
       const { author, time, type } = messages.get(id)
-      messages.set(id, { author, time, type, text: '', deleted: Date.now() })
+      messages.set(id, { author, time, type, text: '', deleted: after(time) })
     },
     react (id, emoji, key = `${id} ${emoji} ${me.id}`) {
       reactions.has(key) ? reactions.delete(key) : reactions.set(key, Date.now())
