@@ -30,7 +30,7 @@ from crdtsync.clock import Clock, SystemClock
 from crdtsync.committer import Committer
 from crdtsync.connection import Connection, Link
 from crdtsync.counted import CountedConnection
-from crdtsync.deletion import delete_document
+from crdtsync.deletion import Deletions, delete_document
 from crdtsync.engine import Change, Pressure
 from crdtsync.errands import Errand, Errands
 from crdtsync.errors import (
@@ -91,8 +91,7 @@ class Hub:
         for it. ``guard`` knows what a process died of, ``quarantine`` keeps refused updates.
         ``audit`` is told who came and what was refused. ``stamp_user``, by document's name or
         for all: whether presence says who it is from the principal. ``history`` is entered with
-        the hub; without one none is kept. ``channels`` says which documents have a chat, and
-        where presence is kept; by default none.
+        the hub; without one none is kept. ``channels`` says which have a chat or presence.
         """
         self.store = store
         self.guard = guard
@@ -125,7 +124,8 @@ class Hub:
         self._threads = Threads()
         self._one_load: anyio.CapacityLimiter
         self._one_index: anyio.CapacityLimiter
-        self._waiting: dict[str, list[anyio.Event]] = {}
+        self._waiting: dict[Room, list[anyio.Event]] = {}
+        self.deletions = Deletions()
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -161,8 +161,7 @@ class Hub:
             assert self._tasks is not None
             self._tasks.cancel_scope.cancel()
             self._tasks = None
-        # What ended the body is its caller's; the stack only ends what the hub started.
-        await self._stack.aclose()
+        await self._stack.aclose()  # told of nothing: what ended the body is its caller's
 
     @property
     def goes_by_roles(self) -> bool:
@@ -220,8 +219,8 @@ class Hub:
     ) -> Connection:
         """Let a client into a document; it may send at once, and hears once the room is loaded.
 
-        Raises ``InvalidDocumentName``, ``TooManyConnections``, ``Restarting`` while the hub shuts
-        down, ``DocumentQuarantined``, and where the session was revoked.
+        Raises ``InvalidDocumentName``, ``TooManyConnections``, ``DocumentQuarantined``, where the
+        session was revoked, and ``Restarting`` while the hub shuts down or the document is deleted.
         """
         self._check(document)
         self.sessions.check(document, principal)
@@ -252,11 +251,11 @@ class Hub:
     def _check(self, document: str) -> None:
         if self.draining:
             raise Restarting("the server is restarting")
+        self.deletions.check(document)
         if self._tasks is None:
             raise RuntimeError("the hub is not open: enter it with 'async with hub:'")
         check_document_name(document, max_bytes=self.limits.max_document_name_bytes)
-        record = self.guard.quarantined(document)
-        if record is not None:
+        if (record := self.guard.quarantined(document)) is not None:
             raise DocumentQuarantined(record.reason)
 
     def _room(self, name: str) -> Room:
@@ -278,7 +277,8 @@ class Hub:
 
     async def _load(self, room: Room) -> None:
         try:
-            await load_room(room, self.store, self._one_load)
+            if not await load_room(room, self.store, self._one_load, self.rooms):
+                return
         except StoreError as error:
             self.stats.store_errors["load"] += 1
             log.error("cannot load document %r: %s", room.name, error)
@@ -287,14 +287,15 @@ class Hub:
         self.channels.opened(room)
         if self.history is not None:
             self.history.reconciling.opened(room.name, room.committed_sequence, self.spawn)
-        for event in self._waiting.pop(room.name, ()):
-            event.set()
+        self._wake(room)
 
     def abandon(self, room: Room, reason: str) -> None:
         """Close a room as it is: its clients come back, and it is loaded afresh for them."""
         self._let_go(room, reason)
         room.close_connections(CloseCode.TRY_AGAIN_LATER, reason)
-        for event in self._waiting.pop(room.name, ()):
+
+    def _wake(self, room: Room) -> None:
+        for event in self._waiting.pop(room, ()):
             event.set()
 
     def shut_out(self, room: Room, error: DocumentQuarantined) -> None:
@@ -307,6 +308,7 @@ class Hub:
         if self.rooms.get(room.name) is room:
             del self.rooms[room.name]
         room.degraded = reason
+        self._wake(room)
 
     # The library's way in
 
@@ -314,8 +316,8 @@ class Hub:
     async def open(self, document: str) -> AsyncIterator[Room]:
         """Open a document for as long as the block runs, loaded.
 
-        Raises ``InvalidDocumentName``, ``Restarting``, ``DocumentQuarantined``, ``Unavailable``
-        where it can't be loaded.
+        Raises ``InvalidDocumentName``, ``Restarting`` (also while it is being deleted),
+        ``DocumentQuarantined``, ``Unavailable`` where it can't be loaded.
         """
         self._check(document)
         room = self._room(document)
@@ -323,7 +325,7 @@ class Hub:
         try:
             if not room.loaded:
                 event = anyio.Event()
-                self._waiting.setdefault(document, []).append(event)
+                self._waiting.setdefault(room, []).append(event)
                 await event.wait()
             if not room.loaded:
                 raise Unavailable(room.degraded)
@@ -338,9 +340,9 @@ class Hub:
         No gate, role or ``max_document_bytes`` is asked: ``principal`` is only whom the edit is
         recorded as. Bytes and the limits on single updates are checked as a client's.
 
-        Returns the document's sequence. Raises ``InvalidUpdate`` where the update is damaged or
-        refers to something that the document lacks (nothing of it is taken then),
-        ``StoreDamaged`` where the document is read-only, ``Unavailable`` where the store failed.
+        Returns the document's sequence. Raises ``InvalidUpdate`` (and takes nothing) where the
+        update is damaged or refers to what the document lacks, ``StoreDamaged`` where it is
+        read-only, ``Unavailable`` where the store failed.
         """
         async with self.open(document) as room:
             if room.damage:

@@ -5,6 +5,7 @@ together on a thread.
 """
 
 import logging
+from collections.abc import Mapping
 from typing import Final
 
 import anyio.to_thread
@@ -32,10 +33,13 @@ Built = tuple[Document, int, str]
 """A document, its sequence, and what is wrong with it (empty: nothing)."""
 
 
-async def load_room(room: Room, store: Store, limiter: anyio.CapacityLimiter) -> None:
+async def load_room(
+    room: Room, store: Store, limiter: anyio.CapacityLimiter, rooms: Mapping[str, Room]
+) -> bool:
     """Load a room's document; ``limiter`` is of the threads for large ones.
 
-    Raises ``StoreError``.
+    Return whether it is one of the open ``rooms`` still: one that was let go of meanwhile stays
+    as it is. Raises ``StoreError``.
     """
     loaded = await store.load(room.name)
     follows = room.engine.channels.rules.concerns(room.name)
@@ -51,6 +55,8 @@ async def load_room(room: Room, store: Store, limiter: anyio.CapacityLimiter) ->
         (document, sequence, problem), shelf = await anyio.to_thread.run_sync(
             build, limiter=limiter
         )
+    if rooms.get(room.name) is not room:
+        return False
     room.log_records = len(loaded.records)
     room.log_bytes = sum(len(record.update) for record in loaded.records)
     room.damage = problem
@@ -60,6 +66,7 @@ async def load_room(room: Room, store: Store, limiter: anyio.CapacityLimiter) ->
         log.error("document %r is served read-only: %s", room.name, problem)
     room.engine.channels.loaded(room, document, shelf, _updated_ms(loaded))
     room.opened(document, sequence)
+    return True
 
 
 class Loader:

@@ -19,6 +19,7 @@ from crdtsync.housekeeping import OVERLONG, WRITING_SHARE
 from crdtsync.hub import Hub
 from crdtsync.limits import Limits
 from crdtsync.protocol import KEEPALIVE, SyncStep2, SyncUpdate, step_2_frame, update_frame
+from crdtsync.room import Room
 from crdtsync.store.base import Checkpoint, Damage, Loaded
 from crdtsync.structs import Scan
 
@@ -586,30 +587,105 @@ async def test_nothing_waits_for_all_others_to_stop_typing() -> None:
         tasks.cancel_scope.cancel()
 
 
+class SlowlyDeleting(TestStore):
+    """A store whose deletions wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.deleting, self.go_on = anyio.Event(), anyio.Event()
+
+    async def delete(self, document: str) -> bool:
+        self.deleting.set()
+        await self.go_on.wait()
+        return await super().delete(document)
+
+
 async def test_who_comes_while_a_document_is_deleted() -> None:
-    """Who still finds what is being deleted is sent away for good: it would bring it back."""
-
-    class Slow(TestStore):
-        async def delete(self, document: str) -> bool:
-            self.deleting.set()
-            await self.go_on.wait()
-            return await super().delete(document)
-
-        deleting, go_on = anyio.Event(), anyio.Event()
-
-    store = Slow()
+    """Nobody opens what goes: his room would keep it, and write it into the store again."""
+    store = SlowlyDeleting()
     async with Hub(store, limits=FAST) as hub, anyio.create_task_group() as tasks:
         await hub.edit("doc", one(1, 0, "old"))
         tasks.start_soon(hub.delete, "doc")
         await store.deleting.wait()
-        early = await join(hub)
-        assert str(early.text) == "old"
+        with pytest.raises(Restarting, match="being deleted"):
+            hub.connect(FakeLink(), "doc", Principal())
+        with pytest.raises(Restarting, match="being deleted"):
+            await hub.edit("doc", one(2, 0, "also old"))
+        assert "doc" not in hub.rooms
+        other = await join(hub, "other")
+        assert str(other.text) == ""  # that document alone
         store.go_on.set()
-        code, reason = await early.gone()
-        assert (code, reason) == (CloseCode.FORBIDDEN, "the document was deleted")
+        await settle()
         later = await join(hub)
         assert str(later.text) == ""
         assert await hub.edit("doc", one(1, 0, "new")) == 1
+
+
+async def test_two_delete_a_document_at_once() -> None:
+    """The document is closed until the last of them is done."""
+    store = SlowlyDeleting()
+    async with Hub(store, limits=FAST) as hub, anyio.create_task_group() as tasks:
+        await hub.edit("doc", one(1, 0, "old"))
+        first = anyio.CancelScope()
+        second: list[bool] = []
+
+        async def cancelled() -> None:
+            with first:
+                await hub.delete("doc")
+
+        async def delete() -> None:
+            second.append(await hub.delete("doc"))
+
+        tasks.start_soon(cancelled)
+        await store.deleting.wait()
+        tasks.start_soon(delete)
+        await settle()
+        first.cancel()
+        await settle()
+        with pytest.raises(Restarting):
+            hub.connect(FakeLink(), "doc", Principal())
+        store.go_on.set()
+        await until(lambda: second == [True])
+        assert str((await join(hub)).text) == ""
+
+
+async def test_a_room_that_was_let_go_of_is_not_loaded() -> None:
+    """It would take the place of the one that is open now: its chat, and who waits for it."""
+
+    class Late(TestStore):
+        async def load(self, document: str) -> Loaded:
+            found = await super().load(document)
+            if waits:
+                await waits.pop(0).wait()
+            return found
+
+    old, new = anyio.Event(), anyio.Event()
+    waits: list[anyio.Event] = []
+    store = Late()
+    async with Hub(store, limits=FAST) as hub, anyio.create_task_group() as tasks:
+        await hub.edit("doc", one(1, 0, "old"))
+        hub.abandon(hub.rooms["doc"], "to load it afresh")
+        waits += [old, new]
+        first = Client(hub)
+        await settle()
+        gone = hub.rooms["doc"]
+        hub.abandon(gone, "once more")
+        assert (await first.gone())[0] == CloseCode.TRY_AGAIN_LATER
+        opened: list[Room] = []
+
+        async def use() -> None:
+            async with hub.open("doc") as room:
+                opened.append(room)
+
+        tasks.start_soon(use)
+        await settle()
+        old.set()
+        await settle()
+        assert not gone.loaded
+        assert opened == []  # it waits for its own
+        new.set()
+        await until(lambda: bool(opened))
+        assert opened == [hub.rooms["doc"]]
 
 
 # Gates
