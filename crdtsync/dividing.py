@@ -5,6 +5,7 @@ on as one; only what the whole deletes is known of each, for what may stand wher
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from crdtsync.document import Document
 from crdtsync.idset import IdSet
@@ -56,44 +57,66 @@ def divided(
 
     They come with their scans, made as they are taken: on the event loop. ``None`` at the end says
     that something was left out, because it lacks something. Reads single clocks of the document,
-    and a copy of all, and nothing else of it.
+    a copy of all, and what is deleted, and nothing else of it.
     """
-    going = IdSet()
-    going.add(found.deletes)
     ordered = None
     if len(found.bodies) > 1 or found.skips:
         ordered = Ordered(update, found, dict(document.clocks))
-    portions = _portions(update, found, document, trusting(limits), ordered)
-    complete = ordered is not None
-    return (each and (each[0], each[1].among(going, complete=complete)) for each in portions)
+    going = IdSet()
+    going.add(found.deletes)
+    return _portions(update, found, document, trusting(limits), ordered, going)
 
 
 def _portions(
-    update: bytes, found: Scan, document: Document, limits: Limits, ordered: Ordered | None
+    update: bytes,
+    found: Scan,
+    document: Document,
+    limits: Limits,
+    ordered: Ordered | None,
+    going: IdSet,
 ) -> Iterator[tuple[bytes, Scan] | None]:
+    """Give first the structs, each with its own deletion, then the other deletions.
+
+    So nobody is shown what is deleted, and none of it depends on a portion that may never come.
+    """
     inside = bool(found.types or found.parents or found.keys or found.pairs)
-    left = False
-    if ordered is not None:
-        left = ordered.left
-        for piece in ordered.pieces(MARKED_STRUCTS):
-            yield piece, scan(piece, limits, structs=inside or document.detailed)
-    else:
-        for _, piece, _ in pieces_of(update, found):
-            portion = scan(piece, limits, structs=inside or document.detailed)
-            if not document.fits(portion):
-                left = True
-                break
-            yield piece, portion
+    complete = ordered is not None
+    left = ordered is not None and ordered.left
+    for piece in _pieces(update, found, ordered):
+        portion = scan(piece, limits, structs=inside or document.detailed)
+        if not (complete or document.fits(portion)):
+            left = True
+            break
+        own = tuple(islice(_own(portion, document, going), PORTION_DELETES))
+        data = piece[:-1] + write_deletes(own) if own else piece
+        yield data, portion.among(going, own, complete=complete)
     if not (left and found.keys):  # else a key whose next value is left out would seem deleted
         for at in range(0, len(found.deletes), PORTION_DELETES):
             deletes = found.deletes[at : at + PORTION_DELETES]
             fits = tuple(_within(deletes, document))
             left = left or fits != deletes
-            if fits:
-                piece = b"\x00" + write_deletes(fits)
-                yield piece, scan(piece, limits)
+            fresh = [each for each in fits if not document.deleted.covers((each,))]
+            if fresh:
+                data = b"\x00" + write_deletes(fresh)
+                yield data, scan(data, limits)
     if left:
         yield None
+
+
+def _pieces(update: bytes, found: Scan, ordered: Ordered | None) -> Iterator[bytes]:
+    """Cut the structs, without any deletions."""
+    if ordered is not None:
+        return ordered.pieces(MARKED_STRUCTS)
+    return (piece for _, piece, _ in pieces_of(update, found))
+
+
+def _own(portion: Scan, document: Document, going: IdSet) -> Iterator[Range]:
+    """Return what is deleted of a portion itself, and not known yet."""
+    for client, start, end in portion.ranges:
+        known = max(start, document.clocks.get(client, 0))
+        if known < end:
+            for first, last in going.common(client, known, end):
+                yield client, first, last
 
 
 def _within(deletes: Iterable[Range], document: Document) -> Iterator[Range]:

@@ -193,6 +193,7 @@ class Document:
 
     def _admit_parts(self, update: bytes, found: Scan, source: object) -> Verdict:
         """Let in what fits, hold the rest. Off the hot path: gaps are rare."""
+        going = found.going
         if found.structs is None:
             found = scan(update, self._stored_limits, structs=True)
         clients, overlaps = [each[0] for each in found.ranges], self.overlaps(found)
@@ -203,7 +204,7 @@ class Document:
             verdict = Verdict.NEW
         else:
             for piece in slices.ready:
-                self._let_in(piece, source)
+                self._let_in(piece, source, going)
             verdict = Verdict.KNOWN
             if slices.rest is not None:
                 clients += self.held.put(slices.rest, source)
@@ -215,8 +216,10 @@ class Document:
     def _slice(self, update: bytes, found: Scan) -> Slices:
         return slice_new(update, found, self.clocks, self._limits)
 
-    def _let_in(self, piece: bytes, source: object) -> None:
+    def _let_in(self, piece: bytes, source: object, going: IdSet | None = None) -> None:
         found = scan(piece, self._stored_limits, structs=True)
+        if going is not None:
+            found = found.among(going, found.deletes, complete=False)
         if self.knows(found):
             return
         if self.judge is not None and not self.judge.lets_in(piece, found, source):
@@ -256,6 +259,7 @@ class Document:
         if self.structure is None:
             self.structure = StructureIndex(self.root)
             self.root = None
+        going = found.going
         if found.structs is None:
             found = scan(update, self._stored_limits, structs=True)
         structs, known = found.structs or [], self.clocks
@@ -264,13 +268,12 @@ class Document:
         if self._loading:  # what was let in before is let in again, whatever was made of it
             self.structure.add(structs)
         else:
-            going = found.going
-            if going is None:
-                going = IdSet()
-                going.add(found.deletes)
+            deletes = IdSet()
+            deletes.add(found.deletes)
             self.structure.admit(
                 structs,
-                going=going,
+                deletes=deletes,
+                going=going or deletes,
                 deleted=self.deleted,
                 voids=self._voids,
                 max_depth=self._limits.max_type_depth,

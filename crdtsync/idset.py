@@ -169,6 +169,15 @@ class IdSet:
         own = self._clients.get(client)
         return iter(((start, end),)) if own is None else own.missing(start, end)
 
+    def common(self, client: int, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """Iterate over the parts of a range that are in the set."""
+        for first, last in self.missing(client, start, end):
+            if start < first:
+                yield start, first
+            start = last
+        if start < end:
+            yield start, end
+
     def ranges(self, client: int) -> tuple[list[int], list[int]]:
         """Return where a client's ranges start and end, in order."""
         own = self._clients.get(client)

@@ -171,10 +171,10 @@ class Scan(Layout):
         """Return the same of one that is known to be complete."""
         return _Complete(*self._all())
 
-    def among(self, going: "IdSet", *, complete: bool) -> "Scan":
-        """Return the same of one that is a portion of an update."""
+    def among(self, going: "IdSet", deletes: tuple[Range, ...], *, complete: bool) -> "Scan":
+        """Return the same of one that is a portion of an update, and deletes these."""
         portion = _Portion(*self._all())
-        portion.going = going
+        portion.deletes, portion.going = deletes, going
         portion.complete = complete
         return portion
 

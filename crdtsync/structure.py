@@ -71,6 +71,7 @@ class StructureIndex:
         self,
         structs: Iterable[Struct],
         *,
+        deletes: IdSet,
         going: IdSet,
         deleted: IdSet,
         voids: IdSet,
@@ -78,9 +79,10 @@ class StructureIndex:
     ) -> None:
         """Take over structs in an order in which each one's references come before it.
 
-        None may be known, wholly or in part. ``going`` is what their update deletes, ``deleted``
-        what the document had deleted before it, ``voids`` what came to it as collected. Raises
-        ``InvalidUpdate`` for the first that may not enter; everything is as before then.
+        None may be known, wholly or in part. ``deletes`` is what their update deletes, ``going``
+        what the one does of which that is a portion, ``deleted`` what the document had deleted
+        before it, ``voids`` what came to it as collected. Raises ``InvalidUpdate`` for the first
+        that may not enter; everything is as before then.
         """
         added: list[int] = []
         places = len(self._places)
@@ -88,7 +90,7 @@ class StructureIndex:
             for struct in structs:
                 if struct.kind != GC:
                     self._check_parent(struct, voids)
-                    self._check_key(struct, going)
+                    self._check_key(struct, deletes)
                     if struct.origin is not None and struct.right is not None:
                         self._check_neighbours(struct.origin, struct.right, deleted, going)
                 place = self._place(struct)
@@ -127,13 +129,13 @@ class StructureIndex:
                 "an item lies in something that is no shared type", kind="update-bad-parent"
             )
 
-    def _check_key(self, struct: Struct, going: IdSet) -> None:
+    def _check_key(self, struct: Struct, deletes: IdSet) -> None:
         right = struct.right
         if right is not None and (self._is_keyed(struct) or self._has_key(right)):
             raise InvalidUpdate("an item under a key stands before another", kind="update-bad-key")
         if struct.length > 1 and struct.kind != DELETED and self._is_keyed(struct):
             whole = ((struct.client, struct.clock, struct.clock + struct.length),)
-            if not going.covers(whole):
+            if not deletes.covers(whole):
                 raise InvalidUpdate("an item under a key has several values", kind="update-bad-key")
 
     def _is_keyed(self, struct: Struct) -> bool:

@@ -1,5 +1,6 @@
 """Long updates: which are let in by portions, and that these make the same document."""
 
+from itertools import islice
 from random import Random
 
 import anyio.lowlevel
@@ -13,6 +14,7 @@ from crdtsync.hub import Hub
 from crdtsync.limits import Limits
 from crdtsync.protocol import SyncStep1, step_2_frame, update_frame
 from crdtsync.store.memory import MemoryStore
+from crdtsync.structs import Scan
 from crdtsync.update import MARKED_STRUCTS, scan
 from tests.portions import small_portions
 
@@ -165,22 +167,63 @@ def test_deletions_are_let_in_where_something_is_left_out() -> None:
     assert deleted(item("a", parent="map", key="k"), lacking) == []
 
 
-def test_each_portion_knows_what_the_whole_deletes() -> None:
-    """Several values under a key are let in where they are deleted, as in one piece."""
-    values = item(any_(b"\x7d\x01", b"\x7d\x02"), parent="map", key="k")
-    plain = [item(any_(b"\x7d\x03"), parent="map", key=f"a{n}") for n in range(4)]
+VALUES = item(any_(b"\x7d\x01", b"\x7d\x02", b"\x7d\x03"), parent="map", key="k")
+"""What one that collects nothing writes of a key that was set three times."""
+PLAIN = tuple(item(any_(b"\x7d\x03"), parent="map", key=f"a{n}") for n in range(4))
 
-    def let_in(data: bytes) -> dict[int, int]:
-        document = opened()
-        with small_portions(2):
-            for each in divided(data, scan(data, LIMITS), document, LIMITS):
-                assert each is not None
-                document.admit(*each)
-        return document.clocks
 
-    assert let_in(update(block(1, 0, values, *plain), deletes=[(1, 0, 2)])) == {1: 6}
+def let_in(
+    data: bytes, document: Document, count: int = 1000, size: int = 2
+) -> list[tuple[bytes, Scan]]:
+    """Let the first portions in; return what was let in."""
+    done: list[tuple[bytes, Scan]] = []
+    with small_portions(size):
+        for each in islice(divided(data, scan(data, LIMITS), document, LIMITS), count):
+            if each is not None:
+                if document.admit(*each) is Verdict.NEW and not document.ready:
+                    done.append(each)
+                done += [ready[:2] for ready in document.take_ready()]
+    return done
+
+
+def test_each_portion_brings_what_of_itself_is_deleted() -> None:
+    """Several values under a key are let in where they are deleted, and are nowhere shown."""
+    data = update(block(1, 0, *PLAIN, VALUES, *PLAIN), deletes=[(1, 1, 2), (1, 4, 7)])
+    portions = let_in(data, opened())
+    assert len(portions) > 3
+    for _, found in portions:
+        ((_, start, end),) = found.ranges  # no portion of deletions alone is left
+        inside = [each for each in ((1, 1, 2), (1, 4, 7)) if start <= each[1] < end]
+        assert found.deletes == tuple(inside)
+    assert [scan(each, LIMITS).deletes for each, _ in portions] == [
+        found.deletes for _, found in portions
+    ]
     with pytest.raises(InvalidUpdate, match="several values"):
-        let_in(update(block(1, 0, values, *plain)))
+        let_in(update(block(1, 0, VALUES, *PLAIN)), opened())
+
+
+def test_a_deletion_that_would_come_later_allows_nothing() -> None:
+    """What is left out leaves the deletion of all values out; what needs it has it."""
+    lacking = item(any_(b"\x7d\x03"), origin=(99, 7), key="k")
+    document = opened(one(7, 0, "text"))
+    data = update(block(1, 0, VALUES, *PLAIN, lacking), deletes=[(1, 0, 3), (7, 0, 1)])
+    portions = let_in(data, document)
+    assert document.clocks == {1: 6, 7: 4}  # as far as whole portions fit
+    assert list(document.deleted) == [(1, 0, 3)]
+    assert "k" not in content(replay(*[each for each, _ in portions]))["map"]
+
+
+@pytest.mark.parametrize("size", [3, 4, 5])
+@pytest.mark.parametrize("count", range(6))
+def test_what_is_known_in_part_comes_by_portions(count: int, size: int) -> None:
+    """Another tab brings the same and more; where the portions of the first ended it can't know."""
+    document = opened()
+    data = update(block(1, 0, *PLAIN, VALUES, *PLAIN), deletes=[(1, 4, 7)])
+    let_in(data, document, count)
+    more = update(block(1, 0, *PLAIN, VALUES, *PLAIN, *PLAIN), deletes=[(1, 4, 7)])
+    let_in(more, document, size=size)
+    assert document.clocks == {1: 15}
+    assert list(document.deleted) == [(1, 4, 7)]
 
 
 # On a connection
