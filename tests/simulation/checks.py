@@ -227,7 +227,7 @@ def the_store_is_sound(world: "World") -> None:
         clocks, _ = _ids(document)
         for client in world.clients:
             if world.talk is not None and world.talk.rules.present(name):
-                clocks = {each: client.clocks.get(each, 0) for each in clocks} | {
+                clocks = {each: client.clocks[each] for each in clocks if each in client.clocks} | {
                     each.number: clocks[each.number]
                     for each in world.clients
                     if each.number in clocks
