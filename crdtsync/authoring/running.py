@@ -30,7 +30,7 @@ from crdtsync.errors import RemoteError, TooManyRequests, Unavailable
 from crdtsync.gate import Principal
 from crdtsync.limits import trusting
 from crdtsync.room import Room
-from crdtsync.state_vector import fresh_client
+from crdtsync.state_vector import fresh_client, read_state_vector
 from crdtsync.store.base import DocumentInfo
 from crdtsync.structs import EMPTY_UPDATE
 from crdtsync.update import scan
@@ -65,8 +65,9 @@ class Request:
 
     @property
     def conditional(self) -> bool:
-        """Whether the document has to be one that the caller saw."""
-        return self.if_state_vector is not None or self.if_match is not None
+        """Whether the document has to be as the caller saw it; any one is good enough for ``*``."""
+        marks = self.if_match
+        return self.if_state_vector is not None or (marks is not None and "*" not in marks)
 
 
 _FINAL: Final = (RemoteError, AuthoringError, DocumentExists, DocumentNotFound)
@@ -119,7 +120,10 @@ class Runner:
                 self._alone.pop(document, None)
 
     async def _kept(self, request: Request, scope: Scope, room: Room) -> Edited | None:
-        """Return the answer to a request that was done before."""
+        """Return the answer to a request that was done before, where what it did is still there.
+
+        It is not in a document that was deleted, or comes out of a backup, beside the server.
+        """
         kept = await self.answers.find(scope)
         if kept is None:
             return None
@@ -127,11 +131,13 @@ class Runner:
             raise KeyReused("this idempotency key came with another request before")
         if kept.answer is not None:
             told = json.loads(kept.answer)
-            vector = bytes.fromhex(told.pop("state_vector"))
-            return Edited(**told, state_vector=vector, replayed=True)
+            edited = Edited(
+                **told | {"state_vector": bytes.fromhex(told["state_vector"])}, replayed=True
+            )
+            return edited if _holds(room, edited) else None
         assert kept.update is not None
         if not room.document.knows(scan(kept.update, trusting(self._hub.limits))):
-            return None  # it was never committed
+            return None  # it was never committed, or is gone
         await self._hub.committed(room)
         edited = await self._edited(request, room, None, changed=kept.update != EMPTY_UPDATE)
         await self._answer(scope, edited)
@@ -149,6 +155,8 @@ class Runner:
                 if request.scope is not None and isinstance(error, _FINAL):
                     await self.answers.drop(request.scope)
                 raise
+        if request.scope is not None:
+            await self.answers.drop(request.scope)
         raise ConditionFailed("the document changes all the time", *_now(room))
 
     async def _check(self, request: Request, room: Room) -> DocumentInfo | None:
@@ -289,6 +297,15 @@ def mark_of(info: DocumentInfo, room: Room) -> str:
 
 def _now(room: Room) -> tuple[int, bytes]:
     return room.committed_sequence, room.state_vector()
+
+
+def _holds(room: Room, edited: Edited) -> bool:
+    """Return whether a document has come as far as it had after an edit."""
+    clocks = room.document.clocks
+    then = read_state_vector(edited.state_vector, trusting(room.limits))
+    return room.committed_sequence >= edited.sequence and all(
+        clocks.get(client, 0) >= clock for client, clock in then.items()
+    )
 
 
 def _empty(room: Room) -> bool:

@@ -3,7 +3,9 @@
 Owns the URLs below ``/api/v1/quarantine``. For admins alone: of the document, or of all.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from itertools import chain
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -71,8 +73,10 @@ class RestQuarantine:
         admin, document = await self._admitted(request)
         author = query.get("author")
         if request.method == "DELETE":
-            found = await self._meant(Filter(document=document, author=author))
-            dropped = await self._hub.quarantine.drop(found)
+            found, dropped = [], 0
+            async for page in self._meant(Filter(document=document, author=author)):
+                dropped += await self._hub.quarantine.drop(page)
+                found += page
             self._note(request, admin, "refused-updates-dropped", found)
             return JSONResponse({"dropped": dropped}, headers=_UNCACHED)
         after = number(query, "after", least=0, most=MAX_ID, otherwise=0)
@@ -136,8 +140,9 @@ class RestQuarantine:
         admin, document = await self._admitted(request)
         if document is None:
             raise Problem(400, "Name the document.", code="invalid-parameter")
-        found = await self._meant(Filter(document=document, author=query.get("author")), whole=True)
-        done = await self._apply(found)
+        which = Filter(document=document, author=query.get("author"))
+        pages = [page async for page in self._meant(which, whole=True)]
+        done = await self._apply(list(chain.from_iterable(pages)))
         self._note(request, admin, "refused-updates-applied", done.applied)
         return self._answer(done)
 
@@ -184,10 +189,15 @@ class RestQuarantine:
             headers=_UNCACHED,
         )
 
-    async def _meant(self, which: Filter, *, whole: bool = False) -> list[Entry]:
+    async def _meant(self, which: Filter, *, whole: bool = False) -> AsyncIterator[list[Entry]]:
+        """Give all that a request is about, a page at a time."""
         if which.document is None and which.author is None:
             raise Problem(400, "Name a document or an author.", code="invalid-parameter")
-        return await self._hub.quarantine.entries(which, limit=MAX_PAGE, whole=whole)
+        while page := await self._hub.quarantine.entries(which, limit=MAX_PAGE, whole=whole):
+            yield page
+            if len(page) < MAX_PAGE:
+                break
+            which = replace(which, after=page[-1].id)
 
     async def _found(self, request: Request) -> tuple[Principal, Entry]:
         text = request.path_params["id"]

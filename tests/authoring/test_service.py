@@ -18,7 +18,7 @@ from crdtsync.authoring.model import (
     NotEditable,
     NothingToCreate,
 )
-from crdtsync.authoring.running import MAX_WAITING
+from crdtsync.authoring.running import MAX_TRIES, MAX_WAITING
 from crdtsync.clock import ManualClock
 from crdtsync.documents.model import DocumentExists, DocumentNotFound
 from crdtsync.edit import Edit
@@ -50,6 +50,7 @@ from crdtsync.store.memory import MemoryStore
 from crdtsync.update import scan
 from tests.unit.engine import Client, TestStore, join, until
 from tests.unit.wire import one
+from tests.unit.wire import update as wire_update
 
 from .model import Author, Model
 
@@ -470,6 +471,45 @@ async def test_a_condition_fails_late(hub: Hub) -> None:
     assert await content(hub) == {"text": "Hello", "more": "late"}
 
 
+async def test_any_state_will_do(hub: Hub) -> None:
+    """With ``*`` a document only has to be there, however much others write."""
+    await hub.documents.create("doc", BODY)
+    keep, written = MemoryAnswers.keep, 0
+
+    async def and_then(self: Any, scope: Scope, request: bytes, update: bytes) -> None:
+        nonlocal written
+        await keep(self, scope, request, update)
+        written += 1
+        await hub.edit("doc", one(8 + written, 0, "late", parent="more"))
+
+    with patch.object(MemoryAnswers, "keep", and_then):
+        await hub.documents.edit("doc", [typed("y")], if_match=["*"], idempotency_key="k")
+    assert written == 1
+    assert await content(hub) == {"text": "Helloy", "more": "late"}
+
+
+async def test_a_document_that_changes_all_the_time(hub: Hub) -> None:
+    """An edit for one state is given up then; its key is free for another."""
+    await hub.edit("doc", one(9, 0, "abcdefgh"))
+    state = (await hub.documents.read("doc")).state_vector
+    keep, deleted = MemoryAnswers.keep, 0
+
+    async def and_then(self: Any, scope: Scope, request: bytes, update: bytes) -> None:
+        nonlocal deleted
+        await keep(self, scope, request, update)
+        await hub.edit("doc", wire_update(deletes=[(9, deleted, deleted + 1)]))
+        deleted += 1
+
+    edit = hub.documents.edit
+    with (
+        patch.object(MemoryAnswers, "keep", and_then),
+        pytest.raises(ConditionFailed, match="all the time"),
+    ):
+        await edit("doc", [typed("y")], if_state_vector=state, idempotency_key="k")
+    assert deleted == MAX_TRIES
+    assert not (await edit("doc", [typed("z")], idempotency_key="k")).replayed
+
+
 async def test_others_in_between_leave_no_mark(hub: Hub) -> None:
     """Where others wrote meanwhile, the answer names no state that the caller would not know."""
     await hub.documents.create("doc", BODY)
@@ -773,6 +813,34 @@ async def test_a_deleted_documents_keys_are_forgotten(hub: Hub) -> None:
     await hub.documents.create("doc", BODY, idempotency_key="k")
     await hub.documents.delete("doc")
     assert not (await hub.documents.create("doc", BODY, idempotency_key="k")).replayed
+
+
+async def test_a_key_whose_edit_is_gone(hub: Hub) -> None:
+    """What a backup that was put back lacks is done again; what it has is not."""
+    await hub.documents.create("doc", BODY, ADA, idempotency_key="c")
+    backup = hub.rooms["doc"].state()
+    edit = hub.documents.edit
+    assert not (await edit("doc", [typed("x")], ADA, idempotency_key="e")).replayed
+    hub.abandon(hub.rooms["doc"], "the server ends")
+    await hub.store.delete("doc")
+    await hub.edit("doc", backup)
+    assert (await hub.documents.create("doc", BODY, ADA, idempotency_key="c")).replayed
+    assert not (await edit("doc", [typed("x")], ADA, idempotency_key="e")).replayed
+    assert (await edit("doc", [typed("x")], ADA, idempotency_key="e")).replayed
+    assert await content(hub) == {"text": "Hellox"}
+
+
+async def test_a_key_of_a_document_that_was_made_anew(hub: Hub) -> None:
+    """However far that has come: it holds nothing of the other one."""
+    await hub.documents.create("doc", BODY, ADA, idempotency_key="c")
+    hub.abandon(hub.rooms["doc"], "the server ends")
+    await hub.store.delete("doc")
+    for clock in range(3):
+        await hub.edit("doc", one(9, clock, "o", origin=(9, clock - 1) if clock else None))
+    with pytest.raises(DocumentExists):
+        await hub.documents.create("doc", BODY, ADA, idempotency_key="c")
+    await hub.documents.delete("doc")
+    assert not (await hub.documents.create("doc", BODY, ADA, idempotency_key="c")).replayed
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "a\nb"])

@@ -14,6 +14,7 @@ from crdtsync.hub import Hub
 from crdtsync.refused.base import Run
 from crdtsync.refused.keeping import RefusedUpdates
 from crdtsync.roles import ADMIN, WRITE
+from crdtsync.server import rest_quarantine
 from crdtsync.server.asgi import create_app
 from crdtsync.store.memory import MemoryStore
 from tests.refusals import refused, typed_words
@@ -143,6 +144,26 @@ async def test_what_builds_on_something_missing_waits(hub: Hub, http: httpx.Asyn
     assert sorted(response.json()["applied"]) == [1, 2, 3]
     assert await text_of(http) == "one two three "
     assert (await http.get(QUARANTINE)).json()["entries"] == []
+
+
+@pytest.mark.parametrize("count", [3, 6, 7])
+async def test_all_of_a_document_is_more_than_a_page(
+    hub: Hub, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """However many there are, they are applied, or dropped."""
+    monkeypatch.setattr(rest_quarantine, "MAX_PAGE", 3)
+    words = " ".join(f"word{number}" for number in range(count))
+    updates = typed_words(words)
+    await refuse(hub, *updates)
+    await refuse(hub, *typed_words("another"), document="other")
+    applied = (await http.post(f"{QUARANTINE}/apply?document=doc")).json()
+    assert applied == {"applied": list(range(1, count + 1)), "left": []}
+    assert await text_of(http) == f"{words} "
+    await refuse(hub, *updates)
+    assert (await http.delete(f"{QUARANTINE}?document=doc")).json() == {"dropped": count}
+    assert [each["document"] for each in (await http.get(QUARANTINE)).json()["entries"]] == [
+        "other"
+    ]
 
 
 async def test_what_can_t_be_applied_is_left(hub: Hub, http: httpx.AsyncClient) -> None:
