@@ -31,10 +31,10 @@ from crdtsync.client.errors import (
 from crdtsync.client.offline import Keeper, LocalStore, store_at
 from crdtsync.client.options import Options
 from crdtsync.client.session import Session
-from crdtsync.client.socket import open_socket
+from crdtsync.client.socket import open_socket, upgrade
 from crdtsync.client.status import Status
 from crdtsync.client.target import Headers, Target, TokenPlace
-from crdtsync.client.tokens import TokenSource, next_token
+from crdtsync.client.tokens import Token, TokenSource, next_token
 from crdtsync.errors import CloseCode, InvalidUpdate
 from crdtsync.store.base import Store
 
@@ -226,24 +226,26 @@ class Connecting:
         """Have one connection, from its beginning to its end."""
         try:
             token = await next_token(self._token)
+            value = None if token is None else token.value
+            request = upgrade(self._target, value)
         except ClientError:
             raise
-        except Exception as error:  # the program's own source of tokens
-            log.exception("there is no token")
-            raise ConnectionLost(f"there is no token: {error}") from error
-        value = None if token is None else token.value
-        async with open_socket(self._target, value, self._options) as socket:
+        except Exception as error:  # the program's own source of tokens, or headers
+            log.exception("there is no token, or no headers")
+            raise ConnectionLost(f"there is no token, or no headers: {error}") from error
+        async with open_socket(self._target, request, self._options) as socket:
             core.session = session = Session(socket, core, self._options)
             core.enter(Status.CONNECTED)
-            if token is not None and token.lasts_s and callable(self._token):
-                self._tasks.start_soon(self._renew, session, core, token.lasts_s)
-            await session.run()
+            async with _Tasks() as tasks:
+                if token is not None and token.lasts_s and callable(self._token):
+                    tasks.start_soon(self._renew, session, token.lasts_s)
+                await session.run()
 
-    async def _renew(self, session: Session, core: Core, lasts_s: float) -> None:
-        """Hand in the next token before the last one ends."""
+    async def _renew(self, session: Session, lasts_s: float) -> None:
+        """Hand in the next token before the last one ends, for as long as the connection lasts."""
         while lasts_s:
             await anyio.sleep(max(lasts_s - self._options.renew_before_s, lasts_s / 2))
-            if core.session is not session or not session.durable:
+            if not session.durable:
                 return
             try:
                 token = await next_token(self._token)
@@ -303,7 +305,7 @@ def connect(
     SQLite file's path, a store's URL, or an entered store that several documents share. ``user``
     is shown to others. ``doc`` is used in place of a new document. With ``wait``, ``async with``
     begins with the document in sync. Raises ``ClientError`` where the URL is none, or the token
-    would not go out.
+    or a header would not go out.
     """
     target = Target.of(
         url,
@@ -314,6 +316,11 @@ def connect(
         token_in=token_in,
         has_token=token is not None,
     )
+    if not (callable(token) or callable(target.headers)):
+        try:
+            upgrade(target, token.value if isinstance(token, Token) else token)
+        except ValueError as error:
+            raise ClientError(str(error)) from None
     return Connecting(
         target,
         token=token,

@@ -99,7 +99,7 @@ class Core:
         self.replica.attach(edited=self._edited, arrived=self._arrived)
 
     def renew(self, doc: "pycrdt.Doc[Any]") -> None:
-        """Go on with another document, and nothing of the one before."""
+        """Go on with another document, and nothing of the one before; the lock is held."""
         self.watches.leave()
         self.replica.detach()
         self.replica = Replica(doc, self.lock)
@@ -107,6 +107,9 @@ class Core:
         self.ledger = Ledger()
         self.outbox = Outbox(self.options)
         self.awareness.restart(doc.client_id)
+        if self.keeper is not None:
+            self.keeper.begin_anew()
+        self.attach()
 
     def _edited(self, update: bytes, found: Scan) -> None:
         self.ledger.make(found)
@@ -155,6 +158,11 @@ class Core:
         """Try nothing more."""
         self.error, self.told = error, False
         self.enter(Status.REFUSED if isinstance(error, Refused) else Status.FAILED)
+
+    def forgive(self) -> None:
+        """Try again after an error; a next one is told of anew."""
+        self.error, self.told = None, False
+        self.again.set()
 
     def ring(self) -> None:
         """Have everybody who waits look again."""

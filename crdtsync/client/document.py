@@ -3,6 +3,7 @@
 Owns nothing but this surface: ``core`` has the state, ``connecting`` the tasks.
 """
 
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from crdtsync.client.core import Core
 from crdtsync.client.errors import ClientError, ConnectionLost
 from crdtsync.client.people import Presence
 from crdtsync.client.status import Status
+from crdtsync.errors import StoreError
 
 __all__ = ["Document"]
 
@@ -165,28 +167,25 @@ class Document:
         """Try once more after a refusal, with the same document and all its edits."""
         if self._core.error is None:
             return
-        self._core.error = None
         if self._core.keeper is not None:
             self._core.keeper.note(None)
-        self._core.again.set()
+        self._core.forgive()
 
     async def discard(self) -> "pycrdt.Doc[Any]":
         """Give up all edits that are not saved, and start anew from what the server has.
 
-        ``doc`` is a fresh document from now on, and the local store forgets what it had. Returns
-        the document so far, for whoever wants to save something of it.
+        ``doc`` is a fresh document at once, and filled with ``synced()``. The local store forgets
+        what it had; where it fails it is tried again, and ``kept()`` says so. Returns the document
+        so far, for whoever wants to save something of it.
         """
         core = self._core
         given_up = self.doc
         with core.lock:
             core.renew(pycrdt.Doc[Any](allow_multithreading=given_up._allow_multithreading))
-        if self._core.talking is not None:
-            self._core.talking.cancel()
-        if core.keeper is not None:
-            await core.keeper.clear()
-        with core.lock:
-            core.attach()
-        core.error = None
-        core.ring()
-        self._core.again.set()
+        if core.talking is not None:
+            core.talking.cancel()
+        core.forgive()
+        core.enter(Status.CONNECTING)
+        with contextlib.suppress(StoreError):
+            await core.until_kept()
         return given_up

@@ -5,7 +5,9 @@ confirmed, and whether it has refused. Invariants:
 
 - Everything is appended in the order in which it happened, own edits and others' alike.
 - The log is made one state only after that is proven to make the same document.
-- Where the cell is older than the document, more counts as unconfirmed, never less.
+- The cell is never older than the state beside it, and what the log has of this client counts as
+  unconfirmed: wherever the process is killed, more does, never less.
+- A document that is discarded goes before anything of the next one is written.
 """
 
 import base64
@@ -112,8 +114,8 @@ class Keeper:
         self._cell_due = False
         self._records = self._bytes = 0  # of the log
         self._accepted = self._written = 0  # edits
+        self._life = self._stored_life = 0  # documents that were discarded so far
         self._work = anyio.Event()
-        self._writing = anyio.Lock()
         self.error: StoreError | None = None
         """Set while the store fails."""
         self.changed: Callable[[], None] = lambda: None
@@ -182,17 +184,16 @@ class Keeper:
         """Return whether everything up to a position is written."""
         return self._written >= position
 
-    async def clear(self) -> None:
-        """Forget the document and what is remembered beside it."""
-        async with self._writing:
-            self._queue.clear()
-            self._queued = 0
-            self._whole = self._cell_due = False
-            await self._store.delete(self._name)
-            await self._store.delete(CELLS + self._name)
-            self._sequence = self._records = self._bytes = 0
-            self._cell = _Cell({}, clean=False)
-            self._written = self._accepted
+    def begin_anew(self) -> None:
+        """Have the document forgotten, with what is remembered beside it; under its lock.
+
+        What is put from now on is another document's.
+        """
+        self._queue, self._queued, self._whole = [], 0, False
+        self._cell, self._cell_due = _Cell({}, clean=False), False
+        self._life += 1
+        self._accepted += 1
+        self.wake()
 
     async def run(self, kept: Kept) -> None:
         """Write what comes, for ever; what fails is tried again."""
@@ -200,8 +201,8 @@ class Keeper:
             await self._work.wait()
             self._work = anyio.Event()
             try:
-                async with self._writing:
-                    await self._write(kept.replica)
+                await self._write(kept.replica)
+                if self._stored_life == self._life:
                     await self._compact(kept.replica, kept.ledger)
                 self.error = None
             except StoreError as error:
@@ -215,17 +216,19 @@ class Keeper:
 
     async def _write(self, replica: Replica) -> None:
         with replica.lock:
-            position = self._accepted
+            position, life = self._accepted, self._life
             queue, whole = self._queue, self._whole
             queued = self._queued
             if whole:
                 queue = [(replica.state(), OWN)]
             self._queue, self._queued, self._whole = [], 0, False
-        records = [
-            Record(self._name, self._sequence + number, self._clock.time_ms(), author, update)
-            for number, (update, author) in enumerate(queue, 1)
-        ]
         try:
+            if self._stored_life != life:
+                await self._forget(life)
+            records = [
+                Record(self._name, self._sequence + number, self._clock.time_ms(), author, update)
+                for number, (update, author) in enumerate(queue, 1)
+            ]
             if records:
                 await self._store.append(records)
                 self._sequence = records[-1].sequence
@@ -236,11 +239,17 @@ class Keeper:
                 await self._write_cell(self._cell)
         except BaseException:
             with replica.lock:
-                if queue:
+                if queue and life == self._life:
                     self._queue, self._queued = queue + self._queue, self._queued + queued
                     self._whole |= whole
                 raise
         self._written = max(self._written, position)
+
+    async def _forget(self, life: int) -> None:
+        await self._store.delete(self._name)
+        await self._store.delete(CELLS + self._name)
+        self._sequence = self._records = self._bytes = 0
+        self._stored_life = life
 
     async def _write_cell(self, cell: _Cell) -> None:
         self._cell_due = False
@@ -261,16 +270,18 @@ class Keeper:
             state = replica.state()
             vector = encode_state_vector(replica.clocks)
             cell = _Cell(ledger.claimed(replica.clocks), ledger.clean, self._cell.refused)
-            sequence = self._sequence
+            sequence, life = self._sequence, self._life
         self._records = self._bytes = 0  # not again and again, if it can't be done
         try:
             await anyio.to_thread.run_sync(prove_state, state, vector)
         except IntegrationError as error:
             log.warning("the local store keeps its log: %s", error)
             return
-        await self._store.checkpoint(Checkpoint(self._name, sequence, self._clock.time_ms(), state))
+        if life != self._life:
+            return
         self._cell = _Cell(cell.confirmed, cell.clean, self._cell.refused)
         await self._write_cell(self._cell)
+        await self._store.checkpoint(Checkpoint(self._name, sequence, self._clock.time_ms(), state))
 
 
 def _unconfirmed(found: Layout, cell: _Cell) -> Layout:

@@ -81,6 +81,7 @@ class Session:
     def __init__(self, socket: Socket, held: Held, options: Options) -> None:
         self._socket = socket
         self._held = held
+        self._replica = held.replica  # what it is about; held has another one if that is discarded
         self._options = options
         self._work = anyio.Event()
         self._asked: bytes | None = None  # the server's state vector, to be answered
@@ -162,6 +163,8 @@ class Session:
     async def _receive(self) -> None:
         while True:
             frame = await self._socket.receive()
+            if self._held.replica is not self._replica:
+                raise ConnectionLost("the document was discarded")
             answer = read_answer(frame)
             if answer is not None:
                 self._token_answer = answer
@@ -230,6 +233,8 @@ class Session:
     def _due(self) -> list[bytes]:
         """Return what is to be sent now, as frames, and take it as said."""
         frames: list[bytes] = []
+        if self._held.replica is not self._replica:
+            return frames
         if self._token is not None:
             frames.append(token_frame(self._token))
             self._token = None

@@ -12,6 +12,7 @@ from typing import Final
 
 import anyio
 from anyio.abc import ByteStream
+from h11 import LocalProtocolError as Unwritable
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import (
     AcceptConnection,
@@ -29,11 +30,14 @@ from crdtsync.client.errors import ConnectionLost, Refused
 from crdtsync.client.options import Options
 from crdtsync.client.target import OURS, Target
 
-__all__ = ["Socket", "open_socket"]
+__all__ = ["Socket", "Upgrade", "open_socket", "upgrade"]
 
 _READ_BYTES: Final = 1 << 18
 _BROKEN: Final = (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream, OSError)
 _ABNORMAL: Final = 1006
+
+Upgrade = tuple[WSConnection, bytes]
+"""A connection that is about to be made, and the request that begins it."""
 
 
 class Socket:
@@ -132,16 +136,38 @@ class Socket:
             raise ConnectionLost("the connection broke") from error
 
 
+def upgrade(target: Target, token: str | None) -> Upgrade:
+    """Write the request of an upgrade.
+
+    Raises ``ValueError``, without the token, where that or a header can't be sent, and what a
+    function for headers raises.
+    """
+    connection = WSConnection(ConnectionType.CLIENT)
+    request = Request(
+        host=target.authority,
+        target=target.request_target(token),
+        subprotocols=target.offered(token),
+        extra_headers=target.extra_headers(token),
+    )
+    try:
+        return connection, connection.send(request)
+    except (Unwritable, LocalProtocolError):
+        raise ValueError(
+            "the token, a header or a subprotocol holds what no HTTP header can, such as a line"
+            " break, or a blank at its end"
+        ) from None
+
+
 @asynccontextmanager
-async def open_socket(target: Target, token: str | None, options: Options) -> AsyncIterator[Socket]:
+async def open_socket(target: Target, upgrade: Upgrade, options: Options) -> AsyncIterator[Socket]:
     """Connect and upgrade. Raises ``ConnectionLost``; ``Refused`` where HTTP says 401 or 403."""
+    connection, request = upgrade
     stream: ByteStream | None = None
     try:
         try:
             with anyio.fail_after(options.connect_timeout_s):
                 stream = await _connect(target)
-                connection = WSConnection(ConnectionType.CLIENT)
-                await stream.send(connection.send(_request(target, token)))
+                await stream.send(request)
                 accepted = await _accepted(stream, connection)
         except TimeoutError:
             raise ConnectionLost(f"{target.authority} does not answer in time") from None
@@ -164,15 +190,6 @@ async def _connect(target: Target) -> ByteStream:
     context = target.ssl_context or ssl.create_default_context()
     return await anyio.connect_tcp(
         target.host, target.port, ssl_context=context, tls_standard_compatible=False
-    )
-
-
-def _request(target: Target, token: str | None) -> Request:
-    return Request(
-        host=target.authority,
-        target=target.request_target(token),
-        subprotocols=target.offered(token),
-        extra_headers=target.extra_headers(token),
     )
 
 

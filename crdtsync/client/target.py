@@ -7,6 +7,7 @@ from typing import Literal, get_args
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from crdtsync.client.errors import ClientError
+from crdtsync.errors import InvalidDocumentName
 from crdtsync.protocol import document_name
 
 __all__ = ["Headers", "Target", "TokenPlace"]
@@ -52,7 +53,12 @@ class Target:
 
         Raises ``ClientError`` for any other, and where the token would not go out.
         """
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+            (parts.hostname or "").encode("idna")
+        except ValueError as error:  # its own words: "Invalid IPv6 URL", "Port out of range"
+            raise ClientError(f"the URL can't be used: {error}") from None
         if parts.scheme not in ("ws", "wss") or not parts.hostname:
             raise ClientError(f"{parts.scheme or 'this'}: is no WebSocket URL: ws://HOST/DOCUMENT")
         if token_in not in get_args(TokenPlace):
@@ -67,12 +73,16 @@ class Target:
         secure = parts.scheme == "wss"
         path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~")
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
+        try:
+            document = document_name(path)
+        except InvalidDocumentName as error:
+            raise ClientError(str(error)) from None
         return cls(
             host=parts.hostname,
-            port=parts.port or (443 if secure else 80),
+            port=port or (443 if secure else 80),
             secure=secure,
             path=path,
-            document=document_name(path),
+            document=document,
             params=tuple({**query, **params}.items()),
             subprotocols=tuple(subprotocols),
             headers=headers,
@@ -108,7 +118,12 @@ class Target:
         headers = dict(self.headers() if callable(self.headers) else self.headers)
         if token is not None and self.token_in == "header" and not _authorizes(headers):
             headers["Authorization"] = f"Bearer {token}"
-        return [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items()]
+        try:
+            return [
+                (name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items()
+            ]
+        except UnicodeEncodeError:  # its own words have the token in them
+            raise ValueError("the token or a header has characters that no header has") from None
 
 
 def _authorizes(headers: Mapping[str, str]) -> bool:

@@ -4,6 +4,7 @@ import signal
 import sqlite3
 import sys
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 
 from crdtsync.client import Document, NotSaved, connect
 from crdtsync.errors import StoreDamaged, StoreFull, StoreLocked
-from crdtsync.store import MemoryStore, Record, SQLiteStore
+from crdtsync.store import Checkpoint, MemoryStore, Record, SQLiteStore
 from tests.docs.kit import Process
 from tests.native.kit import Server
 from tests.processes import environment
@@ -127,6 +128,49 @@ async def test_the_log_is_compacted(tmp_path: Path) -> None:
                 await document.saved()
             assert server.text() == wanted + "!" * 50
     assert await records() <= 21
+
+
+async def test_wherever_it_is_killed_unsaved_deletions_are_unsaved(server: Server) -> None:
+    """Between any two writes of the local store, also where the log becomes one state."""
+
+    class Copied(MemoryStore):
+        def __init__(self) -> None:
+            super().__init__()
+            self.copies: list[MemoryStore] = []
+
+        async def append(self, batch: Sequence[Record]) -> None:
+            await super().append(batch)
+            self._copy()
+
+        async def checkpoint(self, checkpoint: Checkpoint) -> None:
+            await super().checkpoint(checkpoint)
+            self._copy()
+
+        def _copy(self) -> None:
+            copy = MemoryStore()
+            copy._documents = deepcopy(self._documents)
+            self.copies.append(copy)
+
+    options = replace(OPTIONS, compact_records=4, close_timeout_s=0.2)
+    async with Copied() as store:
+        async with connect(address(server), store=store, options=options, wait=True) as document:
+            text = text_of(document)
+            text += "hello world"
+            for _ in range(8):
+                text += "!"
+                await document.saved()
+                await document.kept()
+            on_server = str(text)
+        store.copies.clear()
+        async with connect(NOWHERE, store=store, options=options) as document:
+            text = text_of(document)
+            for _ in range(8):
+                del text[0:1]
+                await document.kept()
+        assert len(store.copies) > 10
+        for copy in store.copies:
+            async with copy, connect(NOWHERE, store=copy, options=options) as document:
+                assert document.unsaved == (str(text_of(document)) != on_server)
 
 
 async def test_a_store_may_be_shared_by_documents(tmp_path: Path, server: Server) -> None:

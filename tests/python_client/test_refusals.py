@@ -1,5 +1,6 @@
 """What the server does not take: final closes, denied edits, and the way on."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -7,7 +8,15 @@ import pycrdt
 import pytest
 
 from crdtsync.auth import ConnectRequest
-from crdtsync.client import ClientError, Denied, EditsRefused, Refused, Status, connect
+from crdtsync.client import (
+    ClientError,
+    Denied,
+    EditsRefused,
+    NotSaved,
+    Refused,
+    Status,
+    connect,
+)
 from crdtsync.errors import Forbidden
 from crdtsync.gate import Principal
 from crdtsync.roles import READ, Role, Rule
@@ -170,6 +179,34 @@ async def test_retry_tries_once_more(tmp_path: Path) -> None:
             assert document.error is None
 
 
+@pytest.mark.parametrize("way", ["discard", "retry"])
+async def test_what_is_lost_later_is_told(way: str) -> None:
+    """Who was told of a refusal, and went on, is told of what is lost later, too."""
+    token = "writer"
+
+    async def run(server: Server) -> None:
+        nonlocal token
+        options = replace(OPTIONS, close_timeout_s=0.2)
+        async with connect(address(server), token=lambda: token, options=options) as document:
+            document.doc.get("map", type=pycrdt.Map)["forbidden"] = 1
+            with anyio.fail_after(TIMEOUT_S):
+                with pytest.raises(EditsRefused):
+                    await document.saved()
+                token = "ann"
+                if way == "discard":
+                    await document.discard()
+                else:
+                    document.retry()
+                await document.synced()
+                server.stop()
+                await until(lambda: document.status is not Status.SYNCED)
+            text = text_of(document)
+            text += "lost"
+
+    with guarded() as server, pytest.raises(NotSaved):
+        await run(server)
+
+
 async def test_who_was_not_let_in_may_be_next_time(tmp_path: Path) -> None:
     """A refusal that is not about edits isn't remembered: the next start has another token."""
     store = tmp_path / "offline.db"
@@ -184,8 +221,15 @@ async def test_who_was_not_let_in_may_be_next_time(tmp_path: Path) -> None:
             assert server.text() == "mine"
 
 
-@pytest.mark.parametrize("url", ["http://host/doc", "doc", "ws:///doc", "ws://u:p@host/doc"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://host/doc", "doc", "ws:///doc", "ws://u:p@host/doc", "ws://host", "ws://host/",
+        "ws://host/" + "a" * 513, "ws://host/%ff", "ws://host/a%00", "ws://[::1/doc",
+        "ws://host:99999/doc", "ws://host:x/doc", "ws://a..b/doc", f"ws://{'a' * 64}.example/doc",
+    ],
+)  # fmt: skip
 async def test_urls_that_are_none(url: str) -> None:
-    """What is no WebSocket URL, or has a password in it, is refused at once."""
+    """What is no WebSocket URL, names no document, or has a password in it, is refused at once."""
     with pytest.raises(ClientError):
         connect(url)

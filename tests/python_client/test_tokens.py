@@ -188,3 +188,73 @@ async def test_a_failing_source_is_asked_again(lasting: Lasting, fails: int) -> 
         async with connect(address(server), token=checked, options=OPTIONS) as document:
             with anyio.fail_after(TIMEOUT_S):
                 await document.synced()
+
+
+@pytest.mark.parametrize("fails", [1, 3])
+async def test_failing_headers_are_asked_for_again(lasting: Lasting, fails: int) -> None:
+    """So is a function for headers."""
+    left = [fails]
+
+    def headers() -> dict[str, str]:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise KeyError("NOT_THERE")
+        return {"X-Test": "yes"}
+
+    with Server(authenticator=_named(lasting)) as server:
+        async with connect(address(server), headers=headers, options=OPTIONS) as document:
+            with anyio.fail_after(TIMEOUT_S):
+                await document.synced()
+    assert lasting.requests[-1].headers["x-test"] == "yes"
+
+
+BAD = ["ann\n", "ann\r\nX-Evil: 1", "ann€", "ann\0"]
+
+
+@pytest.mark.parametrize("bad", BAD)
+async def test_what_no_header_can_hold(bad: str) -> None:
+    """A token or header that can't be sent is a mistake that is told at once, without it."""
+    for options in ({"token": bad}, {"token": Token(bad)}, {"headers": {"X-Name": bad}}):
+        with pytest.raises(ClientError, match="header") as raised:
+            connect("ws://localhost/doc", **options)  # type: ignore[arg-type]
+        assert "ann" not in str(raised.value)
+        assert raised.value.__cause__ is None
+    with pytest.raises(ClientError):
+        connect("ws://localhost/doc", headers={"X Name\n": "x"})
+    connect("ws://localhost/doc", token=bad, token_in="query")
+
+
+@pytest.mark.parametrize("bad", BAD)
+async def test_a_source_of_what_no_header_can_hold(
+    lasting: Lasting, bad: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """From a function it costs time, not the program, and no log has it."""
+    made: list[str] = []
+
+    def source() -> str:
+        made.append(bad if not made else "ann@600")
+        return made[-1]
+
+    with Server(authenticator=lasting) as server:
+        async with connect(address(server), token=source, options=OPTIONS) as document:
+            with anyio.fail_after(TIMEOUT_S):
+                await document.synced()
+    assert made == [bad, "ann@600"]
+    assert "there is no token" in caplog.text
+    assert bad.strip() not in caplog.text.replace("ann@600", "")
+
+
+async def test_renewal_ends_with_its_connection(lasting: Lasting) -> None:
+    """However often a client comes back, one token is about to be renewed."""
+    with Server(authenticator=_named(lasting)) as server:
+        source: Callable[[], Token] = lambda: Token("ann", lasts_s=86400)  # noqa: E731
+        async with connect(address(server), token=source, options=OPTIONS, wait=True) as document:
+            before = len(anyio.get_running_tasks())
+            for _ in range(5):
+                session = document._core.session
+                assert session is not None
+                await session._socket.close()
+                with anyio.fail_after(TIMEOUT_S):
+                    await until(lambda last=session: document._core.session is not last)
+                    await document.synced()
+            await until(lambda: len(anyio.get_running_tasks()) == before)

@@ -1,0 +1,192 @@
+"""``discard()``: a fresh document at once, from the server's, whatever the local store does."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from crdtsync.client import Document, Status, connect
+from crdtsync.errors import StoreError, StoreFull
+from crdtsync.store import MemoryStore, Record
+from tests.native.kit import Server
+
+from .kit import OPTIONS, TIMEOUT_S, address, text_of, until, until_text
+
+pytestmark = pytest.mark.anyio
+
+NOWHERE = "ws://127.0.0.1:9/doc"
+BRIEF = replace(OPTIONS, close_timeout_s=0.2)
+
+
+class Failing(MemoryStore):
+    """A store whose deletions and writes can be kept waiting, or fail."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = anyio.Event()
+        self.gate.set()
+        self.error: StoreError | None = None
+        self.reached = anyio.Event()
+
+    async def delete(self, document: str) -> bool:
+        self.reached.set()
+        await self.gate.wait()
+        if self.error is not None:
+            raise self.error
+        return await super().delete(document)
+
+    async def append(self, batch: Sequence[Record]) -> None:
+        self.reached.set()
+        await self.gate.wait()
+        if self.error is not None:
+            raise self.error
+        await super().append(batch)
+
+    def halt(self) -> None:
+        """Let the next call wait."""
+        self.gate, self.reached = anyio.Event(), anyio.Event()
+
+
+async def kept_text(store: MemoryStore) -> str:
+    """Return what the next start would begin with."""
+    async with connect(NOWHERE, store=store, options=BRIEF) as document:
+        return str(text_of(document))
+
+
+async def wrote(server: Server, words: str) -> None:
+    """Have somebody write this into the document."""
+    async with connect(address(server), options=OPTIONS) as other:
+        await other.synced()
+        text = text_of(other)
+        text += words
+        await other.saved()
+
+
+async def test_synced_means_the_new_document(server: Server) -> None:
+    """It waits for the server's answer to the new one: a program would take it for empty else."""
+    await wrote(server, "a template")
+    async with connect(address(server), options=OPTIONS, wait=True) as document:
+        for _ in range(3):
+            seen: list[Status] = []
+            ends = document.on_status(seen.append)
+            with anyio.fail_after(TIMEOUT_S):
+                await document.discard()
+                assert document.status is not Status.SYNCED
+                await document.synced()
+            ends()
+            assert str(text_of(document)) == "a template"
+            assert seen[0] is Status.CONNECTING
+            assert seen[-1] is Status.SYNCED
+
+
+async def test_what_is_on_its_way_to_the_document_before(server: Server) -> None:
+    """What the connection before had read already says nothing of the new document."""
+    await wrote(server, "a template")
+    async with connect(address(server), options=OPTIONS, wait=True) as document:
+        session = document._core.session
+        assert session is not None
+        await document.discard()
+        assert session._due() == []
+        with anyio.fail_after(TIMEOUT_S):
+            await document.synced()
+        assert str(text_of(document)) == "a template"
+
+
+async def test_the_store_is_slow(server: Server) -> None:
+    """What comes, and is written, while the store forgets the document before is kept."""
+    async with Failing() as store:
+        async with connect(address(server), store=store, options=OPTIONS, wait=True) as document:
+            text = text_of(document)
+            text += "before "
+            await document.saved()
+            await document.kept()
+            store.halt()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(document.discard)
+                with anyio.fail_after(TIMEOUT_S):
+                    await store.reached.wait()
+                    await document.synced()
+                    text = text_of(document)
+                    assert str(text) == "before "
+                    text += "meanwhile"
+                    await document.saved()
+                store.gate.set()
+            await document.kept()
+        assert await kept_text(store) == "before meanwhile"
+
+
+async def test_what_was_being_written_is_not_written_again(server: Server) -> None:
+    """An edit of the document before, whose writing fails behind ``discard()``, is gone."""
+    async with Failing() as store:
+        async with connect(address(server), store=store, options=OPTIONS, wait=True) as document:
+            store.halt()
+            text = text_of(document)
+            text += "given up"
+            with anyio.fail_after(TIMEOUT_S):
+                await store.reached.wait()
+                with anyio.move_on_after(0):
+                    await document.discard()
+                text = text_of(document)
+                text += "new"
+                store.error = StoreFull("no room")
+                store.gate.set()
+                await until(lambda: _keeper_error(document) is not None)
+                store.error = None
+                await until(lambda: _keeper_error(document) is None)
+                await document.kept()
+            shown = str(text)
+        assert await kept_text(store) == shown
+
+
+def _keeper_error(document: Document) -> StoreError | None:
+    keeper = document._core.keeper
+    assert keeper is not None
+    return keeper.error
+
+
+async def test_the_store_fails(server: Server) -> None:
+    """The document is a fresh one all the same; the store forgets as soon as it can."""
+    async with Failing() as store:
+        async with connect(address(server), store=store, options=OPTIONS, wait=True) as document:
+            text = text_of(document)
+            text += "one "
+            await document.saved()
+            await document.kept()
+            store.error = StoreFull("no room")
+            with anyio.fail_after(TIMEOUT_S):
+                await document.discard()
+                with pytest.raises(StoreFull):
+                    await document.kept()
+                await document.synced()
+                text = text_of(document)
+                text += "two"
+                assert document.unsaved
+                await document.saved()
+                assert server.text() == "one two"
+                store.error = None
+                await until(lambda: _keeper_error(document) is None)
+                await document.kept()
+        assert await kept_text(store) == "one two"
+
+
+async def test_discarded_twice(server: Server) -> None:
+    """The second while the first is still on its way: nothing of either is left."""
+    async with Failing() as store:
+        async with connect(address(server), store=store, options=OPTIONS, wait=True) as document:
+            text = text_of(document)
+            text += "server's"
+            await document.saved()
+            store.halt()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(document.discard)
+                await store.reached.wait()
+                text = text_of(document)
+                text += "given up"
+                tasks.start_soon(document.discard)
+                await anyio.lowlevel.checkpoint()
+                store.gate.set()
+            await until_text(document, "server's")
+            await document.kept()
+        assert await kept_text(store) == "server's"
