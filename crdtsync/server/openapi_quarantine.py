@@ -18,7 +18,6 @@ from crdtsync.server.openapi_parts import (
     query,
     ref,
 )
-from crdtsync.server.parameters import MAX_PAGE
 from crdtsync.server.rest_quarantine import MAX_ID, REFUSED
 
 __all__ = ["PARTS"]
@@ -124,7 +123,7 @@ _PATHS: Final[Json] = {
         "delete": {
             "operationId": "dropRefusedUpdates",
             "summary": "Drop the refused updates of a document, an author, or both",
-            "description": f"At most {MAX_PAGE}, the oldest first; one of both has to be named.",
+            "description": "All of them; one of both has to be named.",
             "security": SECURITY,
             "parameters": [_DOCUMENT, _AUTHOR],
             "responses": {
@@ -138,7 +137,7 @@ _PATHS: Final[Json] = {
         "post": {
             "operationId": "applyRefusedUpdates",
             "summary": "Let the refused updates of a document in after all, in order",
-            "description": f"At most {MAX_PAGE}; what was applied is dropped from the quarantine.",
+            "description": "All of them; what was applied is dropped from the quarantine.",
             "security": SECURITY,
             "parameters": [_DOCUMENT | {"required": True}, _AUTHOR],
             "responses": {**_APPLIED, **_WRONG, **_NOT_NOW, **_ERRORS},

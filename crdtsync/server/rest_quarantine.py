@@ -3,12 +3,13 @@
 Owns the URLs below ``/api/v1/quarantine``. For admins alone: of the document, or of all.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
-from itertools import chain
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
+import anyio.lowlevel
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -73,12 +74,7 @@ class RestQuarantine:
         admin, document = await self._admitted(request)
         author = query.get("author")
         if request.method == "DELETE":
-            found, dropped = [], 0
-            async for page in self._meant(Filter(document=document, author=author)):
-                dropped += await self._hub.quarantine.drop(page)
-                found += page
-            self._note(request, admin, "refused-updates-dropped", found)
-            return JSONResponse({"dropped": dropped}, headers=_UNCACHED)
+            return await self._drop_all(request, admin, _named(document, author))
         after = number(query, "after", least=0, most=MAX_ID, otherwise=0)
         which = Filter(document=document, author=author, after=after)
         limit = number(query, "limit", least=1, most=MAX_PAGE, otherwise=DEFAULT_PAGE)
@@ -140,19 +136,54 @@ class RestQuarantine:
         admin, document = await self._admitted(request)
         if document is None:
             raise Problem(400, "Name the document.", code="invalid-parameter")
-        which = Filter(document=document, author=query.get("author"))
-        pages = [page async for page in self._meant(which, whole=True)]
-        done = await self._apply(list(chain.from_iterable(pages)))
-        self._note(request, admin, "refused-updates-applied", done.applied)
-        return self._answer(done)
+        which = _named(document, query.get("author"))
+        applied: dict[int, Entry] = {}
+        left: dict[int, tuple[Entry, str]] = {}
+        newest = MAX_ID  # what comes meanwhile is not waited for
+        progress = True
+        try:
+            while progress:
+                before = len(applied)
+                left.clear()
+                async for page in self._pages(which, whole=True):
+                    meant = [entry for entry in page if entry.id <= newest]
+                    done = await self._apply(meant)
+                    # Their updates may be many megabytes.
+                    applied |= {each.id: replace(each, update=b"") for each in done.applied}
+                    left |= {each.id: (replace(each, update=b""), why) for each, why in done.left}
+                newest = min(newest, max([0, *applied, *left]))
+                progress = bool(left) and len(applied) > before
+        finally:
+            self._note(request, admin, "refused-updates-applied", applied.values())
+        return self._answer(Applied(tuple(applied.values()), tuple(left.values())))
+
+    async def _drop_all(self, request: Request, admin: Principal, which: Filter) -> Response:
+        dropped = 0
+        found: list[Entry] = []
+        try:
+            async for page in self._pages(which):
+                dropped += await self._hub.quarantine.drop(page)
+                found += page
+        finally:
+            self._note(request, admin, "refused-updates-dropped", found)
+        return JSONResponse({"dropped": dropped}, headers=_UNCACHED)
+
+    async def _pages(self, which: Filter, *, whole: bool = False) -> AsyncIterator[list[Entry]]:
+        """Go through all that is meant, a page at a time: it may be more than memory is for."""
+        while True:
+            page = await self._hub.quarantine.entries(which, limit=MAX_PAGE, whole=whole)
+            if page:
+                yield page
+            if len(page) < MAX_PAGE:
+                return
+            which = replace(which, after=page[-1].id)
 
     def _note(
-        self, request: Request, admin: Principal, action: str, entries: Sequence[Entry]
+        self, request: Request, admin: Principal, action: str, entries: Iterable[Entry]
     ) -> None:
         """Write into the audit log what was done with some entries: a line for each document."""
-        for name in dict.fromkeys(entry.document for entry in entries):
-            updates = sum(entry.document == name for entry in entries)
-            record_admin(self._hub, request, admin, action, name, entries=updates)
+        for name, count in Counter(entry.document for entry in entries).items():
+            record_admin(self._hub, request, admin, action, name, entries=count)
 
     async def _apply(self, entries: list[Entry]) -> Applied:
         """Edit the document as the entries' authors; as many as fit, in whatever order fits."""
@@ -168,6 +199,7 @@ class RestQuarantine:
                 except InvalidUpdate as error:
                     lacks = "lacks" in str(error)
                     left[entry.id] = entry, MISSING if lacks else str(error)
+                    await anyio.lowlevel.checkpoint()  # nothing was waited for
                     continue
                 del left[entry.id]
                 applied.append(entry)
@@ -189,16 +221,6 @@ class RestQuarantine:
             headers=_UNCACHED,
         )
 
-    async def _meant(self, which: Filter, *, whole: bool = False) -> AsyncIterator[list[Entry]]:
-        """Give all that a request is about, a page at a time."""
-        if which.document is None and which.author is None:
-            raise Problem(400, "Name a document or an author.", code="invalid-parameter")
-        while page := await self._hub.quarantine.entries(which, limit=MAX_PAGE, whole=whole):
-            yield page
-            if len(page) < MAX_PAGE:
-                break
-            which = replace(which, after=page[-1].id)
-
     async def _found(self, request: Request) -> tuple[Principal, Entry]:
         text = request.path_params["id"]
         entry = None
@@ -218,6 +240,12 @@ class RestQuarantine:
             async with self._permits.reading(request):
                 check_document_name(document, max_bytes=most)
         return await self._permits.admin(request, document or ""), document
+
+
+def _named(document: str | None, author: str | None) -> Filter:
+    if document is None and author is None:
+        raise Problem(400, "Name a document or an author.", code="invalid-parameter")
+    return Filter(document=document, author=author)
 
 
 def _entry(entry: Entry, base: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from crdtsync.auth import ConnectRequest
 from crdtsync.errors import Unauthenticated
 from crdtsync.gate import Principal
 from crdtsync.hub import Hub
-from crdtsync.refused.base import Run
+from crdtsync.refused.base import Filter, Run
 from crdtsync.refused.keeping import RefusedUpdates
 from crdtsync.roles import ADMIN, WRITE
 from crdtsync.server import rest_quarantine
@@ -146,26 +146,6 @@ async def test_what_builds_on_something_missing_waits(hub: Hub, http: httpx.Asyn
     assert (await http.get(QUARANTINE)).json()["entries"] == []
 
 
-@pytest.mark.parametrize("count", [3, 6, 7])
-async def test_all_of_a_document_is_more_than_a_page(
-    hub: Hub, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, count: int
-) -> None:
-    """However many there are, they are applied, or dropped."""
-    monkeypatch.setattr(rest_quarantine, "MAX_PAGE", 3)
-    words = " ".join(f"word{number}" for number in range(count))
-    updates = typed_words(words)
-    await refuse(hub, *updates)
-    await refuse(hub, *typed_words("another"), document="other")
-    applied = (await http.post(f"{QUARANTINE}/apply?document=doc")).json()
-    assert applied == {"applied": list(range(1, count + 1)), "left": []}
-    assert await text_of(http) == f"{words} "
-    await refuse(hub, *updates)
-    assert (await http.delete(f"{QUARANTINE}?document=doc")).json() == {"dropped": count}
-    assert [each["document"] for each in (await http.get(QUARANTINE)).json()["entries"]] == [
-        "other"
-    ]
-
-
 async def test_what_can_t_be_applied_is_left(hub: Hub, http: httpx.AsyncClient) -> None:
     """Of several entries those that fit enter; the others stay, with the reason."""
     await refuse(hub, typed_words("a b", client=5)[1], typed_words("fits", client=6)[0])
@@ -186,6 +166,35 @@ async def test_entries_are_dropped(hub: Hub, http: httpx.AsyncClient) -> None:
     assert (await http.delete(f"{QUARANTINE}?author=bob")).json() == {"dropped": 1}
     assert (await http.delete(f"{QUARANTINE}?document=doc")).json() == {"dropped": 2}
     assert (await http.get(QUARANTINE)).json()["entries"] == []
+
+
+async def test_more_than_a_page_is_dropped(
+    hub: Hub, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of a document or an author is all of it, however many entries that is."""
+    monkeypatch.setattr(rest_quarantine, "MAX_PAGE", 2)
+    await refuse(hub, *[typed_words("x", client=client)[0] for client in range(1, 6)])
+    await refuse(hub, typed_words("y", client=77)[0], document="other", author="bob")
+    await refuse(hub, *[typed_words("z", client=client)[0] for client in range(91, 95)])
+    assert (await http.delete(f"{QUARANTINE}?document=doc")).json() == {"dropped": 9}
+    assert (await http.delete(f"{QUARANTINE}?author=bob")).json() == {"dropped": 1}
+    assert (await http.get(f"{QUARANTINE}?limit=1")).json()["entries"] == []
+
+
+async def test_more_than_a_page_is_applied(
+    hub: Hub, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What builds on an entry of a later page enters as well; what can't is told, all of it."""
+    monkeypatch.setattr(rest_quarantine, "MAX_PAGE", 2)
+    words = [f"w{number}" for number in range(7)]
+    await refuse(hub, *reversed(typed_words(" ".join(words))))
+    await refuse(hub, *[typed_words("a b", client=client)[1] for client in (91, 92, 93)])
+    body = (await http.post(f"{QUARANTINE}/apply?document=doc")).json()
+    assert sorted(body["applied"]) == [1, 2, 3, 4, 5, 6, 7]
+    assert [each["id"] for each in body["left"]] == [8, 9, 10]
+    assert (await text_of(http)).split() == words
+    left = await hub.quarantine.entries(Filter(document="doc"), limit=100)
+    assert [entry.id for entry in left] == [8, 9, 10]
 
 
 @pytest.mark.parametrize("number", ["0", "99", "x", "-1", "1.5", "9" * 40, "%00", "\u0661"])
