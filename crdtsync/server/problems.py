@@ -33,7 +33,14 @@ from crdtsync.history.model import (
 )
 from crdtsync.server.request import scope_request
 
-__all__ = ["PROBLEM_MEDIA_TYPE", "RETRY_AFTER_S", "Problem", "exception_handlers", "problem"]
+__all__ = [
+    "PROBLEM_MEDIA_TYPE",
+    "RETRY_AFTER_S",
+    "Problem",
+    "exception_handlers",
+    "problem",
+    "sentence",
+]
 
 logger = logging.getLogger("crdtsync.http")
 
@@ -177,11 +184,11 @@ async def _from_history_error(request: Request, error: Exception) -> Response:
         case HistoryOff():
             return problem(404, "No history is kept of this document.", code="history-off")
         case NotRestorable():
-            return problem(409, _sentence(error), code="not-restorable")
+            return problem(409, sentence(error), code="not-restorable")
         case UnknownRoot():
-            return problem(404, _sentence(error), code="unknown-root")
+            return problem(404, sentence(error), code="unknown-root")
         case WrongKind():
-            return problem(422, _sentence(error), code="wrong-kind")
+            return problem(422, sentence(error), code="wrong-kind")
     logger.error("%s %s: %s %s", request.method, request.url.path, error, error.hint)
     if isinstance(error, HistoryDamaged):
         return problem(500, "The stored history is damaged.", code="history-damaged")
@@ -193,7 +200,8 @@ async def _from_history_error(request: Request, error: Exception) -> Response:
     )
 
 
-def _sentence(error: Exception) -> str:
+def sentence(error: object) -> str:
+    """Write an error's words as a sentence; names in them stay as they are."""
     text = str(error).rstrip(".")
     return f"{text[:1].upper()}{text[1:]}."
 

@@ -24,7 +24,7 @@ from crdtsync.server.bodies import Fields, read_body
 from crdtsync.server.doors import record_admin
 from crdtsync.server.parameters import API, DEFAULT_PAGE, MAX_PAGE, iso, number
 from crdtsync.server.permits import Permits
-from crdtsync.server.problems import Problem
+from crdtsync.server.problems import Problem, sentence
 
 __all__ = ["REVOCATIONS", "SHARES", "access_routes"]
 
@@ -101,7 +101,7 @@ class _AccessRest:
                 max_uses=max_uses,
             )
         except ShareError as error:
-            raise Problem(422, f"{str(error).capitalize()}.", code="invalid-share") from None
+            raise Problem(422, sentence(error), code="invalid-share") from None
         record_admin(
             self._hub, request, principal, "share-created", document, id=made.share.id, role=role
         )
@@ -179,7 +179,7 @@ class _AccessRest:
                 principal, before_ms=before_ms, until_ms=until_ms, links=links
             )
         except RevocationError as error:
-            raise Problem(422, f"{str(error).capitalize()}.", code="invalid-revocation") from None
+            raise Problem(422, sentence(error), code="invalid-revocation") from None
         record_admin(
             self._hub, request, admin, "principal-revoked", revoked=principal, closed=closed
         )

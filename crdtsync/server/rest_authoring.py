@@ -32,7 +32,7 @@ from crdtsync.hub import Hub
 from crdtsync.server.bodies import read_body, read_bytes
 from crdtsync.server.doors import caller_of
 from crdtsync.server.permits import Permits
-from crdtsync.server.problems import Problem, problem
+from crdtsync.server.problems import Problem, problem, sentence
 from crdtsync.server.representations import MEDIA_TYPES, etag, in_pieces, marks_of, matches
 
 __all__ = ["DEFAULT_ROOT", "REPLAYED", "RestAuthoring"]
@@ -207,7 +207,7 @@ def _end(body: dict[str, Any]) -> None:
 
 def _problem(error: Exception, request: Request) -> Response:
     """Say what is wrong, in members that programs can read."""
-    detail = f"{str(error)[:1].upper()}{str(error)[1:]}."
+    detail = sentence(error)
     match error:
         case InvalidOperation():
             which = {"operation": error.index}

@@ -21,7 +21,7 @@ from crdtsync.server.bodies import Fields, read_body
 from crdtsync.server.doors import record_admin
 from crdtsync.server.parameters import API, iso
 from crdtsync.server.permits import Permits
-from crdtsync.server.problems import Problem
+from crdtsync.server.problems import Problem, sentence
 
 if TYPE_CHECKING:  # it reads keys, which is large: only who has one brings it
     from crdtsync.identity.desk import TokenDesk
@@ -134,7 +134,7 @@ class _TokenRest:
 
 
 def _invalid(reason: str) -> Problem:
-    return Problem(422, f"{reason.capitalize()}.", code="invalid-token-request")
+    return Problem(422, sentence(reason), code="invalid-token-request")
 
 
 def _json(value: object, *, status: int = 200) -> Response:

@@ -22,7 +22,7 @@ from crdtsync.server.doors import record_admin
 from crdtsync.server.history_permits import HistoryPermits, history_of
 from crdtsync.server.parameters import API, DEFAULT_PAGE, MAX_PAGE, number
 from crdtsync.server.permits import Permits
-from crdtsync.server.problems import Problem
+from crdtsync.server.problems import Problem, sentence
 from crdtsync.server.rest_history import UNCACHED, check_name, check_there, read_document
 
 __all__ = ["MAX_ID", "VERSIONS", "RestVersions"]
@@ -162,4 +162,4 @@ class RestVersions:
 def _check_words(label: str | None, note: str | None) -> None:
     wrong = wrong_words(label, note)
     if wrong:
-        raise Problem(422, f"{wrong.capitalize()}.", code="invalid-version")
+        raise Problem(422, sentence(wrong), code="invalid-version")

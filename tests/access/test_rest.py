@@ -212,6 +212,16 @@ async def test_who_asks_comes_before_what_is_wrong(
     assert response.status_code == (403 if url == REVOCATIONS else 413 if len(body) > 99 else 400)
 
 
+async def test_names_in_a_sentence_stay(http: httpx.AsyncClient, access: Access) -> None:
+    """What is wrong is told in a sentence, and roles in it by their names."""
+    access.shares._roles = {**access.shares._roles, "Editor of Texts": OWNER}
+    response = await http.post(SHARES, json={"document": "a", "role": "x"}, **as_("admin"))
+    is_problem(response, 422, "invalid-share")
+    detail = response.json()["detail"]
+    assert detail.startswith("There is no role of this name")
+    assert "Editor of Texts" in detail
+
+
 async def test_the_largest_body(http: httpx.AsyncClient) -> None:
     """A body at the limit is read."""
     body = json.dumps({"document": "a", "role": "read"}).encode().ljust(MAX_BODY_BYTES)
