@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from crdtsync.hub import Hub
     from crdtsync.room import Room
 
-__all__ = ["enter", "refuse_reader"]
+__all__ = ["enter", "read_update", "refuse_reader"]
 
 READ_HERE_BYTES: Final = 128 * 1024
 """A larger update is read on a thread."""
@@ -59,11 +59,7 @@ async def enter(
     """
     detailed = room.document.detailed
     limits = naming(hub.limits, len(room.document.clocks))
-    found = (
-        scan(update, limits, structs=detailed)
-        if len(update) <= READ_HERE_BYTES
-        else await anyio.to_thread.run_sync(_scan, update, limits, detailed)
-    )
+    found = await read_update(update, limits, detailed=detailed)
     clearance = room.judge.clear(principal)
     try:
         while True:
@@ -91,6 +87,13 @@ async def enter(
         return True
     finally:
         room.judge.left()  # who asked by content has gone, as it were
+
+
+async def read_update(update: bytes, limits: Limits, *, detailed: bool = False) -> Scan:
+    """Return what an update's bytes say. Raises ``InvalidUpdate``."""
+    if len(update) <= READ_HERE_BYTES:
+        return scan(update, limits, structs=detailed)
+    return await anyio.to_thread.run_sync(_scan, update, limits, detailed)
 
 
 def _scan(update: bytes, limits: Limits, detailed: bool) -> Scan:

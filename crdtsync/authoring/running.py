@@ -10,13 +10,13 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
 from crdtsync.audit import Caller
 from crdtsync.authoring.answers import Answers, MemoryAnswers, Scope
-from crdtsync.authoring.entering import enter, refuse_reader
+from crdtsync.authoring.entering import enter, read_update, refuse_reader
 from crdtsync.authoring.model import (
     AuthoringError,
     ConditionFailed,
@@ -30,10 +30,9 @@ from crdtsync.errors import RemoteError, TooManyRequests, Unavailable
 from crdtsync.gate import Principal
 from crdtsync.limits import trusting
 from crdtsync.room import Room
-from crdtsync.state_vector import fresh_client, read_state_vector
+from crdtsync.state_vector import fresh_client
 from crdtsync.store.base import DocumentInfo
-from crdtsync.structs import EMPTY_UPDATE
-from crdtsync.update import scan
+from crdtsync.structs import EMPTY_UPDATE, Layout
 
 if TYPE_CHECKING:
     from crdtsync.hub import Hub
@@ -46,6 +45,9 @@ MAX_CLIENTS: Final = 10_000
 """Documents whose client id is remembered."""
 MAX_TRIES: Final = 5
 """So often an edit with a condition is worked out anew."""
+MAX_TOLD: Final = 1_000
+"""So many ranges of what an edit brought, and of what it deleted, are kept with its answer."""
+_PARTS: Final = ("ranges", "deletes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,33 +133,52 @@ class Runner:
             raise KeyReused("this idempotency key came with another request before")
         if kept.answer is not None:
             told = json.loads(kept.answer)
+            entered = told.pop("entered", None)
             edited = Edited(
                 **told | {"state_vector": bytes.fromhex(told["state_vector"])}, replayed=True
             )
-            return edited if _holds(room, edited) else None
+            return edited if await self._holds(room, entered, edited) else None
         assert kept.update is not None
-        if not room.document.knows(scan(kept.update, trusting(self._hub.limits))):
+        if not room.document.knows(await read_update(kept.update, trusting(self._hub.limits))):
             return None  # it was never committed, or is gone
         await self._hub.committed(room)
         edited = await self._edited(request, room, None, changed=kept.update != EMPTY_UPDATE)
-        await self._answer(scope, edited)
+        await self._answer(scope, edited, kept.update)
         return replace(edited, replayed=True)
 
+    async def _holds(self, room: Room, entered: Any, edited: Edited) -> bool:
+        """Return whether a document still has what a request did that was answered.
+
+        The answer's state vector tells nothing of it: others' edits in it may never have been
+        committed, and it shows no deletions.
+        """
+        if room.damage or entered is None:  # what can't be read, or an older release didn't keep
+            return True
+        ranges, deletes = (tuple(tuple(each) for each in entered[part]) for part in _PARTS)
+        if not (ranges or deletes):  # nothing was done
+            return room.committed_sequence >= edited.sequence
+        if not room.document.knows(Layout(ranges, (), deletes)):
+            return False
+        if room.committed_sequence < edited.sequence:  # a client has just brought it back
+            await self._hub.committed(room)
+        return True
+
     async def _attempt(self, request: Request, room: Room) -> Edited:
-        for _ in range(MAX_TRIES):
-            info = await self._check(request, room)
-            try:
-                return await self._write(request, room, info)
-            except _Moved:
-                continue
-            except BaseException as error:
-                self._clients.pop(request.document, None)
-                if request.scope is not None and isinstance(error, _FINAL):
-                    await self.answers.drop(request.scope)
-                raise
-        if request.scope is not None:
-            await self.answers.drop(request.scope)
-        raise ConditionFailed("the document changes all the time", *_now(room))
+        try:
+            for _ in range(MAX_TRIES):
+                info = await self._check(request, room)
+                try:
+                    return await self._write(request, room, info)
+                except _Moved:
+                    continue
+                except BaseException:
+                    self._clients.pop(request.document, None)
+                    raise
+            raise ConditionFailed("the document changes all the time", *_now(room))
+        except _FINAL:
+            if request.scope is not None:
+                await self.answers.drop(request.scope)
+            raise
 
     async def _check(self, request: Request, room: Room) -> DocumentInfo | None:
         """Look whether an edit makes sense at all; return what is known of the document."""
@@ -217,7 +238,7 @@ class Runner:
             request, room, worked_on + 1 if clean else None, changed=changed
         )
         if request.scope is not None:
-            await self._answer(request.scope, edited)
+            await self._answer(request.scope, edited, update)
         return edited
 
     async def _edited(
@@ -238,8 +259,11 @@ class Runner:
             created=request.creates,
         )
 
-    async def _answer(self, scope: Scope, edited: Edited) -> None:
+    async def _answer(self, scope: Scope, edited: Edited, update: bytes) -> None:
+        found = await read_update(update, trusting(self._hub.limits))
         told = {
+            # Enough to find it again: an update enters whole.
+            "entered": {part: getattr(found, part)[-MAX_TOLD:] for part in _PARTS},
             "sequence": edited.sequence,
             "state_vector": edited.state_vector.hex(),
             "mark": edited.mark,
@@ -297,15 +321,6 @@ def mark_of(info: DocumentInfo, room: Room) -> str:
 
 def _now(room: Room) -> tuple[int, bytes]:
     return room.committed_sequence, room.state_vector()
-
-
-def _holds(room: Room, edited: Edited) -> bool:
-    """Return whether a document has come as far as it had after an edit."""
-    clocks = room.document.clocks
-    then = read_state_vector(edited.state_vector, trusting(room.limits))
-    return room.committed_sequence >= edited.sequence and all(
-        clocks.get(client, 0) >= clock for client, clock in then.items()
-    )
 
 
 def _empty(room: Room) -> bool:

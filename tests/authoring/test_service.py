@@ -19,6 +19,7 @@ from crdtsync.authoring.model import (
     NothingToCreate,
 )
 from crdtsync.authoring.running import MAX_TRIES, MAX_WAITING
+from crdtsync.batch import Editor
 from crdtsync.clock import ManualClock
 from crdtsync.documents.model import DocumentExists, DocumentNotFound
 from crdtsync.edit import Edit
@@ -44,6 +45,7 @@ from crdtsync.hub import Hub
 from crdtsync.limits import Limits
 from crdtsync.protocol import update_frame
 from crdtsync.roles import COMMENT, READ, Role, Rule
+from crdtsync.room import Room
 from crdtsync.state_vector import read_state_vector
 from crdtsync.store.base import Damage, Loaded, Record
 from crdtsync.store.memory import MemoryStore
@@ -469,6 +471,8 @@ async def test_a_condition_fails_late(hub: Hub) -> None:
     with patch.object(MemoryAnswers, "keep", and_then), pytest.raises(ConditionFailed):
         await hub.documents.edit("doc", [typed("y")], if_match=[made.mark], idempotency_key="k")
     assert await content(hub) == {"text": "Hello", "more": "late"}
+    # Nothing was done, so the key is free.
+    assert (await hub.documents.edit("doc", [typed("z")], idempotency_key="k")).changed
 
 
 async def test_any_state_will_do(hub: Hub) -> None:
@@ -841,6 +845,92 @@ async def test_a_key_of_a_document_that_was_made_anew(hub: Hub) -> None:
         await hub.documents.create("doc", BODY, ADA, idempotency_key="c")
     await hub.documents.delete("doc")
     assert not (await hub.documents.create("doc", BODY, ADA, idempotency_key="c")).replayed
+
+
+class LastingAnswers(MemoryAnswers):
+    """Answers that outlive their hub."""
+
+    async def __aexit__(self, *error: object) -> None:
+        pass
+
+
+async def test_a_key_that_was_answered_beside_edits_that_were_lost() -> None:
+    """What others had sent and a crash took is nothing to an edit that was committed."""
+    answers, store = LastingAnswers(Limits(), ManualClock()), TestStore()
+    hub = Hub(store)
+    hub.documents.remember_in(answers)
+    committed = hub.committed
+
+    async def and_then(room: Room) -> int:
+        sequence = await committed(room)
+        store.failing = lambda name: True
+        other = one(99, 0, "lost", parent="more")
+        room.submit(other, scan(other, hub.limits, structs=True), Editor(ADA))
+        return sequence
+
+    async with hub:
+        await hub.documents.create("doc", BODY, ADA)
+        with patch.object(hub, "committed", and_then):
+            edited = await hub.documents.edit("doc", [typed("x")], ADA, idempotency_key="k")
+        assert 99 in vector(edited.state_vector)
+        records = (await store.load("doc")).records
+        store.failing = lambda name: False
+    after = MemoryStore()
+    hub = Hub(after)
+    hub.documents.remember_in(answers)
+    async with hub:
+        await after.append(records)
+        assert (await hub.documents.edit("doc", [typed("x")], ADA, idempotency_key="k")).replayed
+        assert await content(hub) == {"text": "Hellox"}
+
+
+async def test_a_key_whose_deletion_is_gone(hub: Hub) -> None:
+    """A deletion that a backup lacks is done again, also where the document has grown as far."""
+    await hub.documents.create("doc", BODY)
+    backup = hub.rooms["doc"].state()
+    cut: Any = [{"op": "delete", "path": ["text"], "index": 0, "length": 4}]
+    await hub.documents.edit("doc", cut, idempotency_key="k")
+    hub.abandon(hub.rooms["doc"], "the server ends")
+    await hub.store.delete("doc")
+    await hub.edit("doc", backup)
+    await hub.edit("doc", one(9, 0, "more", parent="more"))
+    await hub.edit("doc", one(8, 0, "more", parent="even"))
+    for replayed in (False, True):
+        edited = await hub.documents.edit("doc", cut, idempotency_key="k")
+        assert edited.replayed is replayed
+    assert await content(hub) == {"text": "o", "more": "more", "even": "more"}
+
+
+async def test_a_key_that_changed_nothing(hub: Hub) -> None:
+    """It stays so, but for a document that has not come so far."""
+    await hub.documents.create("doc", BODY)
+    await hub.documents.edit("doc", [typed("x")])
+    nothing = [typed("", 2)]
+    for replayed in (False, True):
+        edited = await hub.documents.edit("doc", nothing, idempotency_key="k")
+        assert (edited.replayed, edited.changed) == (replayed, False)
+    hub.abandon(hub.rooms["doc"], "the server ends")
+    await hub.store.delete("doc")
+    await hub.documents.create("doc", BODY)
+    edited = await hub.documents.edit("doc", nothing, idempotency_key="k")
+    assert (edited.replayed, edited.sequence) == (False, 1)
+
+
+async def test_a_key_of_a_damaged_document() -> None:
+    """What can't be read now may well hold it: the answer is as it was."""
+    store = TestStore()
+    answers = LastingAnswers(Limits(), ManualClock())
+    hub = Hub(store)
+    hub.documents.remember_in(answers)
+    async with hub:
+        await hub.documents.create("doc", BODY)
+        await hub.documents.edit("doc", [typed("x")], idempotency_key="k")
+        first = (await store.load("doc")).records[:1]
+    store.damaged = Loaded(None, tuple(first), Damage("doc", 2, "the checksum is wrong"))
+    hub = Hub(store)
+    hub.documents.remember_in(answers)
+    async with hub:
+        assert (await hub.documents.edit("doc", [typed("x")], idempotency_key="k")).replayed
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "a\nb"])
