@@ -226,13 +226,14 @@ def the_store_is_sound(world: "World") -> None:
             world.fail(f"{name} is damaged: {document.damage}")
         clocks, _ = _ids(document)
         for client in world.clients:
+            shown = clocks
             if world.talk is not None and world.talk.rules.present(name):
-                clocks = {each: client.clocks[each] for each in clocks if each in client.clocks} | {
+                shown = {each: client.clocks[each] for each in clocks if each in client.clocks} | {
                     each.number: clocks[each.number]
                     for each in world.clients
                     if each.number in clocks
                 }  # who has gone was written down when all had gone
-            if client.room == name and (problem := _same(client, clocks)):
+            if client.room == name and (problem := _same(client, shown)):
                 world.fail(f"in the store: {problem}")
     if world.failure:
         from tests.simulation.world import Failure
