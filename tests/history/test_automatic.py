@@ -75,6 +75,34 @@ async def test_history_interval_s() -> None:
         assert found == [28, 21, 14, 7]
 
 
+async def test_an_edit_while_a_version_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is edited meanwhile has its own interval, from that edit on."""
+    clock = ManualClock()
+    limits = quick(housekeeping_interval_s=1e6, history_pause_s=1e6, history_interval_s=60.0)
+    async with recorded(clock=clock, limits=limits) as (hub, histories):
+        real = histories.kept.add_versions
+
+        async def slowly(new: Any) -> Any:
+            monkeypatch.undo()
+            clock.advance(5)
+            await typed(hub, "y")
+            histories.automatic.look(hub.spawn)
+            return await real(new)
+
+        monkeypatch.setattr(histories.kept, "add_versions", slowly)
+        await typed(hub, "x")
+        await look(hub, histories)
+        clock.advance(60)
+        await look(hub, histories)
+        assert [version.sequence for version in await auto(histories)] == [1]
+        clock.advance(59)
+        await look(hub, histories)
+        assert [version.sequence for version in await auto(histories)] == [1]
+        clock.advance(1)
+        await look(hub, histories)
+        assert [version.sequence for version in await auto(histories)] == [2, 1]
+
+
 async def test_who_only_reads_makes_no_version() -> None:
     """An opened document costs nothing, and gets no version."""
     async with recorded(limits=SLOW) as (hub, histories):

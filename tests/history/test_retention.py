@@ -186,6 +186,24 @@ async def test_the_hourly_look(monkeypatch: pytest.MonkeyPatch) -> None:
         assert await moments(histories, "third") == [1, 2]
 
 
+async def test_the_first_look() -> None:
+    """It comes a minute after the start, neither at once nor in an hour."""
+    clock = ManualClock()
+    async with recorded(clock=clock, limits=SLOW, rules=history_rules([], ["doc=10s"])) as (
+        hub,
+        histories,
+    ):
+        await typing(hub, "one ", "two ")
+        assert await checkpointed(hub)
+        clock.advance(59)
+        assert not histories.retaining.due
+        clock.advance(1)
+        assert histories.retaining.due
+        histories.automatic.look(hub.spawn)
+        await until(lambda: not histories.retaining.due and not histories.retaining.sweeping)
+        assert await moments(histories) == [2]
+
+
 async def look_only(histories: object, hub: object, looked: list[str]) -> list[str]:
     histories.automatic.look(hub.spawn)  # type: ignore[attr-defined]
     return looked

@@ -1,7 +1,9 @@
 """Taking connections, as long as there are descriptors for them."""
 
 import asyncio
+import errno
 import logging
+import os
 import select
 import socket
 import ssl
@@ -282,6 +284,41 @@ async def test_a_listening_socket_that_fails_is_not_asked_without_end(
     (told,) = caplog.messages
     assert told.startswith("new clients have to wait: Invalid argument")
     assert "its listening socket is broken" in told
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        *(errno.EPERM, errno.EPROTO, errno.ETIMEDOUT, errno.ENOPROTOOPT, errno.EOPNOTSUPP),
+        *(errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH),
+        *(errno.ECONNABORTED, errno.ECONNRESET),
+    ],
+)
+@pytest.mark.anyio
+async def test_a_connection_that_came_to_nothing_holds_up_nobody(
+    caplog: pytest.LogCaptureFixture, number: int
+) -> None:
+    """Where accept tells of one connection's end, the next one is taken in the same turn."""
+
+    class Listening(socket.socket):
+        accepts = 0
+
+        def accept(self) -> Any:
+            Listening.accepts += 1
+            if Listening.accepts == 1:
+                raise OSError(number, "this one is gone")
+            return super().accept()
+
+    with listening() as bound, Listening(fileno=os.dup(bound.fileno())) as failing:
+        failing.setblocking(False)
+        Greeter.expected, Greeter.all_came = 1, asyncio.Event()
+        made = Acceptor([failing], Greeter, tls=None, reserved=0, stats=Stats())
+        with dial(bound.getsockname()):
+            async with asyncio.timeout(10):
+                await Greeter.all_came.wait()
+        made.close()
+    assert Greeter.made == 1
+    assert not caplog.records
 
 
 @pytest.mark.anyio

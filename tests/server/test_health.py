@@ -93,6 +93,40 @@ async def test_a_probe_is_reused(
     assert probes == 1
 
 
+async def test_a_probe_is_reused_for_a_second(
+    hub: Hub, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a probe found is told for a second, good or bad, and then it is looked again."""
+    now_s, probes = 1000.0, 0
+    failing = False
+
+    async def probe() -> None:
+        nonlocal probes
+        probes += 1
+        if failing:
+            raise StoreFull("no room", hint="Make room.")
+
+    async def ready() -> bool:
+        return (await http.get("/health/ready")).status_code == 200
+
+    monkeypatch.setattr(hub.store, "probe", probe)
+    monkeypatch.setattr(health.anyio, "current_time", lambda: now_s)
+    assert await ready()
+    failing = True
+    now_s += 0.99
+    assert await ready()
+    assert probes == 1
+    now_s += 0.02
+    assert not await ready()
+    failing = False
+    now_s += 0.99
+    assert not await ready()
+    assert probes == 2
+    now_s += 0.02
+    assert await ready()
+    assert probes == 3
+
+
 async def test_not_ready_while_draining(hub: Hub, http: httpx.AsyncClient) -> None:
     """A server that shuts down wants no new clients, and is still alive."""
     await hub.drain()

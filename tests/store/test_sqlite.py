@@ -1,16 +1,27 @@
 """The SQLite store: schema, durability, the tail, and a database that fails."""
 
+import errno
+import io
 import logging
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlite_utils import Database
 
 from crdtsync.errors import StoreError, StoreFull
-from crdtsync.store import Durability, SQLiteStore, sqlite_schema, sqlite_tail, sqlite_writer
+from crdtsync.store import (
+    Durability,
+    SQLiteStore,
+    failures,
+    sqlite_schema,
+    sqlite_tail,
+    sqlite_writer,
+)
 from crdtsync.store import sqlite as sqlite_store
 from crdtsync.store.sqlite_writer import Writer
 from tests.store.kit import NOW, Maker, findings, point, rec, recs, worse_than_ok
@@ -287,6 +298,42 @@ async def test_a_failed_checkpoint_changes_nothing(make_sqlite: Maker) -> None:
         assert loaded.records == tuple(recs("a", 3, 9))
         await store.checkpoint(point("a", 8))
         assert (await store.load("a")).records == tuple(recs("a", 9, 9))
+
+
+@pytest.mark.parametrize(
+    ("number", "full"),
+    [(errno.EDQUOT, True), (errno.EFBIG, True), (errno.EIO, False), (None, False)],
+)
+async def test_a_quota_is_a_full_disk(
+    make_sqlite: Maker, monkeypatch: pytest.MonkeyPatch, number: int | None, full: bool
+) -> None:
+    """SQLite tells of a write that failed, and not why: the system is asked, beside the file."""
+
+    class Beside(io.BytesIO):
+        def write(self, data: Any) -> int:
+            if number is not None:
+                raise OSError(number, os.strerror(number))
+            return super().write(data)
+
+    folders: list[Path] = []
+
+    def beside(*, dir: Path) -> Beside:
+        folders.append(dir)
+        return Beside()
+
+    async with make_sqlite() as store:
+        await store.append(recs("a", 1, 3))
+        writer = writer_of(store)
+        failing: Any = Failing(writer.ready(), name="SQLITE_IOERR_WRITE", happened=False)
+        writer._db = failing
+        with monkeypatch.context() as patch:
+            patch.setattr(failures.tempfile, "TemporaryFile", beside)
+            with pytest.raises(StoreError, match="append failed") as caught:
+                await store.append([rec("a", 4)])
+        assert isinstance(caught.value, StoreFull) is full
+        assert ("raise the quota" in caught.value.hint) is full
+        assert set(folders) == {make_sqlite.path.parent}
+        await store.append([rec("a", 4)])
 
 
 async def test_a_locked_database_says_so(

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from crdtsync.clock import ManualClock
-from crdtsync.guard import Work
+from crdtsync.guard import Death, Quarantined, Work
 from crdtsync.guarding import NOTE, DocumentGuard, guard_folder, read_note
 from crdtsync.guarding.note import MAX_NAME_BYTES, SIZE, ending_process
-from crdtsync.guarding.records import MAX_SUSPECTS, SUSPICION_S
+from crdtsync.guarding.records import MAX_SUSPECTS, SUSPICION_S, Records
 
 
 def die(folder: Path, document: str, work: Work, *, ending: bool = False) -> None:
@@ -154,6 +154,38 @@ def test_suspects_are_bounded(tmp_path: Path) -> None:
     kept = guard._records.suspects(0)
     assert len(kept) == MAX_SUSPECTS
     assert "last" in kept
+
+
+def test_records_are_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record is synced before it has its name, and its name before anything else happens."""
+    steps: list[tuple[str, int, int]] = []
+    sync, replace = os.fsync, Path.replace
+
+    def synced(descriptor: int) -> None:
+        sync(descriptor)
+        found = os.fstat(descriptor)
+        steps.append(("sync", found.st_ino, found.st_size))
+
+    def replaced(self: Path, target: Path) -> Path:
+        made = replace(self, target)
+        steps.append(("name", made.stat().st_ino, made.stat().st_size))
+        return made
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", replaced)
+    records = Records(tmp_path)
+    death = Death(1, Work.INTEGRATING, 7, 11)
+    records.keep_suspects({"d": (death,)})
+    records.quarantine(Quarantined("d", 1, (death,)))
+    written = [tmp_path / "suspects.json", *(tmp_path / "quarantined").iterdir()]
+    assert len(written) == 2
+    for at, path in enumerate(written):
+        found = path.stat()
+        first, second, third = steps[3 * at : 3 * at + 3]
+        assert first == ("sync", found.st_ino, found.st_size)
+        assert second == ("name", found.st_ino, found.st_size)
+        assert third[:2] == ("sync", path.parent.stat().st_ino)
+    assert len(steps) == 6
 
 
 def test_a_release_is_seen(tmp_path: Path) -> None:

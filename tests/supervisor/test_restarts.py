@@ -16,7 +16,7 @@ import pytest
 
 from tests.cli.running import run
 from tests.docs.kit import TIMEOUT_S, Client, Process, serving
-from tests.processes import serving_process, wait_gone
+from tests.processes import environment, serving_process, wait_gone
 
 DEADLY = Path(__file__).with_name("deadly.py")
 BACK_S = 10.0
@@ -173,6 +173,97 @@ def test_a_stopping_server_takes_nobody_new(tmp_path: Path) -> None:
         assert process.stop() == 0
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", port), TIMEOUT_S)
+
+
+def test_a_stop_closes_the_supervisor_s_sockets(tmp_path: Path) -> None:
+    """They are closed as soon as it is told to stop, not only when the server has drained."""
+    with serving(tmp_path, "--store", "memory:") as (process, _):
+        supervisor = psutil.Process(process.pid)
+        server = psutil.Process(serving_process(process.pid))
+        assert listens(supervisor)
+        server.suspend()
+        try:
+            process.send(signal.SIGTERM)
+            deadline = time.monotonic() + TIMEOUT_S
+            while listens(supervisor):
+                assert time.monotonic() < deadline, "it listens on"
+                time.sleep(0.01)
+            assert listens(server)  # it has not drained yet
+        finally:
+            server.resume()
+        assert process.wait() == 0
+
+
+def listens(process: psutil.Process) -> bool:
+    """Return whether a process has a socket that listens."""
+    return any(each.status == psutil.CONN_LISTEN for each in process.net_connections())
+
+
+IGNORING = """
+import runpy, signal
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+runpy.run_module("crdtsync", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_who_starts_it_may_ignore_ends(tmp_path: Path) -> None:
+    """The supervisor sees the server's end also where it was started without a look at ends."""
+    arguments = ("-c", IGNORING, "serve", "--host", "127.0.0.1", "--port", "0")
+    with Process(*arguments, "--store", "memory:", cwd=tmp_path) as process:
+        url = process.wait_for(r"listening on (\S+)")[1].replace("ws:", "http:").rstrip("/,")
+        os.kill(serving_process(process.pid), signal.SIGKILL)
+        process.wait_for("it is started again")
+        assert httpx.get(f"{url}/health/live", timeout=TIMEOUT_S).status_code == 200
+        assert process.stop() == 0
+
+
+FIRST = """
+import os, socket, sys
+from crdtsync.supervisor import lives
+
+def child(lives_on=None):
+    pid = os.fork()
+    if not pid:
+        if lives_on is not None:
+            os.read(lives_on, 1)
+        os._exit(3)
+    return pid
+
+os.getpid = lambda: int(sys.argv[1])  # the first process of a container
+supervisor = object.__new__(lives._Supervisor)
+supervisor._channel, theirs = socket.socketpair()
+theirs.close()
+orphans = [child() for _ in range(3)]
+for each in orphans:
+    os.waitid(os.P_PID, each, os.WEXITED | os.WNOWAIT)
+waits, goes = os.pipe()
+alive = child(waits)
+supervisor._child = child()
+assert supervisor._wait() == 3
+left = 0
+while os.waitpid(-1, os.WNOHANG)[0]:
+    left += 1
+os.write(goes, b"x")
+os.waitpid(alive, 0)
+supervisor._channel, theirs = socket.socketpair()
+theirs.close()
+supervisor._child = child()
+assert supervisor._wait() == 3  # and where nobody is left
+print(left)
+"""
+
+
+@pytest.mark.parametrize(("pid", "left"), [("1", b"0\n"), ("2", b"3\n")])
+def test_the_first_process_lets_go_of_orphans(tmp_path: Path, pid: str, left: bytes) -> None:
+    """In a container nobody else takes note of their ends; who still lives is not waited for."""
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST, pid],
+        env=environment(),
+        capture_output=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, left), done.stderr
 
 
 def test_ending_the_serving_process_itself(tmp_path: Path) -> None:
