@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from crdtsync.cli.stores import with_store
+from crdtsync.cli.stores import exists, with_store
 from crdtsync.config import Config
 from crdtsync.errors import OperatorError
 
@@ -51,10 +51,16 @@ class When(click.ParamType[int]):
 WHEN = When()
 
 
-def with_access(config: Config, work: Callable[["Shares", "Revocations"], Awaitable[T]]) -> T:
+def with_access(
+    config: Config,
+    work: Callable[["Shares", "Revocations"], Awaitable[T]],
+    *,
+    read_only: bool = False,
+) -> T:
     """Run ``work`` on the access database of the store, which has to be there.
 
-    Works beside a running server, which notices what is written.
+    Works beside a running server, which notices what is written. Read-only writes nothing, also
+    where there is no access database yet.
     """
 
     async def run(store: "Store") -> T:
@@ -72,7 +78,9 @@ def with_access(config: Config, work: Callable[["Shares", "Revocations"], Awaita
                 hint="Use the HTTP API of the server",
             )
         clock = SystemClock()
-        async with SideDatabase(folder / FILE, MIGRATIONS) as database:
+        path = folder / FILE
+        place = None if read_only and not exists(path) else path
+        async with SideDatabase(place, MIGRATIONS, read_only=read_only) as database:
             revocations = Revocations(database, clock=clock)
             await revocations.load()
             shares = Shares(database, clock=clock, limits=config.limits, roles=config.roles)

@@ -1,5 +1,6 @@
 """The group of all commands, and the one place where an error becomes a line and a code."""
 
+import errno
 import importlib.metadata
 import os
 import platform
@@ -12,7 +13,7 @@ import click
 from crdtsync.cli.check import check
 from crdtsync.cli.config import config
 from crdtsync.cli.documents import documents
-from crdtsync.cli.output import printable
+from crdtsync.cli.output import mute, note
 from crdtsync.cli.refused import quarantine
 from crdtsync.cli.revoke import revoke
 from crdtsync.cli.serve import serve
@@ -27,6 +28,7 @@ __all__ = ["Cli", "cli", "main"]
 EXIT_FAILED: Final = 1
 EXIT_OPERATOR: Final = 2
 EXIT_INTERRUPTED: Final = 130
+_NO_OUTPUT: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 _NO_ARGUMENTS: Final = getattr(click.exceptions, "NoArgsIsHelpError", ())
 """Older versions of click print the help themselves."""
 
@@ -84,6 +86,12 @@ class Cli(Group):
             sys.exit(error.exit_code)
         except (CrdtsyncError, BaseExceptionGroup) as error:
             sys.exit(_explain(error))
+        except OSError as error:
+            if error.filename is not None or error.errno not in _NO_OUTPUT:
+                raise
+            mute(1)
+            _complain(f"can't write the output: {error.strerror}", "")
+            sys.exit(EXIT_FAILED)
         sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -119,7 +127,7 @@ def _complain(message: str, hint: str) -> None:
     if hint:
         line += f"{'' if line.endswith('?') else '.'} {hint}"
         line += "" if hint.endswith((".", "?", ")")) else "."
-    click.echo(printable(" ".join(line.split())), err=True)
+    note(" ".join(line.split()))
 
 
 def _usage_message(error: click.UsageError) -> str:
@@ -184,4 +192,9 @@ def main() -> NoReturn:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
+    try:
+        os.getcwd()
+    except OSError as error:
+        _complain(f"can't work in this folder: {error.strerror}", "Change to one that is there")
+        sys.exit(EXIT_OPERATOR)
     cli.main()

@@ -74,8 +74,9 @@ def with_history(
     document: str = "",
     doing: str = "",
     needs: Needs = "nothing",
+    writes: bool = False,
 ) -> T:
-    """Run ``work`` on the history of the configured store.
+    """Run ``work`` on the history of the configured store; unless it ``writes``, by reading alone.
 
     Works beside a running server, unless it needs the store for itself, to edit a document, or a
     hub on it. What needs the CRDT library needs a process, which that may end; reading doesn't, and
@@ -87,7 +88,7 @@ def with_history(
 
     try:
         with told(doing):
-            return _run(config, work, needs=needs)
+            return _run(config, work, needs=needs, writes=writes or needs in ("store", "hub"))
     except HistoryError as error:
         error.hint = _hint(error, document) or error.hint
         raise
@@ -96,17 +97,20 @@ def with_history(
         raise
 
 
-def _run(config: Config, work: "Callable[[Histories], Awaitable[T]]", *, needs: Needs) -> T:
+def _run(
+    config: Config, work: "Callable[[Histories], Awaitable[T]]", *, needs: Needs, writes: bool
+) -> T:
     import anyio
 
     from crdtsync.audit import NO_AUDIT
     from crdtsync.audit_log import STANDARD_OUTPUT, AuditLog
     from crdtsync.channels.rules import ChannelRules
-    from crdtsync.cli.stores import with_store
+    from crdtsync.cli.stores import exists, with_store
     from crdtsync.config.history import history_rules
     from crdtsync.guarding import guard_folder, guard_of
     from crdtsync.history.database import HistoryDatabase
     from crdtsync.history.service import Histories
+    from crdtsync.history.tables import FILE
     from crdtsync.history.worker import Workers
 
     to = config.audit_log if needs == "store" else None
@@ -115,7 +119,10 @@ def _run(config: Config, work: "Callable[[Histories], Awaitable[T]]", *, needs: 
     guard = guard_of(config.store)
 
     def histories(store: "Store") -> Histories:
-        kept = HistoryDatabase(guard_folder(config.store), insist=True)
+        folder = guard_folder(config.store)
+        if not writes and folder is not None and not exists(folder / FILE):
+            folder = None
+        kept = HistoryDatabase(folder, insist=True, read_only=not writes)
         rules = history_rules(config.history_except, config.history_retention)
         return Histories(
             store,

@@ -23,7 +23,21 @@ class GroupedOption(click.Option):
 
 
 class Command(click.Command):
-    """A command whose help lists its options under headings."""
+    """A command whose help lists its options under headings, and whose names are text."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it. What is no path has to be UTF-8: no document or person is called otherwise."""
+        for parameter in self.params:
+            if isinstance(parameter, GroupedOption) or "FILE" in (
+                parameter.metavar,
+                parameter.human_readable_name,
+            ):
+                continue
+            values = ctx.params.get(parameter.name or "")
+            for value in values if isinstance(values, tuple) else (values,):
+                if isinstance(value, str) and not _is_text(value):
+                    raise click.BadParameter("it is not UTF-8", ctx, parameter)
+        return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write one section per heading, the general options first."""
@@ -38,6 +52,14 @@ class Command(click.Command):
             if records:
                 with formatter.section(heading):
                     formatter.write_dl(records, col_max=34)
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # bytes that are none, as Python hands them on
+        return False
+    return True
 
 
 def with_config(*groups: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

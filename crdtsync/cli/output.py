@@ -4,7 +4,9 @@ Document names come from clients. Whatever is not printable in them (line breaks
 escapes, text direction marks) is shown escaped, everywhere but in JSON, which escapes itself.
 """
 
+import contextlib
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -16,6 +18,7 @@ __all__ = [
     "counted",
     "human_bytes",
     "human_time",
+    "mute",
     "note",
     "on_terminal",
     "print_json",
@@ -94,5 +97,19 @@ def print_table(
 
 
 def note(text: str) -> None:
-    """Print a remark for people to stderr, so that stdout stays what was asked for."""
-    click.echo(printable(text), err=True)
+    """Print a remark for people to stderr, so that stdout stays what was asked for.
+
+    What was done is done, also where nobody can be told.
+    """
+    try:
+        click.echo(printable(text), err=True)
+    except OSError:
+        mute(2)
+
+
+def mute(descriptor: int) -> None:
+    """Let an output go nowhere from now on: what it still holds would fail at the end again."""
+    with contextlib.suppress(OSError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, descriptor)
+        os.close(nowhere)

@@ -17,6 +17,7 @@ from crdtsync.cli.output import (
     print_json,
     print_table,
 )
+from crdtsync.cli.stores import exists
 from crdtsync.config import Config, Resolved
 from crdtsync.errors import OperatorError
 from crdtsync.guarding import guard_folder, guard_of
@@ -200,7 +201,12 @@ def export(
         raise click.UsageError("an update is binary: write it to a file with -o, or into a pipe")
     entries = _select(resolved.config, ids, document, author, all_=all_)
     if separate:
-        Path(output).mkdir(parents=True, exist_ok=True)
+        try:
+            Path(output).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OperatorError(
+                f"can't make the folder {output}: {error.strerror}", hint="Name another with -o"
+            ) from None
         for entry in entries:
             write_output(str(Path(output) / f"{entry.id}.bin"), entry.update)
         note(f"Wrote {counted(len(entries), 'file')} into {output}")
@@ -250,7 +256,7 @@ def apply(
     async def drop(kept: "Quarantine") -> int:
         return await kept.drop(done.applied)
 
-    _with_quarantine(resolved.config, drop)
+    _with_quarantine(resolved.config, drop, writes=True)
     if as_json:
         left = [{"id": entry.id, "reason": reason} for entry, reason in done.left]
         print_json({"applied": [entry.id for entry in done.applied], "left": left})
@@ -294,7 +300,7 @@ def drop(
     async def work(kept: "Quarantine") -> int:
         return await kept.drop(entries)
 
-    dropped = _with_quarantine(resolved.config, work) or 0
+    dropped = _with_quarantine(resolved.config, work, writes=True) or 0
     note(f"Dropped {dropped} of {_entries(entries)}.")
     if dropped < len(entries):
         note("The others have grown meanwhile: look at them again.")
@@ -327,7 +333,9 @@ def _select(
     return found
 
 
-def _with_quarantine(config: Config, work: "Callable[[Quarantine], Awaitable[T]]") -> T | None:
+def _with_quarantine(
+    config: Config, work: "Callable[[Quarantine], Awaitable[T]]", *, writes: bool = False
+) -> T | None:
     """Open the store's quarantine, beside a server too; ``None`` where there is none."""
     import anyio
 
@@ -339,11 +347,11 @@ def _with_quarantine(config: Config, work: "Callable[[Quarantine], Awaitable[T]]
             f"the quarantine of {config.store} is in the server's memory",
             hint="Ask the server, at /api/v1/quarantine",
         )
-    if not (folder / FILE).exists():
+    if not exists(folder / FILE):
         return None
 
     async def run() -> T:
-        async with RefusedUpdates(folder, config.limits, insist=True) as kept:
+        async with RefusedUpdates(folder, config.limits, insist=True, read_only=not writes) as kept:
             return await work(kept)
 
     return anyio.run(run)

@@ -80,7 +80,7 @@ def revoke(
             if links:
                 note(f"Revoked share links: {len(await shares.revoke_of(made.principal))}.")
 
-    with_access(resolved.config, work)
+    with_access(resolved.config, work, read_only=listing)
 
 
 def _print(revocations: "Revocations", *, as_json: bool) -> None:

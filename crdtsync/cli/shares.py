@@ -101,7 +101,7 @@ def _ask() -> str:
 @with_config("Store")
 def list_(resolved: Resolved, *, document: str | None, as_json: bool) -> None:
     """List share links, and how many are there by each; with DOCUMENT, only its own."""
-    found, visitors = with_access(resolved.config, _reading(document))
+    found, visitors = with_access(resolved.config, _reading(document), read_only=True)
     if as_json:
         print_json({"shares": [_fields(each, visitors) for each in found]})
         return
@@ -149,7 +149,7 @@ def show(resolved: Resolved, *, id: str, as_json: bool) -> None:
     async def work(links: "Shares", _: "Revocations") -> "tuple[Share | None, list[Visitor]]":
         return await links.find(id), await links.kept_visitors()
 
-    share, visitors = with_access(resolved.config, work)
+    share, visitors = with_access(resolved.config, work, read_only=True)
     if share is None:
         raise _unknown(id)
     fields = _fields(share, visitors)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from crdtsync.history.base import HistoryStore
     from crdtsync.store.base import Store
 
-__all__ = ["histories_of", "with_store"]
+__all__ = ["exists", "histories_of", "with_store"]
 
 T = TypeVar("T")
 
@@ -62,17 +62,21 @@ async def histories_of(
     from crdtsync.history.tables import FILE
 
     folder = guard_folder(config.store)
-    if folder is None or not _exists(folder / FILE):
+    if folder is None or not exists(folder / FILE):
         yield None
         return
     async with HistoryDatabase(folder, insist=True, read_only=read_only) as histories:
         yield histories
 
 
-def _exists(path: Path) -> bool:
+def exists(path: Path) -> bool:
+    """Return whether there is a file. Raises ``StoreError`` where nobody may know."""
     try:
-        return path.exists()
+        path.stat()
+    except FileNotFoundError:
+        return False
     except OSError as error:  # in a folder that this user may not look into
         raise StoreError(
             f"can't read {path}: {error.strerror}", hint="Run this as a user that may read it."
         ) from error
+    return True

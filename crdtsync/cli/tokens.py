@@ -264,8 +264,12 @@ def _json_or_text(text: str) -> Any:
 def _write_new(path: str, data: bytes, mode: int) -> None:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        with open(descriptor, "wb") as file:
-            file.write(data)
+        try:
+            with open(descriptor, "wb") as file:
+                file.write(data)
+        except OSError:
+            os.unlink(path)
+            raise
     except FileExistsError:
         raise OperatorError(
             f"{path} is there already", hint="Choose another name: keys are not overwritten"

@@ -149,7 +149,7 @@ def create(
             document, label=label, note=remark, principal=Principal(id=author)
         )
 
-    made = with_history(resolved.config, work, document=document)
+    made = with_history(resolved.config, work, document=document, writes=True)
     if as_json:
         print_json(version_fields(made))
         return
@@ -257,7 +257,7 @@ def rename(
     async def work(history: "Histories") -> "Version":
         return await history.rename(number, label=label, note=remark)
 
-    renamed = with_history(resolved.config, work, document="DOCUMENT")
+    renamed = with_history(resolved.config, work, document="DOCUMENT", writes=True)
     if as_json:
         print_json(version_fields(renamed))
     else:
@@ -292,7 +292,7 @@ def remove(resolved: Resolved, *, ids: tuple[str, ...], yes: bool) -> int:
         for number in numbers:
             await history.remove(number)
 
-    with_history(resolved.config, work, document="DOCUMENT")
+    with_history(resolved.config, work, document="DOCUMENT", writes=True)
     note(f"Removed {counted(len(found), 'version')}.")
     return 0
 

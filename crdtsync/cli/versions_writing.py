@@ -186,7 +186,14 @@ def prune(
 
         doing = f"Pruning {name}"
         done.append(
-            with_history(resolved.config, work, document=name, doing=doing, needs="process")
+            with_history(
+                resolved.config,
+                work,
+                document=name,
+                doing=doing,
+                needs="process",
+                writes=not dry_run,
+            )
         )
         if not as_json:
             _tell_pruned(done[-1], "Would let go" if dry_run else "Let go")

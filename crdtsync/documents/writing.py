@@ -52,7 +52,8 @@ async def import_document(
     info = await store.info(name)
     if info is not None and not merge:
         raise DocumentExists(
-            f"document {name!r} exists", hint="Say merge to add to it, or delete it first"
+            f"document {name!r} exists",
+            hint="Add to it with --merge, or delete it first",
         )
     document, damage = open_loaded(name, await store.load(name), trusting)
     if damage is not None:

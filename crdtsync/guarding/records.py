@@ -62,13 +62,18 @@ class Records:
     # Quarantined documents
 
     def quarantined(self) -> dict[str, Quarantined]:
-        """Return the quarantined documents by name, in order."""
+        """Return the quarantined documents by name, in order.
+
+        Raises ``OperatorError`` where they can't be read: a server would die of them.
+        """
         found: dict[str, Quarantined] = {}
         try:
-            paths = sorted(self._folder.glob("*.json"))
-        except OSError:
+            names = sorted(os.listdir(self._folder))
+        except (FileNotFoundError, NotADirectoryError):
             return found
-        for path in paths:
+        except OSError as error:
+            raise _unreadable(self._folder, error) from None
+        for path in [self._folder / name for name in names if name.endswith(".json")]:
             try:
                 fields = json.loads(path.read_bytes())
                 name = str(fields["document"])
@@ -76,7 +81,9 @@ class Records:
                 found[name] = Quarantined(name, int(fields["time_ms"]), deaths)
             except FileNotFoundError:
                 continue  # released this moment
-            except (OSError, ValueError, TypeError, KeyError) as error:
+            except OSError as error:
+                raise _unreadable(path, error) from None
+            except (ValueError, TypeError, KeyError) as error:
                 log.warning("a quarantined document is not known any more: %s: %s", path, error)
         return dict(sorted(found.items()))
 
@@ -105,6 +112,13 @@ class Records:
 
     def _path(self, document: str) -> Path:
         return self._folder / f"{hashlib.sha256(document.encode()).hexdigest()[:40]}.json"
+
+
+def _unreadable(path: Path, error: OSError) -> OperatorError:
+    return OperatorError(
+        f"which documents are quarantined can't be read: {path}: {error.strerror}",
+        hint="Run this as the user that the server runs as, or let this one read there",
+    )
 
 
 def _fields(death: Death) -> dict[str, object]:

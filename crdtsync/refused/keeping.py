@@ -58,13 +58,21 @@ class RefusedUpdates:
     """The quarantine in one folder; in memory where that is ``None``. Use it as ``async with``."""
 
     def __init__(
-        self, folder: Path | None, limits: Limits | None = None, *, insist: bool = False
+        self,
+        folder: Path | None,
+        limits: Limits | None = None,
+        *,
+        insist: bool = False,
+        read_only: bool = False,
     ) -> None:
-        """With ``insist``, entering raises ``StoreError`` where the file can't be opened."""
+        """With ``insist``, entering raises ``StoreError`` where the file can't be opened.
+
+        With ``read_only`` nothing can be kept or dropped.
+        """
         self._insist = insist
         self._path = None if folder is None else folder / FILE
         self._limits = limits or Limits()
-        self._side = SideDatabase(self._path, records.MIGRATIONS)
+        self._side = SideDatabase(self._path, records.MIGRATIONS, read_only=read_only)
         self._buffer: list[RefusedUpdate] = []
         self._buffered_bytes = 0
         self._handed = 0  # updates that were buffered, ever

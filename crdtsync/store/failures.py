@@ -73,6 +73,10 @@ def _sqlite_error(operation: str, path: Path, error: sqlite3.Error, *, store: bo
             hint = f"End the other program that has {path} open for writing."
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
             hint = f"Give this user write access to {path} and its folder."
+        case sqlite3.SQLITE_CANTOPEN if path.exists() and not os.access(path, os.R_OK):
+            hint = f"Run this as the user that {path} belongs to, or let this one read it."
+        case sqlite3.SQLITE_ERROR if str(error).startswith(("no such table", "no such column")):
+            hint = "Another program has changed it: put back a backup."
         case sqlite3.SQLITE_CANTOPEN:
             hint = f"Check that the folder {path.parent} exists and may be written to."
         case _:

@@ -170,7 +170,7 @@ class SideDatabase:
 
     def _transact(self, function: Callable[[Database, *Ts], T], *args: *Ts) -> T:
         self._whereabouts.verify()
-        return self._within("BEGIN IMMEDIATE", function, *args)
+        return self._within("BEGIN" if self._read_only else "BEGIN IMMEDIATE", function, *args)
 
     def _within(self, begin: str, function: Callable[[Database, *Ts], T], *args: *Ts) -> T:
         database = self._open_database()

@@ -98,6 +98,10 @@ def _bind_unix(path: str) -> socket.socket:
 def _unix_error(path: str, error: OSError) -> OperatorError:
     folder = os.path.dirname(path) or os.curdir
     match error.errno:
+        case errno.EADDRINUSE if os.path.isdir(path):
+            hint = (
+                f"It is a folder: name a file in it, such as {os.path.join(path, 'crdtsync.sock')}"
+            )
         case errno.EADDRINUSE:
             hint = "Remove the file if no server uses it, or choose another with --uds"
         case errno.ENOENT | errno.ENOTDIR:
@@ -153,7 +157,9 @@ def _resolve(host: str, port: int) -> list[Any]:
     except OSError as error:
         raise OperatorError(
             f"can't find the address of {host!r}: {error.strerror or error}",
-            hint="Set --host to an address of this machine",
+            hint=f"Write {host[1:-1]}, without brackets"
+            if host.startswith("[") and host.endswith("]")
+            else "Set --host to an address of this machine",
         ) from None
 
 

@@ -159,6 +159,10 @@ def test_export_one_by_one(store: str, tmp_path: Path) -> None:
     ok("quarantine", "export", "--all", "--separate", "-o", "folder")
     assert {path.name for path in (tmp_path / "folder").iterdir()} == {"1.bin", "2.bin", "3.bin"}
     assert (tmp_path / "folder" / "2.bin").read_bytes() == updates[2]
+    (tmp_path / "file").touch()
+    taken = invoke("quarantine", "export", "--all", "--separate", "-o", "file")
+    assert taken.exit_code == 2
+    assert "can't make the folder file: File exists. Name another with -o." in taken.stderr
 
 
 def test_drop(store: str) -> None:

@@ -177,6 +177,8 @@ def test_second_server(tmp_path: Path, store: str) -> None:
         (("--uds", "gone/s.sock"), "No such file or directory. Create the folder gone first"),
         (("--uds", "a-file/s.sock"), "Not a directory. Create the folder a-file first"),
         (("--uds", "a-file"), "Address already in use. Remove the file if no server uses it"),
+        (("--uds", "."), "It is a folder: name a file in it, such as ./crdtsync.sock"),
+        (("--host", "[::1]"), "Write ::1, without brackets"),
         (("--uds", "s" * 200), "too long. Choose a path of at most 10"),
     ],
 )

@@ -41,8 +41,9 @@ def history(monkeypatch: pytest.MonkeyPatch) -> MadeUp:
     """The history that the commands find."""
     made = MadeUp(doc=["one", "two", "three"], other=["else"])
 
-    def run(config: Any, work: Any, *, needs: str) -> Any:
+    def run(config: Any, work: Any, *, needs: str, writes: bool) -> Any:
         made.needs = needs
+        made.writes = writes
         return anyio.run(work, made)
 
     monkeypatch.setattr(histories, "_run", run)
@@ -293,11 +294,12 @@ def test_pruning(history: MadeUp) -> None:
     assert "Would let go 2 moments of doc, 2 versions; 1 left, 30 B to 10 B." in told
     assert "of other" in told
     assert history.calls == [("prune", "doc", None, True), ("prune", "other", None, True)]
-    assert history.needs == "process"
+    assert (history.needs, history.writes) == ("process", False)
     (done,) = as_json("prune", "doc", "--keep", "1d/forever", "--yes")["pruned"]
     assert (done["document"], done["moments"]) == ("doc", 1)
     keep = Retention(everything_s=86_400, hourly_s=math.inf)
     assert history.calls[-1] == ("prune", "doc", keep, False)
+    assert history.writes
 
 
 def test_erasing(history: MadeUp) -> None:

@@ -64,6 +64,7 @@ class MadeUp:
         self.error: HistoryError | None = None
         """What every question is answered with, if anything."""
         self.needs = ""
+        self.writes = False
         """What whoever asked last needed of the store."""
         self.calls: list[tuple[Any, ...]] = []
 
