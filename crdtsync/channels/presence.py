@@ -182,6 +182,10 @@ class PresenceKeeping:
 
     # Asking
 
+    def where(self, ids: Iterable[str]) -> set[str]:
+        """Return the open documents that may know something of people."""
+        return set().union(*(self._where.get(id, ()) for id in ids))
+
     def people(
         self, ids: Sequence[str], may_tell: Callable[[str], bool] = lambda document: True
     ) -> dict[str, Sighting]:

@@ -1,7 +1,10 @@
 """Presence over HTTP: who is in a document, and of whom one may hear."""
 
+from collections import Counter
 from collections.abc import AsyncIterator
 
+import anyio
+import anyio.lowlevel
 import httpx
 import pytest
 
@@ -12,6 +15,7 @@ from crdtsync.errors import Forbidden, Unauthenticated
 from crdtsync.gate import Principal
 from crdtsync.hub import Hub
 from crdtsync.roles import ADMIN, BUILT_IN, Grants
+from crdtsync.server import rest_presence
 from crdtsync.server.asgi import create_app
 from crdtsync.server.rest_presence import MAX_PEOPLE
 from crdtsync.store.base import Damage, Loaded
@@ -71,6 +75,36 @@ async def described(http: httpx.AsyncClient, path: str, body: object) -> None:
     api = (await http.get("/api/v1/openapi.json")).json()
     schema = api["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
     assert list(violations(body, schema, api)) == []
+
+
+async def test_others_have_their_turn(
+    hub: Hub, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has been in many documents, the loop is free while they are looked at."""
+    for number in range(10):
+        await come(hub, person("ada", NAME), f"anns-{number}")
+    looks: list[int] = []
+    turns = 0
+
+    def members_only(*_: object) -> bool:
+        looks.append(turns)
+        return False
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await anyio.lowlevel.checkpoint()
+
+    monkeypatch.setattr(rest_presence, "LOOKS", 3)
+    monkeypatch.setattr(rest_presence, "admits_only_members", members_only)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(others)
+        answer = await http.get(f"{PRESENCE}/people?id=ada")
+        tasks.cancel_scope.cancel()
+    assert [each["id"] for each in answer.json()["people"]] == ["ada"]
+    assert len(looks) == 10
+    assert max(Counter(looks).values()) <= 6  # trio may let one go twice before another
 
 
 async def test_who_is_in_a_document(hub: Hub, http: httpx.AsyncClient) -> None:
