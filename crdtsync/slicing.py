@@ -193,7 +193,7 @@ def slice_update(
         left.pop()
     if missing is None and waits:
         missing = (waits[0][0], waits[0][1])
-    fits, replaced = part_deletes(fits, left)
+    fits, replaced = part_deletes(fits, left, ready)
     waits += replaced
     updates = [_write(data, piece, ()) for piece in pieces[:-1]]
     if pieces or fits:
@@ -216,10 +216,13 @@ def slice_new(
     return slice_update(data, found, clocks, max_bytes=most)
 
 
-def part_deletes(deletes: list[Range], left: Iterable[Struct]) -> tuple[list[Range], list[Range]]:
+def part_deletes(
+    deletes: list[Range], left: Iterable[Struct], ready: Iterable[Struct] = ()
+) -> tuple[list[Range], list[Range]]:
     """Part what may go now from values of keys whose next value is ``left`` behind.
 
-    A key that was set would seem to be deleted otherwise, until its value comes.
+    A key that was set would seem to be deleted otherwise, until its value comes. Where several
+    values under it are ``ready`` they can only come deleted.
     """
     clocks: dict[int, list[int]] = {}
     for struct in left:
@@ -227,8 +230,9 @@ def part_deletes(deletes: list[Range], left: Iterable[Struct]) -> tuple[list[Ran
             clocks.setdefault(struct.origin[0], []).append(struct.origin[1])
     if not clocks:
         return deletes, []
-    for own in clocks.values():
-        own.sort()
+    several = {(each.client, each.clock + each.length - 1) for each in ready if each.length > 1}
+    for client, own in clocks.items():
+        clocks[client] = sorted(each for each in own if (client, each) not in several)
     now: list[Range] = []
     later: list[Range] = []
     for client, start, end in deletes:

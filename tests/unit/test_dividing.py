@@ -226,6 +226,18 @@ def test_what_is_known_in_part_comes_by_portions(count: int, size: int) -> None:
     assert list(document.deleted) == [(1, 4, 7)]
 
 
+def test_several_values_whose_next_one_waits() -> None:
+    """They come deleted also where the next value lacks something: nothing honest is refused."""
+    waits = item(any_(b"\x7d\x01"), origin=(1, 2), key="k")
+    data = update(
+        block(2, 0, item("a", origin=(9, 9)), waits), block(1, 0, VALUES), deletes=[(1, 0, 3)]
+    )
+    document = opened()
+    assert document.admit(data, scan(data, LIMITS)) is Verdict.AHEAD
+    assert document.clocks == {1: 3}
+    assert list(document.deleted) == [(1, 0, 3)]
+
+
 # On a connection
 
 
