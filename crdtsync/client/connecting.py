@@ -170,11 +170,11 @@ class Connecting:
     # Tasks
 
     async def _keep(self, core: Core, keeper: Keeper) -> None:
-        try:
-            while True:
+        while True:
+            try:
                 await keeper.run(core)
-        except ClientError as error:
-            core.fail(error)
+            except ClientError as error:  # of this document; the next one may be a better one
+                core.fail(error)
 
     async def _come_back(self, core: Core) -> None:
         """Connect, again and again."""

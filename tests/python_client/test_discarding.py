@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from unittest.mock import patch
 
 import anyio
 import anyio.lowlevel
 import pytest
 
-from crdtsync.client import Document, Status, connect
+from crdtsync.client import Document, Status, Unusable, connect
+from crdtsync.client.replica import Replica
 from crdtsync.errors import StoreError, StoreFull
 from crdtsync.store import MemoryStore, Record
 from tests.native.kit import Server
@@ -169,6 +171,31 @@ async def test_the_store_fails(server: Server) -> None:
                 await until(lambda: _keeper_error(document) is None)
                 await document.kept()
         assert await kept_text(store) == "one two"
+
+
+async def test_a_document_that_can_t_be_kept(server: Server) -> None:
+    """The one behind it can."""
+    options = replace(OPTIONS, max_outbox_bytes=10)
+
+    def broken(self: Replica) -> bytes:
+        raise Unusable("it can't be read any more")
+
+    async with Failing() as store:
+        async with connect(address(server), store=store, options=options, wait=True) as document:
+            text = text_of(document)
+            with patch.object(Replica, "state", broken):
+                text += "more than is held in memory"
+                with anyio.fail_after(TIMEOUT_S):
+                    await until(lambda: document.status is Status.FAILED)
+            with anyio.fail_after(TIMEOUT_S):
+                await document.discard()
+                await document.synced()
+                text = text_of(document)
+                text += "!"
+                await document.saved()
+                await document.kept()
+            shown = str(text)
+        assert await kept_text(store) == shown
 
 
 async def test_discarded_twice(server: Server) -> None:
