@@ -119,3 +119,12 @@ class _Faulty(MemoryStore):
                 await super().checkpoint(checkpoint)
                 self._faults.step("behind a checkpoint")
                 await anyio.sleep(self._faults.delay_s())
+
+    async def delete(self, document: str) -> bool:
+        with anyio.CancelScope(shield=True):
+            async with self._turn:
+                deleted = await super().delete(document)
+                # What was perhaps written is behind it: either is done, or neither.
+                left = [each for each in self._medium.perhaps or () if each.document != document]
+                self._medium.perhaps = left or None
+                return deleted
