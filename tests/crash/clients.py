@@ -72,6 +72,8 @@ class Client(WSListener):
                 self.send(step_1_frame(b"\x00"))
                 await self._synced.wait()
         except (OSError, WSError) as error:
+            if self._transport is None:  # it was never there: nothing will say that it is gone
+                self.gone.set()
             raise Ended(str(error)) from None
         if self.gone.is_set():
             raise Ended("the connection ended while joining")
