@@ -16,6 +16,7 @@ import click
 
 __all__ = [
     "counted",
+    "drop_unwritten",
     "human_bytes",
     "human_time",
     "mute",
@@ -113,3 +114,18 @@ def mute(descriptor: int) -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, descriptor)
         os.close(nowhere)
+
+
+def drop_unwritten() -> None:
+    """Forget what stdout holds and can't write: Python would fail on it when the process ends.
+
+    Stdout itself stays what it is: an audit log may go there, once it can be written to again.
+    """
+    with contextlib.suppress(OSError):
+        kept = os.dup(1)
+        try:
+            mute(1)
+            sys.stdout.flush()
+        finally:
+            os.dup2(kept, 1)
+            os.close(kept)

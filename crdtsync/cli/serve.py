@@ -9,7 +9,7 @@ import click
 
 from crdtsync.cli.logs import configure_logging
 from crdtsync.cli.options import Command, with_config
-from crdtsync.cli.output import on_terminal
+from crdtsync.cli.output import drop_unwritten, on_terminal
 from crdtsync.config import GROUPS, Resolved
 from crdtsync.supervisor import can_supervise, supervise
 from crdtsync.supervisor.listen import check_exposure
@@ -58,6 +58,7 @@ def serve(resolved: Resolved) -> None:
         try:
             _announce(listening, host=config.host, as_log=config.log_format == "json")
         except OSError as error:  # a full disk, or a pipe that nobody reads
+            drop_unwritten()
             log.warning("can't say on standard output where it listens: %s", error)
 
     run(config, started=started, supervised=supervised)

@@ -5,25 +5,32 @@ Installs the npm packages (once), then runs `crdtsync serve` and Vite until Ctrl
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 HERE = Path(__file__).parent
 PORT = os.environ.get("PORT", "5173")
 SERVER_PORT = os.environ.get("SERVER_PORT", "1234")
 CHANNELS = ("--chat", "*", "--presence", "*")
+TIMEOUT_S = 5.0
 
 
-def listens(port: str) -> bool:
-    """Return whether somebody answers on a port of this machine."""
+def answers(port: str, path: str) -> bool:
+    """Return whether an HTTP server of this machine serves a path.
+
+    That somebody listens says less: Vite opens its port for a moment to see whether it is free.
+    """
+    connection = HTTPConnection("localhost", int(port), timeout=TIMEOUT_S)
     try:
-        socket.create_connection(("localhost", int(port)), 1).close()
-    except OSError:
+        connection.request("GET", path)
+        return connection.getresponse().status == 200
+    except (OSError, HTTPException):
         return False
-    return True
+    finally:
+        connection.close()
 
 
 def main() -> None:
@@ -38,7 +45,7 @@ def main() -> None:
     said = False
     try:
         while all(each.poll() is None for each in running):
-            if not said and listens(SERVER_PORT) and listens(PORT):
+            if not said and answers(SERVER_PORT, "/health/live") and answers(PORT, "/"):
                 said = True
                 print(f"\nOpen http://localhost:{PORT}/ twice. Ctrl-C ends it.", flush=True)
             time.sleep(0.2)
