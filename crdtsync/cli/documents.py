@@ -1,10 +1,7 @@
 """``crdtsync documents``: list, show, export, import and delete what a store holds."""
 
-import os
-import stat
 import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -19,6 +16,7 @@ from crdtsync.cli.output import (
     print_json,
     print_table,
     printable,
+    write_output,
 )
 from crdtsync.cli.quarantine import quarantined, release
 from crdtsync.cli.stores import histories_of, with_store
@@ -31,7 +29,7 @@ if TYPE_CHECKING:
     from crdtsync.documents import DocumentDetails, Exported, ExportFormat, Imported, RootDetails
     from crdtsync.store.base import Damage, DocumentInfo, Store
 
-__all__ = ["confirmed", "documents", "write_output"]
+__all__ = ["confirmed", "documents"]
 
 
 @click.group()
@@ -278,18 +276,6 @@ async def _archives(resolved: Resolved, store: "Store", name: str) -> list[str]:
     return await archive_names(store, name)
 
 
-def write_output(output: str, data: bytes) -> None:
-    """Write to a file and say so, or to stdout where that is ``-``."""
-    if output == "-":
-        if sys.stdout is None:
-            raise OperatorError("standard output is closed", hint="Write to a file with -o")
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-    else:
-        _write(Path(output), data)
-        note(f"Wrote {human_bytes(len(data))} to {output}")
-
-
 def confirmed(question: str) -> bool:
     """Ask on stderr; return whether the answer on stdin is yes."""
     click.echo(printable(question), nl=False, err=True)
@@ -308,37 +294,6 @@ def _read(file: str, most: int) -> bytes:
             return source.read(most)
     except OSError as error:
         raise OperatorError(f"can't read {file}: {error.strerror}") from None
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write beside a file and rename, so that an older export is never half replaced.
-
-    It is on the disk then. Who might read the older one may read this one, and nobody else.
-    """
-    try:
-        target = path.resolve()
-        if target.exists() and not target.is_file():  # a pipe or a device stays what it is
-            target.write_bytes(data)
-            return
-        mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
-        beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        try:
-            beside.touch(0o666 if mode is None else 0o600, exist_ok=False)
-            with beside.open("r+b") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            if mode is not None:
-                beside.chmod(mode)
-            beside.replace(target)
-        except OSError:
-            beside.unlink(missing_ok=True)
-            raise
-        from crdtsync.store.file_disk import sync_folder
-
-        sync_folder(target.parent)
-    except OSError as error:
-        raise OperatorError(f"can't write {path}: {error.strerror}") from None
 
 
 def _root_size(root: "RootDetails") -> str:

@@ -1,4 +1,4 @@
-"""How the commands print: tables, JSON, and names that may not be trusted.
+"""How the commands print: tables, JSON, whole files, and names that may not be trusted.
 
 Document names come from clients. Whatever is not printable in them (line breaks, terminal
 escapes, text direction marks) is shown escaped, everywhere but in JSON, which escapes itself.
@@ -7,12 +7,16 @@ escapes, text direction marks) is shown escaped, everywhere but in JSON, which e
 import contextlib
 import json
 import os
+import stat
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 import click
+
+from crdtsync.errors import OperatorError
 
 __all__ = [
     "counted",
@@ -25,6 +29,7 @@ __all__ = [
     "print_json",
     "print_table",
     "printable",
+    "write_output",
 ]
 
 _UNITS: Final = ("kB", "MB", "GB", "TB")
@@ -129,3 +134,61 @@ def drop_unwritten() -> None:
         finally:
             os.dup2(kept, 1)
             os.close(kept)
+
+
+def write_output(output: str, data: bytes) -> None:
+    """Write to a file and say so, or to stdout where that is ``-``."""
+    if output == "-":
+        if sys.stdout is None:
+            raise OperatorError("standard output is closed", hint="Write to a file with -o")
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    else:
+        _write(Path(output), data)
+        note(f"Wrote {human_bytes(len(data))} to {output}")
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write beside a file and rename, so that an older export is never half replaced.
+
+    It is on the disk then. Who might read the older one may read this one, as far as this user can
+    grant it, and nobody else.
+    """
+    try:
+        target = path.resolve()
+        if target.exists() and not target.is_file():  # a pipe or a device stays what it is
+            target.write_bytes(data)
+            return
+        older = target.stat() if target.exists() else None
+        beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        try:
+            beside.touch(0o666 if older is None else 0o600, exist_ok=False)
+            with beside.open("r+b") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            if older is not None:
+                _leave_to(beside, older)
+            beside.replace(target)
+        except OSError:
+            beside.unlink(missing_ok=True)
+            raise
+        from crdtsync.store.file_disk import sync_folder
+
+        sync_folder(target.parent)
+    except OSError as error:
+        raise OperatorError(f"can't write {path}: {error.strerror}") from None
+
+
+def _leave_to(path: Path, older: os.stat_result) -> None:
+    """Give a file the owner, group and mode of another one."""
+    mode = stat.S_IMODE(older.st_mode)
+    if sys.platform != "win32":
+        try:
+            os.chown(path, older.st_uid, older.st_gid)
+        except OSError:
+            try:
+                os.chown(path, -1, older.st_gid)
+            except OSError:  # its group is another one, which might read nothing yet
+                mode &= ~stat.S_IRWXG
+    path.chmod(mode)

@@ -16,6 +16,7 @@ from crdtsync.cli.output import (
     on_terminal,
     print_json,
     print_table,
+    write_output,
 )
 from crdtsync.cli.stores import exists
 from crdtsync.config import Config, Resolved
@@ -192,7 +193,6 @@ def export(
     `crdtsync documents import --merge` takes it, and Y.applyUpdate. What is exported stays in the
     quarantine.
     """
-    from crdtsync.cli.documents import write_output
     from crdtsync.documents.refused import join_refused
 
     if separate and output == "-":

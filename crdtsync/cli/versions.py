@@ -15,6 +15,7 @@ from crdtsync.cli.output import (
     print_json,
     print_table,
     printable,
+    write_output,
 )
 from crdtsync.cli.versions_reading import activity, blame, diff
 from crdtsync.cli.versions_shown import shown_author
@@ -188,7 +189,6 @@ def show(
     An update opens with Y.applyUpdate and `crdtsync documents import`, a snapshot with
     Y.createDocFromSnapshot on a document that has everything.
     """
-    from crdtsync.cli.documents import write_output
 
     if as_json and format_ not in (None, "json"):
         raise click.UsageError("--json is --format json: say one of them")

@@ -159,6 +159,30 @@ def test_who_may_read_an_export(folder: Path) -> None:
     assert {path.name for path in folder.iterdir() if path.suffix == ".tmp"} == set()
 
 
+@pytest.mark.parametrize(
+    ("may_give", "mode"), [(("owner", "group"), 0o640), (("group",), 0o640), ((), 0o600)]
+)
+def test_whose_an_export_is(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, may_give: tuple[str, ...], mode: int
+) -> None:
+    """Whose it was before, as far as this user may give it; no group reads it that might not."""
+    older = folder / "older"
+    older.touch(0o640)
+    owner, group = older.stat().st_uid, older.stat().st_gid
+    asked: list[tuple[int, int]] = []
+
+    def chown(path: Path, uid: int, gid: int) -> None:
+        assert Path(path).parent == folder
+        asked.append((uid, gid))
+        if (uid == owner and "owner" not in may_give) or "group" not in may_give:
+            raise PermissionError
+
+    monkeypatch.setattr(os, "chown", chown)
+    ok("documents", "export", "d", "-o", "older", *STORE)
+    assert asked == ([(owner, group)] if "owner" in may_give else [(owner, group), (-1, group)])
+    assert stat.S_IMODE(older.stat().st_mode) == mode
+
+
 def test_an_export_is_on_the_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file before it gets its name, and the name behind it."""
     synced: list[str] = []
