@@ -189,8 +189,7 @@ class Connecting:
             core.enter(Status.CONNECTING)
             stable, quick = False, False
             try:
-                with anyio.CancelScope() as core.talking:
-                    await self._talk(core)
+                await self._talk_of(core)
             except Refused as error:
                 worked = core.session is not None and core.session.synced_at_s is not None
                 ended = error.code == CloseCode.UNAUTHENTICATED and callable(self._token)
@@ -221,6 +220,17 @@ class Connecting:
             core.enter(Status.OFFLINE)
             with anyio.move_on_after(backoff.wait_s(failures, quick=quick)):
                 await core.again.wait()
+
+    async def _talk_of(self, core: Core) -> None:
+        """Have one connection; of a document that was discarded meanwhile its end is no news."""
+        replica = core.replica
+        try:
+            with anyio.CancelScope() as core.talking:
+                await self._talk(core)
+        except ClientError as error:
+            if core.replica is replica:
+                raise
+            log.info("of a discarded document: %s", error)
 
     async def _talk(self, core: Core) -> None:
         """Have one connection, from its beginning to its end."""

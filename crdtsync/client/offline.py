@@ -140,6 +140,8 @@ class Keeper:
                 sequence=loaded.damage.sequence,
                 hint="Repair it with `crdtsync check --repair`, or start with another store.",
             )
+        if loaded.checkpoint is None and not loaded.records:
+            self._cell = _Cell({}, clean=False)  # discarded: killed before this went, too
         if loaded.checkpoint is not None:
             self._sequence = loaded.checkpoint.sequence
             found = scan(loaded.checkpoint.state, _MOST)

@@ -7,14 +7,18 @@ from unittest.mock import patch
 import anyio
 import anyio.lowlevel
 import pytest
+from anyio.abc import AsyncResource
+from websockets.sync.server import ServerConnection
 
-from crdtsync.client import Document, Status, Unusable, connect
+from crdtsync.client import Document, EditsRefused, Status, Unusable, connect
 from crdtsync.client.replica import Replica
 from crdtsync.errors import StoreError, StoreFull
+from crdtsync.protocol import step_1_frame, step_2_frame
 from crdtsync.store import MemoryStore, Record
 from tests.native.kit import Server
 
 from .kit import OPTIONS, TIMEOUT_S, address, text_of, until, until_text
+from .scripted import drain, scripted_server
 
 pytestmark = pytest.mark.anyio
 
@@ -217,3 +221,58 @@ async def test_discarded_twice(server: Server) -> None:
             await until_text(document, "server's")
             await document.kept()
         assert await kept_text(store) == "server's"
+
+
+async def test_a_refusal_of_what_was_discarded() -> None:
+    """That the connection of the document before was refused says nothing of the new one."""
+
+    def handler(connection: ServerConnection, before: int) -> None:
+        connection.send(step_1_frame(b"\x00"))
+        connection.send(step_2_frame(b"\x00\x00"))
+        if before:
+            drain(connection)
+        else:
+            connection.close(4422, "no")
+
+    real = anyio.aclose_forcefully
+    with scripted_server(handler) as url:
+        async with Failing() as store:
+            async with connect(url, store=store, options=OPTIONS) as document:
+                closed = anyio.Event()
+
+                async def closing(resource: AsyncResource) -> None:
+                    if not closed.is_set():
+                        closed.set()
+                        await document.discard()
+                    await real(resource)
+
+                with patch.object(anyio, "aclose_forcefully", closing), anyio.fail_after(TIMEOUT_S):
+                    await closed.wait()
+                    await document.synced()
+                await document.kept()
+            async with connect(url, store=store, options=BRIEF) as document:
+                assert document.error is None
+
+
+async def test_killed_while_the_store_forgets() -> None:
+    """What was remembered beside a document that is gone, such as its refusal, is gone as well."""
+
+    def handler(connection: ServerConnection, _before: int) -> None:
+        connection.close(4422, "no")
+
+    async with Failing() as store:
+        with scripted_server(handler) as url:
+            async with connect(url, store=store, options=BRIEF) as document:
+                text = text_of(document)
+                text += "refused"
+                with anyio.fail_after(TIMEOUT_S):
+                    await until(lambda: document.status is Status.REFUSED)
+                    await document.kept()
+                with pytest.raises(EditsRefused):
+                    await document.saved()
+        async with connect(NOWHERE, store=store, options=BRIEF) as document:
+            with pytest.raises(EditsRefused):
+                await document.synced()
+        await store.delete("doc")
+        async with connect(NOWHERE, store=store, options=BRIEF) as document:
+            assert document.error is None
