@@ -21,9 +21,11 @@ from crdtsync.errors import CloseCode, RemoteError
 from crdtsync.examining import examined
 from crdtsync.indexing import INDEX_HERE_BYTES, Making
 from crdtsync.judge import Judge
-from crdtsync.session import Event, PartsMissing, Portion, UpdateReceived
+from crdtsync.limits import trusting
+from crdtsync.session import Event, PartsMissing, Portion, SoFar, UpdateReceived
 from crdtsync.structs import Scan
 from crdtsync.turns import Turns
+from crdtsync.update import scan
 
 __all__ = ["Threads", "divide_here", "make_index", "read_here"]
 
@@ -37,18 +39,25 @@ def _read(connection: Connection, frame: bytes) -> list[Event] | RemoteError:
     found = connection.read(frame)
     if not isinstance(found, list):
         return found
-    document, limits = connection.room.document, connection.room.limits
     return [
-        replace(event, scan=examined(event.update, event.scan, document, limits))
+        replace(event, scan=_examined(connection, event))
         if isinstance(event, UpdateReceived) and not _divisible(connection, event)
         else event
         for event in found
     ]
 
 
+def _examined(connection: Connection, event: UpdateReceived) -> Scan:
+    room = connection.room
+    found = examined(event.update, event.scan, room.document, room.limits)
+    if found.structs is None and room.detailed and not connection.free:  # its judge will want them
+        found = scan(event.update, trusting(room.limits), structs=True)
+    return found
+
+
 def _divisible(connection: Connection, event: UpdateReceived) -> bool:
     """Return whether an update is not held if it lacks something, but divided, and asked for."""
-    return connection.free and (len(event.scan.bodies) <= 1 or is_long(event.scan))
+    return is_long(event.scan) or (connection.free and len(event.scan.bodies) <= 1)
 
 
 class Threads:
@@ -117,6 +126,7 @@ class _Portions:
     ) -> None:
         self._event = event
         self._portions = portions
+        self._so_far = SoFar()
 
     def __iter__(self) -> Iterator[Event]:
         return self
@@ -125,7 +135,7 @@ class _Portions:
         each = next(self._portions)
         if each is None:
             return PartsMissing()
-        return Portion(*each, self._event.step_2, self._whole)
+        return Portion(*each, self._event.step_2, self._whole, self._so_far)
 
     def _whole(self) -> UpdateReceived:
         self._portions = iter(())

@@ -50,11 +50,11 @@ class Connection:
 
     __slots__ = (
         "__weakref__", "_backlog", "_backlog_bytes", "_waiting", "acknowledge", "alive", "asked_s",
-        "asks", "awareness_version", "blocked", "blocked_since_s", "brake", "caller", "clearance",
-        "closed", "code", "credit", "cursor", "denials", "doubted_s", "events", "free", "gives_way",
-        "hidden", "ignored", "large", "link", "live", "overhear", "owed", "owes_step_1", "parts",
-        "principal", "reading_paused", "refused", "renew", "room", "seat", "send", "send_short",
-        "sent", "session", "slot",
+        "asks", "awareness_version", "blocked", "blocked_since_s", "brake", "caller",
+        "clearance", "closed", "code", "credit", "cursor", "denials", "doubted_s", "events", "free",
+        "gives_way", "hidden", "ignored", "large", "link", "live", "overhear", "owed",
+        "owes_step_1", "parts", "portion", "principal", "reading_paused", "refused", "renew",
+        "room", "seat", "send", "send_short", "sent", "session", "slot",
     )  # fmt: skip
 
     _count = 0
@@ -137,6 +137,8 @@ class Connection:
         self._waiting = True  # for the room to load, a large frame to be read, or its judge
         self.large: bytes | None = None
         """A large frame that waits to be read; nobody reads one of who is gone."""
+        self.portion: Portion | None = None
+        """Of a long update what is let in, or refused, at this moment."""
         self.gives_way = False
         """Whether it waits for others to have a turn: ``was_read(events)`` goes on."""
         Connection._count += 1
@@ -196,11 +198,12 @@ class Connection:
         event: Event | None = None
         try:
             for event in self.events:
+                self.portion = event if type(event) is Portion else None
                 if type(event) is TokenReceived:
                     self._take_token(event.token)
                 else:
                     self.room.handle(self, event)
-                if type(event) is Portion and not self.closed:
+                if self.portion is not None and not (self.closed or self._waiting):
                     self._waiting = self.gives_way = True
                 if self.closed or self._waiting:  # by what it just did
                     break
@@ -209,6 +212,7 @@ class Connection:
             self.room.engine.refusals.turn_away(self, error, left)
         except IntegrationError as error:
             self._unreadable(error)
+        self.portion = None
 
     def wait(self, event: Event) -> None:
         """Keep an event, and what comes behind it, until ``was_read(events)``."""
@@ -226,9 +230,8 @@ class Connection:
     def read(self, frame: bytes) -> list[Event] | RemoteError:
         """Read a large frame, on any thread; ``was_read`` takes it, and what this returns."""
         try:
-            # Of a free one's, ``dividing`` describes a portion at a time: 600 bytes a struct.
-            detailed = self.room.detailed and not self.free
-            return self.session.receive(frame, structs=detailed)
+            # Of a long one ``dividing`` describes a portion at a time: 600 bytes a struct.
+            return self.session.receive(frame, structs=False)
         except RemoteError as error:
             return error
 

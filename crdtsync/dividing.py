@@ -15,7 +15,9 @@ from crdtsync.ordering import Ordered, pieces_of
 from crdtsync.structs import Range, Scan
 from crdtsync.update import MARKED_STRUCTS, scan
 
-__all__ = ["LONG_DELETES", "LONG_STRUCTS", "divided", "is_long", "takes_long"]
+__all__ = [
+    "LONG_DELETES", "LONG_STRUCTS", "divided", "is_long", "is_long_to_decide", "takes_long",
+]  # fmt: skip
 
 LONG_STRUCTS = 4 * MARKED_STRUCTS
 """Structs that are looked into one by one in a turn: some 4 us each."""
@@ -27,6 +29,11 @@ PORTION_DELETES = 5_000
 def is_long(found: Scan) -> bool:
     """Return whether an update has so many structs that looking into each takes long."""
     return sum([count for _, _, count in found.bodies]) > LONG_STRUCTS
+
+
+def is_long_to_decide(found: Scan) -> bool:
+    """Return whether to look where all of an update is would take others' turn for long."""
+    return len(found.deletes) > PORTION_DELETES or is_long(found)
 
 
 def takes_long(found: Scan, document: Document) -> bool:

@@ -105,6 +105,7 @@ class Clearance:
         "_rules",
         "everything",
         "index",
+        "limited",
         "nothing",
         "principal",
         "reach",
@@ -127,6 +128,8 @@ class Clearance:
         """Whether it may write nowhere."""
         self.everything = role is None or role.writes_all
         """Whether its updates need no look for what they do where."""
+        self.limited = any(rule.max_update_bytes for rule in rules)
+        """Whether it goes by how much an update inserts."""
         self.values = any(rule.append_only for rule in rules)
         """Whether it takes to know which keys have a value."""
         self.root: str | None = None

@@ -10,21 +10,22 @@ about content, the index of the document's places. Invariants:
 - A room without such writers pays nothing: its connections are free, and this is never asked.
 """
 
-import logging
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 from crdtsync.channels.book import Draft
+from crdtsync.channels.denials import SEALED
 from crdtsync.channels.hand import put_right
-from crdtsync.channels.judging import SEALED
 from crdtsync.connection import Connection
+from crdtsync.dividing import is_long_to_decide
 from crdtsync.edit import Act, Edit, read_edit
-from crdtsync.gate import READ_ONLY, Clearance, ContentGate, Decision, Deny, Gate, Principal
+from crdtsync.gate import Clearance, ContentGate, Deny, Gate, Principal
+from crdtsync.gatekeeping import FAILED, Gatekeeper
 from crdtsync.held import Verdict
 from crdtsync.indexing import INDEX_HERE_BYTES, Keeper, Making, Reading
 from crdtsync.limits import trusting
 from crdtsync.places import Place, PlaceIndex
-from crdtsync.session import UpdateReceived
+from crdtsync.session import SoFar, UpdateReceived
 from crdtsync.shortcuts import plain_places, stays
 from crdtsync.structs import Scan
 from crdtsync.update import scan
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["WAIT", "Judge"]
 
-log = logging.getLogger("crdtsync")
-
-_FAILED: Final = Deny("the server can't decide on this edit")
 WAIT: Final = Deny("the server can't decide on this edit yet")
 """Not a decision: there will be one when the index is made."""
 
@@ -46,27 +44,12 @@ class Judge:
     """Decides on the updates of one room."""
 
     __slots__ = (
-        "_by_default",
-        "_check",
-        "_content",
-        "_late",
-        "_noted",
-        "_placed",
-        "_read",
-        "_room",
-        "_wrongs",
-        "keeper",
-    )
+        "_gates", "_late", "_noted", "_placed", "_read", "_room", "_wrongs", "keeper",
+    )  # fmt: skip
 
     def __init__(self, room: "Room", gate: Gate | ContentGate | None) -> None:
         self._room = room
-        self._check: Gate | None = None
-        self._content: ContentGate | None = None
-        if hasattr(gate, "check_edit"):
-            self._content = cast(ContentGate, gate)
-        else:
-            self._check = gate
-        self._by_default = gate is None
+        self._gates = Gatekeeper(room, gate)
         self.keeper = Keeper(room)
         """What deciding takes: the index, and the channels' book."""
         self._read: Reading | None = None
@@ -124,8 +107,8 @@ class Judge:
         return not (
             room.damage
             or room.fill.full
-            or self._check is not None
-            or self._content is not None
+            or self._gates.check is not None
+            or self._gates.content is not None
             or self.keeper.channels is not None
             or room.document.judge is not None
             or principal.read_only
@@ -137,7 +120,7 @@ class Judge:
         role = principal.role
         if role is not None and role.reads_only:
             return False
-        if self._content is not None or self.keeper.channels is not None:
+        if self._gates.content is not None or self.keeper.channels is not None:
             return True
         return not (role is None or role.writes_all)
 
@@ -155,6 +138,8 @@ class Judge:
         root = document.root
         if clearance is None:
             clearance = connection.clearance = self.clear(connection.principal)
+        if clearance.limited and connection.portion is not None:
+            return False  # its size counts with that of those before
         if root is None:
             if document.structure is None or document.waiting:
                 return False
@@ -199,78 +184,110 @@ class Judge:
 
     def _reaches(self, clearance: Clearance, root: str) -> bool:
         """Find out how far somebody may go in a document that is one root."""
-        if not self._by_default or self._room.damage or clearance.principal.read_only:
+        if not self._gates.by_default or self._room.damage or clearance.principal.read_only:
             return False
         clearance.reach = clearance.reach_of(Place(root, None))
         clearance.root = root
         return True
 
     def refuses(self, connection: Connection, update: bytes, found: Scan, *, step_2: bool) -> bool:
-        """Return whether an update does not enter now; see to what follows then."""
-        denial = self.denial(connection, update, found)
+        """Return whether an update does not enter now; see to what follows then.
+
+        A long one is decided on by portions. Over one of them the rest is refused as well.
+        """
+        room, portion = self._room, connection.portion
+        by_parts = portion is None and is_long_to_decide(found) and not room.document.knows(found)
+        if by_parts:
+            denial = self._gates.outright(self._clearance(connection), update, found)
+        else:
+            denial = self.denial(connection, update, found)
         if denial is WAIT:
             keeper = self.keeper
             making = keeper.making
             assert making is not None
-            connection.wait(UpdateReceived(update, found, step_2))
+            connection.wait(portion or UpdateReceived(update, found, step_2))
             making.waiting.append(connection)
             keeper.begin(making)
         elif denial is not None:
-            self._room.deny(connection, denial, update, found, step_2=step_2)
-        return denial is not None
+            if portion is not None:
+                whole = portion.whole()
+                update, found = whole.update, whole.scan
+            room.deny(connection, denial, update, found, step_2=step_2)
+        elif by_parts:
+            if room.fill.limit:
+                room.fill.check(update, found, room.document.knows)
+            event = UpdateReceived(update, found, step_2)
+            connection.wait(event)
+            room.engine.divide_apart(connection, event)
+        return by_parts or denial is not None
 
     def denial(self, connection: Connection, update: bytes, found: Scan) -> Deny | None:
         """Return why a connection's update may not enter; ``None`` where it may.
 
         ``WAIT`` where that can't be told before the index is made.
         """
+        before, clearance = connection.clearance, self._clearance(connection)
+        waiting = clearance is before and self._room.document.waiting
+        if waiting and self._is_plain(clearance, update, found):
+            return None
+        portion, address = connection.portion, connection.caller.address
+        so_far = portion.so_far if portion is not None and portion.update is update else None
+        return self.ruling(clearance, update, found, address=address, so_far=so_far)
+
+    def _clearance(self, connection: Connection) -> Clearance:
         clearance = connection.clearance
         if clearance is None or clearance.principal is not connection.principal:
             clearance = connection.clearance = self.clear(connection.principal)
-        elif self._room.document.waiting and self._is_plain(clearance, update, found):
-            return None
-        return self.ruling(clearance, update, found, address=connection.caller.address)
+        return clearance
 
     def ruling(
-        self, clearance: Clearance, update: bytes, found: Scan, *, address: str = ""
+        self,
+        clearance: Clearance,
+        update: bytes,
+        found: Scan,
+        *,
+        address: str = "",
+        so_far: SoFar | None = None,
     ) -> Deny | None:
-        """Return the same for whoever has a clearance, connected or not."""
-        room, principal = self._room, clearance.principal
-        if room.damage:
-            return Deny(room.damage)
-        if clearance.nothing or (principal.read_only and self._by_default):
-            return Deny(READ_ONLY)
-        if self._check is not None:
-            decision = self._ask(self._check.check, principal, room.name, update, found)
-            if isinstance(decision, Deny):
-                return decision
+        """Return the same for whoever has a clearance, connected or not.
+
+        ``so_far`` is of a portion: a custom gate for whole updates has let it in already.
+        """
+        denial = self._gates.outright(clearance, update, found, asked=so_far is not None)
         channels = self.keeper.channels
-        if clearance.everything and self._content is None and channels is None:
-            return None
-        if room.document.knows(found):
+        if denial is not None or (
+            clearance.everything and self._gates.content is None and channels is None
+        ):
+            return denial
+        if self._room.document.knows(found):
             return None
         if channels is not None and channels.sealed:
             return SEALED
-        return self._by_place(clearance, update, found, address)
+        return self._by_place(clearance, update, found, address, so_far)
 
     def _by_place(
-        self, clearance: Clearance, update: bytes, found: Scan, address: str
+        self,
+        clearance: Clearance,
+        update: bytes,
+        found: Scan,
+        address: str,
+        so_far: SoFar | None,
     ) -> Deny | None:
-        room, content, keeper = self._room, self._content, self.keeper
+        room, content, keeper = self._room, self._gates.content, self.keeper
         document = room.document
         index = keeper.index
         values = clearance.values or content is not None
         if index is None or (values and not index.values):
             if keeper.broken:
-                return _FAILED
+                return FAILED
             making = keeper.make(values=values)
             if making.begun or making.gathered_bytes > INDEX_HERE_BYTES:
                 return WAIT
             keeper.make_here(making)
             index = keeper.index
             if index is None:
-                return _FAILED
-        if self._by_default:
+                return FAILED
+        if self._gates.by_default:
             clearance.use(index)
         if found.structs is None:
             found = scan(update, trusting(room.limits), structs=True)
@@ -278,50 +295,33 @@ class Judge:
         channels, book = keeper.channels, keeper.book
         looked = None if channels is None or book is None else channels.look(update, index, book)
         edit, placements = read_edit(update, found, index, document.deleted, looked)
-        decision = self._on_edit(clearance, edit)
+        if so_far is not None:
+            edit = replace(edit, size_bytes=edit.size_bytes + so_far.size_bytes)
+        decision = self._gates.on_edit(clearance, edit)
         draft: Draft | None = None
         if looked and channels is not None and book is not None and not isinstance(decision, Deny):
-            asked = channels.judge(looked, clearance.principal, book, address=address)
+            asked = channels.judge(
+                looked, clearance.principal, book, address=address, so_far=so_far
+            )
             if isinstance(asked, Deny):
                 decision = asked
             else:
                 draft = asked
         if edit.waits and not isinstance(decision, Deny) and not document.lacks(update, found):
-            decision = _FAILED
+            decision = FAILED
         if isinstance(decision, Deny):
             index.forget(mark)
             if any(each.act is Act.DELETE for each in edit.touches) and keeper.implied.learn():
-                return self._by_place(clearance, update, found, address)
+                return self._by_place(clearance, update, found, address, so_far)
             return decision
+        if so_far is not None:
+            so_far.size_bytes = edit.size_bytes
         self._read = (update, placements, draft)
         return None
 
     def objection(self, principal: Principal, edit: Edit) -> Deny | None:
         """Return what a role or a custom gate has against an edit; channels' rules aside."""
-        if principal.read_only and self._by_default:
-            return Deny(READ_ONLY)
-        decision = self._on_edit(self.clear(principal), edit)
-        if self._check is not None and not isinstance(decision, Deny):
-            name = self._room.name
-            decision = self._ask(self._check.check, principal, name, edit.update, edit.scan)
-        return decision if isinstance(decision, Deny) else None
-
-    def _on_edit(self, clearance: Clearance, edit: Edit) -> Decision:
-        """Decide on what an update does where: by the role, then by a custom gate for content."""
-        decision = clearance.check(edit)
-        if self._content is not None and not isinstance(decision, Deny):
-            name = self._room.name
-            decision = self._ask(self._content.check_edit, clearance.principal, name, edit)
-        return decision
-
-    def _ask(self, decide: Callable[..., Decision], *question: object) -> Decision:
-        """Ask a custom gate; one that fails lets nothing in, and disturbs nobody else."""
-        try:
-            return decide(*question)
-        except Exception:
-            self._room.stats.gate_errors += 1
-            log.exception("the gate failed to decide on an edit of document %r", self._room.name)
-            return _FAILED
+        return self._gates.objection(self.clear(principal), edit)
 
     def _is_plain(self, clearance: Clearance, update: bytes, found: Scan) -> bool:
         index = self.keeper.index

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from crdtsync.awareness import Entry, read_entries, read_single
+from crdtsync.channels.model import Message
 from crdtsync.errors import InvalidUpdate, MessageTooLarge
 from crdtsync.keystroke import Typist
 from crdtsync.limits import Limits, naming
@@ -23,7 +24,7 @@ from crdtsync.protocol import (
     decode_frame,
 )
 from crdtsync.state_vector import read_state_vector
-from crdtsync.structs import EMPTY_UPDATE, Scan
+from crdtsync.structs import EMPTY_UPDATE, Id, Scan
 from crdtsync.update import scan
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "PartsMissing",
     "Portion",
     "Session",
+    "SoFar",
     "StateRequested",
     "TokenReceived",
     "UpdateReceived",
@@ -50,12 +52,25 @@ class UpdateReceived:
     """Whether it answers a step 1: then it may well bring nothing new."""
 
 
+@dataclass(slots=True)
+class SoFar:
+    """What of a long update is let in already, as far as that counts for the rest of it."""
+
+    size_bytes: int = 0
+    """How much that inserted, where somebody asks."""
+    replaced: dict[tuple[str, str], tuple[Message, Id]] = field(default_factory=dict)
+    """Messages of a chat that came to be deleted, by root and key, with the last item there: what
+    replaces them may be yet to come."""
+
+
 @dataclass(frozen=True, slots=True)
 class Portion(UpdateReceived):
     """A part of an update that would take long by itself: others have a turn behind it."""
 
     whole: Callable[[], UpdateReceived]
     """Ends the portions; returns the update that they are of."""
+    so_far: SoFar
+    """Of all portions of one update."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ for the closer look (``edit``) to say; what they let pass, that would, too.
 
 from collections.abc import Mapping, Sequence
 
+from crdtsync.dividing import PORTION_DELETES
 from crdtsync.gate import Clearance
 from crdtsync.places import UNKNOWN, PlaceIndex, Run
 from crdtsync.structs import Scan
@@ -30,6 +31,8 @@ def stays(clearance: Clearance, clocks: Mapping[int, int], update: bytes, found:
         for other, clock in found.needs.items():
             if clocks.get(other, 0) < clock:
                 return False
+    if len(found.deletes) > PORTION_DELETES:
+        return False
     for other, _, clock in found.deletes:  # noqa: SIM110 (half the time)
         if clocks.get(other, 0) < clock:
             return False
@@ -42,6 +45,8 @@ def plain_places(
     """Return the places of an update's items, where all that it does is allowed for sure."""
     size = len(update)
     deletes = found.deletes
+    if len(deletes) > PORTION_DELETES:
+        return None
     reached = clearance.reached
     if not found.ranges:
         placed: Sequence[Run] = ()

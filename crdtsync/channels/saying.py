@@ -7,7 +7,7 @@ rules that need neither room nor clock.
 from dataclasses import dataclass
 from typing import Final
 
-from crdtsync.channels.judging import OWN_MESSAGES, TOO_FAST, too_late, too_long
+from crdtsync.channels.denials import OWN_MESSAGES, TOO_FAST, too_late, too_long
 from crdtsync.channels.model import Message
 from crdtsync.channels.names import is_guest, is_message_id
 from crdtsync.errors import Forbidden, RemoteError, TooManyRequests

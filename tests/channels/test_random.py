@@ -6,6 +6,7 @@ that it shows then has to be its author's doing.
 
 import random
 from collections.abc import Callable
+from itertools import groupby
 from struct import pack
 from typing import Any
 
@@ -24,6 +25,7 @@ from crdtsync.store.base import Record
 from crdtsync.structs import Id
 from tests.channels.kit import ANN, GUEST, MOD, Talk, setting
 from tests.permissions.kit import Peer
+from tests.portions import small_portions
 from tests.unit.wire import any_, binary, block, deleted, gc, item, string, type_, update
 
 LIMITS = Limits(refusal_delay_s=0, chat_messages_per_minute=0)
@@ -54,21 +56,23 @@ class World(Talk):
 
     def commit(self) -> None:
         while self.room.uncommitted:
-            for each in self.room.take_batch(0):
-                self._stored(each)
+            batch = self.room.take_batch(0)
+            for author, records in groupby(batch, key=lambda each: each.author):
+                self._stored(author, list(records))
             self.room.committed()
             self._whole()
 
-    def _stored(self, record: Record) -> None:
-        self.keeper.apply_update(record.update)
-        self.log += record.update
+    def _stored(self, author: str, records: list[Record]) -> None:
+        for record in records:
+            self.keeper.apply_update(record.update)
+            self.log += record.update
         for root in ROOTS:
             before, after = self.shown[root], self._root(root)
             self.shown[root] = after
             for key in before.keys() | after.keys():
                 old, new = before.get(key), after.get(key)
                 if old != new:
-                    assert self._fine(root, key, old, new, record.author), (root, key, old, new)
+                    assert self._fine(root, key, old, new, author), (root, key, old, new)
 
     def _fine(self, root: str, key: str, old: Any, new: Any, by: str) -> bool:
         """Return whether somebody may bring about a change."""
@@ -309,6 +313,19 @@ def test_worlds(hostile: bool) -> None:
 
     People see what others do late and in any order, go offline, and come back with all of it.
     """
+    play(hostile=hostile)
+
+
+@pytest.mark.parametrize("structs", [1, 3])
+@pytest.mark.parametrize("hostile", [False, True])
+def test_worlds_where_updates_come_by_portions(hostile: bool, structs: int) -> None:
+    """So it is where the parts of an update are decided on one by one."""
+    with small_portions(structs):
+        play(hostile=hostile)
+
+
+def play(*, hostile: bool) -> None:
+    """Play all worlds."""
     refused = accepted = 0
     for seed in range(WORLDS):
         world = World(seed)

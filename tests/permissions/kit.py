@@ -204,6 +204,8 @@ class Server:
             judge.made(making)
             for connection in making.waiting:
                 connection.was_read(connection.events)
+                while connection.gives_way:
+                    connection.was_read(connection.events)
 
     def left(self, connection: Connection) -> None: ...
 

@@ -16,6 +16,7 @@ from crdtsync.structs import Id
 from tests.interop.conftest import require
 from tests.interop.harness import NODE_MODULES, run_node
 from tests.permissions.kit import Peer, Server, by_place, differing, merged, plainly, role
+from tests.portions import small_portions
 from tests.properties.edits import KEYS, ROOTS, Dice, edit
 from tests.properties.profile import checked
 from tests.unit.wire import any_, block, deleted, gc, item, skip, string, type_, update
@@ -88,6 +89,28 @@ def test_random_edits(data: bytes, who: Role) -> None:
     assert only_adds(who, before, after)
     if not peer.denials and not server.room.document.waiting:
         assert by_place(peer.doc) == after
+
+
+@checked(400, data=st.binary(min_size=80, max_size=400), who=st.sampled_from(ROLES))
+def test_random_edits_by_portions(data: bytes, who: Role) -> None:
+    """So it is where updates are decided on part by part; what is allowed enters all the same."""
+    dice = Dice(data)
+    whole, parted = Server(), Server()
+    for _ in range(3 + dice.roll(6)):
+        update = whole.join().edits(lambda doc: edit(doc, dice))
+        parted.join().says(update)
+    peers = [each.join(Principal(id="a", role=who)).sync() for each in (whole, parted)]
+    before = parted.shows()
+    first, second = (peers[0].edits(lambda doc: edit(doc, dice), send=False) for _ in range(2))
+    peers[0].says(merged(first, second))
+    with small_portions(1 + dice.roll(3)):
+        peers[1].says(merged(first, second))
+    after = parted.shows()
+    assert [place for place in differing(before, after) if not permits(who, place)] == []
+    assert only_adds(who, before, after)
+    if not peers[0].denials:
+        assert not peers[1].denials
+        assert after == whole.shows()
 
 
 def _send(peer: Peer, updates: list[bytes], dice: Dice) -> None:
