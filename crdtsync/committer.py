@@ -142,7 +142,8 @@ class Committer:
                 for room, batch in batches:
                     self._stall(room, batch)
                 # What has come meanwhile: the batch that failed goes first.
-                self._dirty = [room for room in self._dirty if not room.stalled]
+                failed = set(rooms)
+                self._dirty = [room for room in self._dirty if room not in failed]
                 batches = []
             hub.stats.commit_seconds.observe(hub.clock.monotonic_s() - started_s)
             hub.stats.commit_updates.observe(len(records))

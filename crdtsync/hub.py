@@ -307,7 +307,7 @@ class Hub:
     def _let_go(self, room: Room, reason: str) -> None:
         if self.rooms.get(room.name) is room:
             del self.rooms[room.name]
-        room.degraded = reason
+        room.stalled, room.degraded = True, reason
         self._wake(room)
 
     # The library's way in

@@ -95,7 +95,8 @@ class Room:
         self.damage = ""
         """Why the document is read-only; empty where it is sound."""
         self.stalled = False
-        """Whether the store refuses its last batch: nothing more goes out before that."""
+        """Whether the store refuses its last batch: nothing more goes out before that. Or it was
+        let go of: whoever is still in it writes nothing any more."""
         self.degraded = ""
         """What is wrong right now; empty where all is well."""
 

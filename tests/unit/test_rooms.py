@@ -5,6 +5,7 @@ from typing import Any
 import anyio
 import pytest
 
+from crdtsync.batch import Editor
 from crdtsync.clock import ManualClock
 from crdtsync.errors import (
     CloseCode,
@@ -22,6 +23,7 @@ from crdtsync.protocol import KEEPALIVE, SyncStep2, SyncUpdate, step_2_frame, up
 from crdtsync.room import Room
 from crdtsync.store.base import Checkpoint, Damage, Loaded
 from crdtsync.structs import Scan
+from crdtsync.update import scan
 
 from .documents import content, fresh, history, replay
 from .engine import FAST, Client, FakeLink, TestStore, join, quick, settle, until
@@ -619,6 +621,23 @@ async def test_who_comes_while_a_document_is_deleted() -> None:
         later = await join(hub)
         assert str(later.text) == ""
         assert await hub.edit("doc", one(1, 0, "new")) == 1
+
+
+async def test_who_has_a_document_open_while_it_is_deleted() -> None:
+    """What he writes then does not enter the next document of that name."""
+    store = TestStore()
+    async with Hub(store, limits=quick(commit_retry_s=0.2)) as hub:
+        await hub.edit("doc", one(1, 0, "old"))
+        async with hub.open("doc") as room:
+            assert await hub.delete("doc")
+            assert await hub.edit("doc", one(2, 0, "new")) == 1
+            update = one(1, 3, "also old", origin=(1, 2))
+            room.submit(update, scan(update, hub.limits), Editor(Principal()))
+            with pytest.raises(Unavailable, match="deleted"):
+                await hub.committed(room)
+        await settle()
+        assert len((await store.load("doc")).records) == 1
+        assert await hub.edit("doc", one(2, 3, "er", origin=(2, 2))) == 2
 
 
 async def test_two_delete_a_document_at_once() -> None:
