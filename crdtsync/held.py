@@ -13,6 +13,7 @@ from itertools import count, groupby
 from typing import Final, Protocol
 
 from crdtsync.encoding import write_var_uint
+from crdtsync.idset import IdSet
 from crdtsync.joining import write_deletes
 from crdtsync.limits import Limits, trusting
 from crdtsync.slicing import cut_struct, new_part, part_deletes, struct_at
@@ -87,11 +88,11 @@ class _Structs(Part):
         self._places.append(structs[-1].end)
         self._at = 0
         self._clock = clock  # of the one at this place
-        self._tied: dict[int, Range] = {}
+        self._tied: dict[int, list[Range]] = {}
 
     def tie(self, index: int, deletes: Range) -> None:
         """Let a deletion in with a struct, and not before it."""
-        self._tied[index] = deletes
+        self._tied.setdefault(index, []).append(deletes)
 
     def take(self, clocks: Mapping[int, int]) -> bytes | None:
         """Return an update of what fits on ``clocks`` now, if anything; go on behind it."""
@@ -112,8 +113,7 @@ class _Structs(Part):
                     break
                 taken.append(cut_struct(one, struct, known - struct.clock))
                 known = end
-            if self._at in self._tied:
-                deletes.append(self._tied.pop(self._at))
+            deletes += self._tied.pop(self._at, ())
             self._at += 1
             self._clock = end
         if not taken:
@@ -163,6 +163,8 @@ def _parts_of(update: bytes, source: object) -> list[Part]:
     structs = found.structs or []
     parts: list[Part] = []
     keyed: dict[Id, tuple[_Structs, int]] = {}
+    deleted = IdSet()
+    deleted.add(found.deletes)
     for _, run in groupby(structs, lambda struct: struct.client):
         own = list(run)
         part = _Structs(update, source, own)
@@ -170,8 +172,11 @@ def _parts_of(update: bytes, source: object) -> list[Part]:
         for index, struct in enumerate(own):
             if struct.keyed and struct.origin is not None:
                 keyed[struct.origin] = part, index
+            whole = (struct.client, struct.clock, struct.clock + struct.length)
+            if struct.keyed and struct.length > 1 and deleted.covers((whole,)):
+                part.tie(index, whole)  # several values may only come deleted
     # What deletes the value of a key goes with the next value: it would seem to be deleted else.
-    free, tied = part_deletes(list(found.deletes), structs)
+    free, tied = part_deletes(list(found.deletes), structs, structs)
     for each in tied:
         part, index = keyed[each[:2]]
         part.tie(index, each)

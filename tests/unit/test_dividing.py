@@ -238,6 +238,24 @@ def test_several_values_whose_next_one_waits() -> None:
     assert list(document.deleted) == [(1, 0, 3)]
 
 
+def test_several_values_that_wait_themselves() -> None:
+    """They come deleted, whenever what they lacked comes: nothing honest is dropped."""
+    two = item(any_(b"\x7d\x01", b"\x7d\x02"), origin=(1, 3), key="k")
+    data = update(
+        block(2, 0, item("a", origin=(8, 0)), two),
+        block(1, 0, item("a", origin=(9, 0)), VALUES),
+        deletes=[(1, 1, 4), (2, 1, 3)],
+    )
+    document = opened()
+    assert document.admit(data, scan(data, LIMITS)) is Verdict.AHEAD
+    for client in (9, 8):
+        late = one(client, 0, "late")
+        assert document.admit(late, scan(late, LIMITS)) is Verdict.NEW
+    assert document.clocks == {1: 4, 2: 3, 8: 4, 9: 4}
+    assert list(document.deleted) == [(1, 1, 4), (2, 1, 3)]
+    assert not document.waiting
+
+
 # On a connection
 
 
