@@ -13,7 +13,6 @@ Owns the rooms, the store's lifetime and every task of the engine. Invariants:
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from types import TracebackType
 from typing import Self
 
 import anyio
@@ -150,17 +149,16 @@ class Hub:
             self._stack = stack.pop_all()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         with anyio.CancelScope(shield=True):
             await self.drain()
             assert self._tasks is not None
             self._tasks.cancel_scope.cancel()
             self._tasks = None
+            for room in list(self.rooms.values()):
+                if not room.loaded or room.uncommitted:  # nor will it be: nobody waits for it
+                    self._let_go(room, "the server was stopped")
+                    room.abandoned()
         await self._stack.aclose()  # told of nothing: what ended the body is its caller's
 
     @property

@@ -429,6 +429,28 @@ async def test_a_drain_commits_checkpoints_and_closes() -> None:
         await (await join(hub, "b")).shows("last words" * 2)
 
 
+@pytest.mark.parametrize("stuck", ["load", "commit"])
+async def test_nobody_waits_for_a_hub_that_has_ended(stuck: str) -> None:
+    """Where the store never answers, whoever waits for it learns that it won't any more."""
+    store, told = TestStore(), anyio.Event()
+
+    async def edit(hub: Hub) -> None:
+        with pytest.raises(Unavailable, match="stopped"):
+            await hub.edit("doc", one(1, 0, "x"))
+        told.set()
+
+    async with anyio.create_task_group() as tasks:
+        async with Hub(store, limits=quick(drain_timeout_s=0.01)) as hub:
+            if stuck == "load":
+                store.stop_loads()
+            else:
+                store.stop()
+            tasks.start_soon(edit, hub)
+            await settle()
+        with anyio.fail_after(5):
+            await told.wait()
+
+
 async def test_drain_timeout_s() -> None:
     """A store that hangs holds a shutdown up for no longer than the limit."""
     store = TestStore()
