@@ -95,6 +95,8 @@ def _portions(
             left = True
             break
         own = tuple(islice(_own(portion, document, going), PORTION_DELETES))
+        if len(own) == PORTION_DELETES:
+            own += tuple(_several(portion, document, going, own))
         data = piece[:-1] + write_deletes(own) if own else piece
         yield data, portion.among(going, own, complete=complete)
     if not (left and found.keys):  # else a key whose next value is left out would seem deleted
@@ -124,6 +126,23 @@ def _own(portion: Scan, document: Document, going: IdSet) -> Iterator[Range]:
         if known < end:
             for first, last in going.common(client, known, end):
                 yield client, first, last
+
+
+def _several(portion: Scan, document: Document, going: IdSet, own: Iterable[Range]) -> list[Range]:
+    """Return what else has to come deleted: several values under a key."""
+    had = IdSet()
+    had.add(own)
+    clocks = document.clocks
+    found = [
+        (each.client, max(each.clock, clocks.get(each.client, 0)), each.clock + each.length)
+        for each in portion.structs or ()
+        if each.keyed and each.length > 1
+    ]
+    return [
+        each
+        for each in found
+        if each[1] < each[2] and going.covers((each,)) and not had.covers((each,))
+    ]
 
 
 def _within(deletes: Iterable[Range], document: Document) -> Iterator[Range]:

@@ -202,6 +202,21 @@ def test_each_portion_brings_what_of_itself_is_deleted() -> None:
         let_in(update(block(1, 0, VALUES, *PLAIN)), opened())
 
 
+@pytest.mark.parametrize("known", range(4))
+def test_several_values_behind_many_deletions(known: int) -> None:
+    """Not all of a portion's deletions come with it where they are many; these do."""
+    text = item(string("x" * 10), parent="text")
+    holes = [(1, 2 * n, 2 * n + 1) for n in range(5)]
+    data = update(block(1, 0, text, VALUES, *PLAIN), deletes=[*holes, (1, 10, 13)])
+    document = opened()
+    let_in(data, document, known, size=1)
+    more = update(block(1, 0, text, VALUES, *PLAIN, *PLAIN), deletes=[*holes, (1, 10, 13)])
+    portions = let_in(more, document)
+    assert document.clocks == {1: 21}
+    assert sorted(document.deleted) == [*holes, (1, 10, 13)]
+    assert all(scan(each, LIMITS).deletes == found.deletes for each, found in portions)
+
+
 def test_a_deletion_that_would_come_later_allows_nothing() -> None:
     """What is left out leaves the deletion of all values out; what needs it has it."""
     lacking = item(any_(b"\x7d\x03"), origin=(99, 7), key="k")
