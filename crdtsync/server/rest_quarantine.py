@@ -126,9 +126,12 @@ class RestQuarantine:
     async def apply(self, request: Request) -> Response:
         """Let one entry into its document after all."""
         admin, entry = await self._found(request)
-        done = await self._apply([entry])
-        self._note(request, admin, "refused-updates-applied", done.applied)
-        return self._answer(done)
+        applied: dict[int, Entry] = {}
+        try:
+            left = await self._apply([entry], applied)
+        finally:
+            self._note(request, admin, "refused-updates-applied", applied.values())
+        return self._answer(Applied(tuple(applied.values()), tuple(left.values())))
 
     async def apply_all(self, request: Request) -> Response:
         """Let the entries of a document, or of one author in it, in after all, in order."""
@@ -147,10 +150,8 @@ class RestQuarantine:
                 left.clear()
                 async for page in self._pages(which, whole=True):
                     meant = [entry for entry in page if entry.id <= newest]
-                    done = await self._apply(meant)
-                    # Their updates may be many megabytes.
-                    applied |= {each.id: replace(each, update=b"") for each in done.applied}
-                    left |= {each.id: (replace(each, update=b""), why) for each, why in done.left}
+                    for entry, why in (await self._apply(meant, applied)).values():
+                        left[entry.id] = replace(entry, update=b""), why
                 newest = min(newest, max([0, *applied, *left]))
                 progress = bool(left) and len(applied) > before
         finally:
@@ -185,9 +186,15 @@ class RestQuarantine:
         for name, count in Counter(entry.document for entry in entries).items():
             record_admin(self._hub, request, admin, action, name, entries=count)
 
-    async def _apply(self, entries: list[Entry]) -> Applied:
-        """Edit the document as the entries' authors; as many as fit, in whatever order fits."""
-        applied: list[Entry] = []
+    async def _apply(
+        self, entries: list[Entry], applied: dict[int, Entry]
+    ) -> dict[int, tuple[Entry, str]]:
+        """Edit the document as the entries' authors; as many as fit, in whatever order fits.
+
+        What has entered is in ``applied`` at once, without its updates, which may be many
+        megabytes. Returns what is left, and why.
+        """
+        done: list[Entry] = []
         left = {entry.id: (entry, MISSING) for entry in entries}
         progress = True
         while left and progress:
@@ -202,10 +209,11 @@ class RestQuarantine:
                     await anyio.lowlevel.checkpoint()  # nothing was waited for
                     continue
                 del left[entry.id]
-                applied.append(entry)
+                applied[entry.id] = replace(entry, update=b"")
+                done.append(applied[entry.id])
                 progress = True
-        await self._hub.quarantine.drop(applied)
-        return Applied(tuple(applied), tuple(left.values()))
+        await self._hub.quarantine.drop(done)
+        return left
 
     def _answer(self, done: Applied) -> Response:
         if done.left and not done.applied:

@@ -8,12 +8,14 @@ import pytest
 from crdtsync.access.service import Access
 from crdtsync.audit import Event, What
 from crdtsync.auth import ConnectRequest
+from crdtsync.errors import Unavailable
 from crdtsync.forwarded import Proxies
 from crdtsync.gate import Principal
 from crdtsync.hub import Hub
 from crdtsync.refused.base import RefusedUpdate, Run
 from crdtsync.refused.keeping import RefusedUpdates
 from crdtsync.roles import ADMIN, READ, WRITE
+from crdtsync.server import rest_quarantine
 from crdtsync.server.asgi import create_app
 from crdtsync.server.doors import Doors
 from crdtsync.store.memory import MemoryStore
@@ -117,6 +119,33 @@ async def test_what_admins_do_over_http() -> None:
         ("admin", "doc", "refused-updates-dropped", 1),
         ("deleted", "doc"),
     ]
+
+
+@pytest.mark.parametrize("page", [1, 2, 10])
+async def test_what_was_applied_before_the_store_failed(
+    page: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has entered a document by an admin's hand is in the log, whatever comes after it."""
+    monkeypatch.setattr(rest_quarantine, "MAX_PAGE", page)
+    audit = Log()
+    async with Hub(MemoryStore(), quarantine=RefusedUpdates(None), audit=audit) as hub:
+        app = create_app(hub, authenticator=Everybody(), lifespan=False)
+        for letter in "abcd":
+            await refuse(hub, b"\x01\x01" + letter.encode() + b"\0\x04\x01\x01t\x01x\0")
+        edit = hub.edit
+
+        async def failing(document: str, update: bytes, principal: Principal) -> int:
+            if b"d" in update:
+                raise Unavailable("the store can't take edits now")
+            return await edit(document, update, principal)
+
+        monkeypatch.setattr(hub, "edit", failing)
+        async with asgi_client(app) as http:
+            http.headers["Authorization"] = "Bearer root"
+            answer = await http.post("/api/v1/quarantine/apply?document=doc")
+            assert answer.status_code == 503
+    (event,) = audit.events
+    assert event.detail == {"action": "refused-updates-applied", "entries": 3}
 
 
 async def test_a_role_that_changes() -> None:
