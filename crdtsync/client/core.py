@@ -148,8 +148,8 @@ class Core:
     # Status
 
     def enter(self, status: Status) -> None:
-        """Take another status, and tell of it."""
-        if status is not self.status:
+        """Take another status, and tell of it. Behind the last one there is none."""
+        if status is not self.status and self.status is not Status.CLOSED:
             self.status = status
             self.statuses.tell(status)
         self.ring()
@@ -228,11 +228,16 @@ class Core:
                 await self.wait()
 
     async def until_kept(self) -> None:
-        """Wait until all that happened so far is in the local store. Raises ``StoreError``."""
+        """Wait until all that happened so far is in the local store.
+
+        Raises ``StoreError``, and ``Closed`` where nobody writes it any more.
+        """
         if self.keeper is None:
             return
         position = self.keeper.position
         while not self.keeper.kept(position):
             if self.keeper.error is not None:
                 raise self.keeper.error
+            if self.status is Status.CLOSED:
+                raise Closed("the client was closed")
             await self.wait()

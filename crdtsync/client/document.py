@@ -13,7 +13,7 @@ import pycrdt
 from crdtsync.client.awareness import Awareness
 from crdtsync.client.chat import Chat
 from crdtsync.client.core import Core
-from crdtsync.client.errors import ClientError, ConnectionLost
+from crdtsync.client.errors import ClientError, Closed, ConnectionLost
 from crdtsync.client.people import Presence
 from crdtsync.client.status import Status
 from crdtsync.errors import StoreError
@@ -106,7 +106,8 @@ class Document:
     async def kept(self) -> None:
         """Wait until all that happened so far is in the local store, if there is one.
 
-        Raises ``StoreError`` while that fails; it is tried again all the same.
+        Raises ``StoreError`` while that fails; it is tried again all the same. ``Closed`` where
+        the client ended before.
         """
         await self._core.until_kept()
 
@@ -176,9 +177,11 @@ class Document:
 
         ``doc`` is a fresh document at once, and filled with ``synced()``. The local store forgets
         what it had; where it fails it is tried again, and ``kept()`` says so. Returns the document
-        so far, for whoever wants to save something of it.
+        so far, for whoever wants to save something of it. Raises ``Closed`` behind the end.
         """
         core = self._core
+        if core.status is Status.CLOSED:
+            raise Closed("the client was closed")
         given_up = self.doc
         with core.lock:
             core.renew(pycrdt.Doc[Any](allow_multithreading=given_up._allow_multithreading))
@@ -186,6 +189,6 @@ class Document:
             core.talking.cancel()
         core.forgive()
         core.enter(Status.CONNECTING)
-        with contextlib.suppress(StoreError):
+        with contextlib.suppress(StoreError, Closed):
             await core.until_kept()
         return given_up

@@ -10,7 +10,7 @@ import pytest
 from anyio.abc import AsyncResource
 from websockets.sync.server import ServerConnection
 
-from crdtsync.client import Document, EditsRefused, Status, Unusable, connect
+from crdtsync.client import Closed, Document, EditsRefused, Status, Unusable, connect
 from crdtsync.client.replica import Replica
 from crdtsync.errors import StoreError, StoreFull
 from crdtsync.protocol import step_1_frame, step_2_frame
@@ -276,3 +276,43 @@ async def test_killed_while_the_store_forgets() -> None:
         await store.delete("doc")
         async with connect(NOWHERE, store=store, options=BRIEF) as document:
             assert document.error is None
+
+
+@pytest.mark.parametrize("stored", [False, True])
+async def test_behind_the_end(stored: bool) -> None:
+    """A client that has ended stays closed: nobody waits for what nobody does any more."""
+    async with MemoryStore() as store:
+        async with connect(NOWHERE, store=store if stored else None, options=BRIEF) as document:
+            pass
+        assert document.status is Status.CLOSED
+        with anyio.fail_after(TIMEOUT_S):
+            with pytest.raises(Closed):
+                await document.discard()
+            with pytest.raises(Closed):
+                await document.synced()
+        assert document.status is Status.CLOSED
+
+
+async def test_the_end_comes_before_the_store() -> None:
+    """Who waits for a store that takes its time is told when the client ends."""
+    waited: list[str] = []
+    async with Failing() as store, anyio.create_task_group() as tasks:
+        async with connect(NOWHERE, store=store, options=BRIEF) as document:
+
+            async def keep() -> None:
+                with pytest.raises(Closed):
+                    await document.kept()
+                waited.append("kept")
+
+            async def discard() -> None:
+                await document.discard()
+                waited.append("discard")
+
+            store.halt()
+            tasks.start_soon(discard)
+            with anyio.fail_after(TIMEOUT_S):
+                await store.reached.wait()
+            tasks.start_soon(keep)
+            await anyio.lowlevel.checkpoint()
+        with anyio.fail_after(TIMEOUT_S):
+            await until(lambda: sorted(waited) == ["discard", "kept"])
