@@ -65,6 +65,7 @@ class Proxied:
                 transport=transport,
                 base_url=f"{scheme}://127.0.0.1:{self.port}",
                 headers={"Host": HOST, "X-Forwarded-For": LIE},
+                timeout=60.0,
             )
         )
 

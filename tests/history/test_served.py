@@ -49,11 +49,11 @@ def test_workers_end_with_the_server(tmp_path: Path) -> None:
         serving_pid = serving_process(process.pid)
         worker = worker_of(serving_pid)
         os.kill(serving_pid, signal.SIGKILL)
-        wait_gone(worker, 10)
+        wait_gone(worker, 60)
         write_much(url)  # it is back, and folds again
         again = worker_of(serving_process(process.pid))
         assert process.stop() == 0
-        wait_gone(again, 10)
+        wait_gone(again, 60)
 
 
 def test_it_is_on_by_itself(tmp_path: Path) -> None:

@@ -23,6 +23,8 @@ from tests.unit.engine import until
 
 pytestmark = pytest.mark.anyio
 linux = pytest.mark.usefixtures("idle_class")
+TRIES = 10
+"""A busy machine holds up a loop by itself, though hardly each time."""
 
 
 @pytest.fixture
@@ -203,6 +205,14 @@ async def test_history_processes(most: int) -> None:
 
 async def test_the_loop_goes_on_meanwhile() -> None:
     """Starting a process and a large request hold the loop up for no more than some 10 ms."""
+    longest = [await longest_turn()]
+    while longest[-1] >= 0.2 and len(longest) < TRIES:  # some 5 ms on a quiet machine
+        longest.append(await longest_turn())
+    assert min(longest) < 0.2
+
+
+async def longest_turn() -> float:
+    """Return how long the loop was held up, in seconds, by a request and what precedes it."""
     longest = 0.0
     async with Workers() as workers, anyio.create_task_group() as tasks:
 
@@ -216,7 +226,7 @@ async def test_the_loop_goes_on_meanwhile() -> None:
         tasks.start_soon(watch)
         await workers.run(work.double, bytes(5_000_000))
         tasks.cancel_scope.cancel()
-    assert longest < 0.2  # a busy machine: some 5 ms on a quiet one
+    return longest
 
 
 async def test_an_idle_process_ends(monkeypatch: pytest.MonkeyPatch) -> None:

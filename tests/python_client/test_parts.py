@@ -1,5 +1,6 @@
 """The client's parts by themselves: what is confirmed, what goes out, who is there."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -9,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crdtsync.awareness import Entry
-from crdtsync.client import AwarenessChange, Backoff, ClientError, Options
+from crdtsync.client import AwarenessChange, Backoff, ClientError, Options, Status
 from crdtsync.client.awareness import Awareness
+from crdtsync.client.core import Core
 from crdtsync.client.ledger import Ledger
 from crdtsync.client.outbox import Outbox, cut
 from crdtsync.client.tokens import read_answer
@@ -215,3 +217,14 @@ def test_answers_to_tokens() -> None:
 def test_options_are_values() -> None:
     """Options are compared and replaced like values."""
     assert replace(Options(), backoff=Backoff(first_s=1)) == Options(backoff=Backoff(first_s=1))
+
+
+def test_nothing_follows_on_closed() -> None:
+    """What ends behind the client's end, such as its connection, changes its state no more."""
+    core = Core(pycrdt.Doc(), Options(), lock=nullcontext(), soon=lambda call: call())
+    told: list[Status] = []
+    core.statuses.add(told.append)
+    for status in (Status.OFFLINE, Status.CLOSED, Status.OFFLINE, Status.CONNECTING):
+        core.enter(status)
+    assert told == [Status.OFFLINE, Status.CLOSED]
+    assert core.status is Status.CLOSED
