@@ -44,10 +44,11 @@ class Late:
         root, moved = chat_root(thread), 0
         old: set[str] = set()
         looked: set[str] = set()
+        begun_with = set(shelf.ids(thread))  # what comes meanwhile is for the next round
         there_now: list[str] | None = None
         for filed in shelf.archives(thread):
             there_now = shelf.ids(thread) if there_now is None else there_now
-            ids = [id for id in there_now if filed.first <= id <= filed.last]
+            ids = [id for id in there_now if filed.first <= id <= filed.last and id in begun_with]
             looked.update(id for id in ids if id not in new)
             if looked.isdisjoint(ids):
                 continue

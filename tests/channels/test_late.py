@@ -1,6 +1,8 @@
 """What is written to messages that an archive has taken by then gets there, by the rules."""
 
 import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pycrdt
@@ -18,6 +20,7 @@ from crdtsync.hub import Hub
 from crdtsync.limits import Limits
 from crdtsync.protocol import update_frame
 from crdtsync.roles import ADMIN
+from crdtsync.room import Room
 from crdtsync.store.memory import MemoryStore
 from tests.channels.kit import ANN, BOB, GUEST, MOD, NOW_MS, Talk, setting
 from tests.channels.rooms import NOON_MS, ROOM, Speaker, chat_hub, everything, live, rested
@@ -380,6 +383,49 @@ async def test_while_a_roll_is_under_way(monkeypatch: pytest.MonkeyPatch) -> Non
         assert came
         assert by_id(await everything(hub))[sent[0]].deleted_ms
         assert sent[0] not in await live(hub)
+
+
+async def test_while_the_archives_are_looked_into(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes then is brought to its archive, though a later one may be of its time as well."""
+    first = Archive(ROOM, 1).name
+    async with chat_hub(chat_archive_messages=10) as hub:
+        away, sent = await filled(hub)
+        bob = Speaker(hub, "bob")
+        bob.say("from the train", time_ms=NOON_MS + 3)
+        for n in range(30, 60):
+            bob.say(f"{n}", time_ms=NOON_MS + n)
+        await rested(hub)
+        filed = await live(hub, ARCHIVES)
+        assert filed["000001"]["first"] <= sent[5] <= filed["000001"]["last"]
+        assert any(each["first"] < sent[5] for key, each in filed.items() if key != "000001")
+
+        away.put(sent[5], text="", deleted=NOON_MS + 99)
+        real, came = hub.open, []
+
+        @asynccontextmanager
+        async def opened(document: str) -> AsyncIterator[Room]:
+            async with real(document) as room:
+                if document == first and not came:
+                    came.append(True)
+                    away.back(hub)
+                    await until(lambda: sent[5] in hub.channels.shelf(hub.rooms[ROOM]).ids(""))
+                yield room
+
+        monkeypatch.setattr(hub, "open", opened)
+        other = Away(hub, Speaker(hub, "ann"))
+        other.doc.apply_update(away.doc.get_update())
+        other.before = other.doc.get_state()
+        other.put(sent[6], text="changed", edited=NOON_MS + 99)
+        chat = other.doc.get("chat", type=pycrdt.Map)
+        for n in range(60, 90):  # so much that the chat rolls
+            message = Message(
+                id=message_id(NOON_MS + n), author="ann", text="x", time_ms=NOON_MS + n
+            )
+            chat[message.id] = message.value()
+        other.back(hub)
+        await until(lambda: came)
+        await check_gone(hub, sent[5])
+        assert by_id(await everything(hub))[sent[6]].text == "changed"
 
 
 @pytest.mark.parametrize("how", ["the next message", "later", "a restart"])
