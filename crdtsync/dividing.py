@@ -24,6 +24,8 @@ LONG_STRUCTS = 4 * MARKED_STRUCTS
 LONG_DELETES = 20_000
 """Deleted ranges that are let in in a turn: some 0.3 us each."""
 PORTION_DELETES = 5_000
+LONG_TOGETHER = 50_000
+"""Structs, or deleted ranges, of what hangs together: half a second, at some 10 us each."""
 
 
 def is_long(found: Scan) -> bool:
@@ -31,9 +33,17 @@ def is_long(found: Scan) -> bool:
     return sum([count for _, _, count in found.bodies]) > LONG_STRUCTS
 
 
-def is_long_to_decide(found: Scan) -> bool:
-    """Return whether to look where all of an update is would take others' turn for long."""
-    return len(found.deletes) > PORTION_DELETES or is_long(found)
+def is_long_to_decide(found: Scan, *, channels: bool) -> bool:
+    """Return whether to look where all of an update is would take others' turn for long.
+
+    Where there are ``channels``, an update in which keys are set anew, or deleted, hangs together:
+    of a message that was edited twice one part would say that it is deleted, and the next one what
+    replaces it. So it takes longer before that is divided.
+    """
+    deletes, structs = len(found.deletes), sum([count for _, _, count in found.bodies])
+    if channels and deletes and found.keys:
+        return max(deletes, structs) > LONG_TOGETHER
+    return deletes > PORTION_DELETES or structs > LONG_STRUCTS
 
 
 def takes_long(found: Scan, document: Document) -> bool:

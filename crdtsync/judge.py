@@ -196,7 +196,10 @@ class Judge:
         A long one is decided on by portions. Over one of them the rest is refused as well.
         """
         room, portion = self._room, connection.portion
-        by_parts = portion is None and is_long_to_decide(found) and not room.document.knows(found)
+        by_parts = portion is None and is_long_to_decide(
+            found, channels=self.keeper.channels is not None
+        )
+        by_parts = by_parts and not room.document.knows(found)
         if by_parts:
             denial = self._gates.outright(self._clearance(connection), update, found)
         else:
@@ -301,7 +304,7 @@ class Judge:
         draft: Draft | None = None
         if looked and channels is not None and book is not None and not isinstance(decision, Deny):
             asked = channels.judge(
-                looked, clearance.principal, book, address=address, so_far=so_far
+                looked, clearance.principal, book, address=address, parted=so_far is not None
             )
             if isinstance(asked, Deny):
                 decision = asked

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from crdtsync.awareness import Entry, read_entries, read_single
-from crdtsync.channels.model import Message
 from crdtsync.errors import InvalidUpdate, MessageTooLarge
 from crdtsync.keystroke import Typist
 from crdtsync.limits import Limits, naming
@@ -24,7 +23,7 @@ from crdtsync.protocol import (
     decode_frame,
 )
 from crdtsync.state_vector import read_state_vector
-from crdtsync.structs import EMPTY_UPDATE, Id, Scan
+from crdtsync.structs import EMPTY_UPDATE, Scan
 from crdtsync.update import scan
 
 __all__ = [
@@ -58,9 +57,6 @@ class SoFar:
 
     size_bytes: int = 0
     """How much that inserted, where somebody asks."""
-    replaced: dict[tuple[str, str], tuple[Message, Id]] = field(default_factory=dict)
-    """Messages of a chat that came to be deleted, by root and key, with the last item there: what
-    replaces them may be yet to come."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from crdtsync.channels.changes import (
 from crdtsync.channels.denials import (
     OWN_KEY,
     OWN_MESSAGES,
+    TOO_MUCH,
     too_late,
     too_long,
 )
@@ -28,7 +29,6 @@ from crdtsync.channels.model import MAX_NAME, Message, message_time
 from crdtsync.channels.names import Channel, Root, is_guest, is_message_id
 from crdtsync.gate import Deny, Principal
 from crdtsync.limits import Limits
-from crdtsync.session import SoFar
 
 __all__ = ["Case"]
 
@@ -42,7 +42,8 @@ class Case:
         draft: Draft,
         limits: Limits,
         now_ms: int,
-        so_far: SoFar | None,
+        *,
+        parted: bool,
     ) -> None:
         self._principal = principal
         self._draft = draft
@@ -52,7 +53,8 @@ class Case:
         self._moderates = role is not None and role.moderate
         self._under: dict[tuple[str, str], Message] = {}
         """Messages under items of this update that come deleted: another may follow on those."""
-        self._so_far = so_far
+        self._parted = parted
+        """Whether there is more of the update that can't be seen."""
 
     def put(self, change: Change) -> Deny | None:
         """Decide on a key's new item, and take it."""
@@ -76,14 +78,15 @@ class Case:
 
     def drop(self, drop: Drop) -> Deny | None:
         """Decide on a deletion, and take it. What a key shows no more anybody may delete."""
-        before = self._draft.drop(drop)
         key = drop.key
+        own = (drop.name, key) in self._draft.slots
+        before = self._draft.drop(drop)
         if before is None or key is None or isinstance(before.said, Wrong):
             return None
         match drop.root.channel:
             case Channel.CHAT:
-                if isinstance(before.said, Message) and self._so_far is not None:
-                    self._under[drop.name, key] = before.said
+                if own and self._parted:  # what replaces it may be yet to come
+                    return TOO_MUCH
                 return self._may_delete(before.said)
             case Channel.REACTIONS:
                 return None if self._is(key.rpartition(" ")[2]) else OWN_KEY
@@ -103,7 +106,7 @@ class Case:
         draft, said = self._draft, change.said
         before = draft.slot(change.name, key)
         name = change.name
-        if before is not None and before.is_gone and not self._goes_on(name, key, before):
+        if before is not None and before.is_gone and (name, key) not in self._under:
             return self._late(change, key)
         if isinstance(said, Gone):
             return self._deleted(change, key, before)
@@ -128,24 +131,6 @@ class Case:
         elif said.deleted_ms and not wins:
             self._amend(change, key)
         return None
-
-    def _goes_on(self, name: str, key: str, before: Slot) -> bool:
-        """Return whether a message is gone only until its next item, of this update, has come."""
-        if (name, key) in self._under:
-            return True
-        replaced = self._so_far and self._so_far.replaced.get((name, key))
-        if not replaced or replaced[1] != before.last:  # somebody else was there meanwhile
-            return False
-        self._under[name, key] = replaced[0]
-        return True
-
-    def hand_on(self) -> None:
-        """Tell the update's next portion what it may go on from."""
-        if self._so_far is not None:
-            for (name, key), message in self._under.items():
-                slot = self._draft.slot(name, key)
-                if slot is not None and slot.is_gone:
-                    self._so_far.replaced[name, key] = (message, slot.last)
 
     def _count(self, said: Message) -> None:
         if not said.deleted_ms:
@@ -195,6 +180,8 @@ class Case:
 
     def _deleted(self, change: Change, key: str, before: Slot | None) -> Deny | None:
         """Decide on an item that comes deleted: what it was is not to be known."""
+        if self._parted:  # what replaces it may be yet to come
+            return TOO_MUCH
         if not is_message_id(key):
             return Deny("a message's key is a UUID of version 7 in small letters")
         if before is not None and before.said is not GONE:

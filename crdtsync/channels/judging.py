@@ -24,7 +24,6 @@ from crdtsync.clock import Clock
 from crdtsync.gate import Deny, Principal
 from crdtsync.limits import Limits
 from crdtsync.places import PlaceIndex
-from crdtsync.session import SoFar
 
 __all__ = ["ChannelJudge"]
 
@@ -94,11 +93,11 @@ class ChannelJudge:
         book: Book,
         *,
         address: str = "",
-        so_far: SoFar | None = None,
+        parted: bool = False,
     ) -> Draft | Deny:
         """Decide on what somebody's update does; return what the book takes when it is let in.
 
-        ``so_far`` is of an update that comes by portions.
+        ``parted`` says that it is but a part of one.
         """
         if changes.more:
             return TOO_MUCH
@@ -106,7 +105,7 @@ class ChannelJudge:
         draft.strange = changes.strange
         draft.who = principal.id or guest_at(address)
         now_ms = self._clock.time_ms()
-        asked = Case(principal, draft, self._limits, now_ms, so_far)
+        asked = Case(principal, draft, self._limits, now_ms, parted=parted)
         # Messages first: reactions and threads may be about them. The server's own come last.
         sets = sorted(changes.sets, key=_rank)
         for change in sets:
@@ -120,7 +119,6 @@ class ChannelJudge:
         times_ms = draft.times_ms
         if not self.rates.allows(draft.who, times_ms, self._clock.monotonic_s(), now_ms):
             return TOO_FAST if len(times_ms) <= self._limits.chat_burst else too_many(self._limits)
-        asked.hand_on()
         return draft
 
     def said(self, draft: Draft) -> None:

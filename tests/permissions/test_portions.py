@@ -3,11 +3,14 @@
 from typing import Any
 
 import anyio.lowlevel
+import pycrdt
 import pytest
 
+from crdtsync import dividing
 from crdtsync.channels.rules import ChannelRules
 from crdtsync.channels.service import Channels
-from crdtsync.dividing import LONG_STRUCTS, PORTION_DELETES
+from crdtsync.clock import ManualClock
+from crdtsync.dividing import LONG_STRUCTS, LONG_TOGETHER, PORTION_DELETES
 from crdtsync.edit import Act, Edit
 from crdtsync.gate import ALLOW, ContentGate, Decision, Deny, Gate, Principal
 from crdtsync.hub import Hub
@@ -25,6 +28,8 @@ from .kit import restricted
 pytestmark = pytest.mark.anyio
 
 MANY = LONG_STRUCTS + 1
+ID = "018bcfe5-6800-7000-8000-000000000001"
+NOON_MS = ManualClock().time_ms()
 MAP = restricted(Rule(root="map"))
 
 
@@ -82,6 +87,7 @@ def hub_for(kind: str, shelf: Shelf | None = None, **limits: Any) -> tuple[Hub, 
         channels=Channels(rules),
         limits=quick(**limits),
         quarantine=shelf or Shelf(),
+        clock=ManualClock(),
     )
     return hub, MAP if kind == "role" else Principal(id="ann")
 
@@ -236,3 +242,38 @@ async def test_a_role_that_changes_meanwhile() -> None:
         assert (await writer.gone())[0] == 4409
         assert 0 < document.clocks[1] < 6 * MANY
         assert [each.update for each in shelf.kept] == [data]
+
+
+def edited_twice(between: int) -> bytes:
+    """Return a message's last text, the one before it deleted, with keys of a map between."""
+    said = {"author": "ann", "text": "last", "time": NOON_MS, "type": "text"}
+    doc: pycrdt.Doc[Any] = pycrdt.Doc(client_id=1)
+    chat = doc.get("chat", type=pycrdt.Map)
+    chat[ID] = said | {"text": "first"}
+    filler = doc.get("map", type=pycrdt.Map)
+    with doc.transaction():
+        for n in range(between):
+            filler[f"k{n}"] = n
+    chat[ID] = said | {"edited": NOON_MS + 1}
+    return doc.get_update()
+
+
+@pytest.mark.parametrize("most", [LONG_TOGETHER, MANY])
+async def test_a_message_is_not_divided(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What replaces a message that one part would delete comes with it, or neither does."""
+    monkeypatch.setattr(dividing, "LONG_TOGETHER", most)
+    hub, ann = hub_for("chat")
+    async with hub:
+        writer = await join(hub, principal=ann)
+        room = hub.rooms["doc"]
+        writer.say(update_frame(edited_twice(2 * MANY)))
+        if most > 2 * MANY:
+            await until(lambda: room.document.clocks)
+            assert room.document.clocks == {1: 2 * MANY + 2}
+            await hub.committed(room)
+            assert room.export()["chat"].value[ID]["text"] == "last"
+        else:
+            code, reason = await writer.gone()
+            assert code == 4409
+            assert "too much at once" in reason
+            assert room.document.clocks == {}
