@@ -24,8 +24,8 @@ LONG_STRUCTS = 4 * MARKED_STRUCTS
 LONG_DELETES = 20_000
 """Deleted ranges that are let in in a turn: some 0.3 us each."""
 PORTION_DELETES = 5_000
-LONG_TOGETHER = 50_000
-"""Structs, or deleted ranges, of what hangs together: half a second, at some 10 us each."""
+LONG_TOGETHER = 20_000
+"""Structs, or deleted ranges, of what hangs together: 0.3 s, at some 15 us each."""
 
 
 def is_long(found: Scan) -> bool:
