@@ -91,6 +91,7 @@ class Connecting:
         async with AsyncExitStack() as stack:
             if self._store is not None:
                 await self._load(core, await self._opened(stack, self._store))
+            stack.callback(lambda: core.replica.detach())  # the document may outlive the client
             core.attach()
             self._tasks = await stack.enter_async_context(_Tasks())
             if core.keeper is not None:

@@ -140,8 +140,6 @@ class Keeper:
                 sequence=loaded.damage.sequence,
                 hint="Repair it with `crdtsync check --repair`, or start with another store.",
             )
-        if loaded.checkpoint is None and not loaded.records:
-            self._cell = _Cell({}, clean=False)  # discarded: killed before this went, too
         if loaded.checkpoint is not None:
             self._sequence = loaded.checkpoint.sequence
             found = scan(loaded.checkpoint.state, _MOST)
@@ -154,6 +152,8 @@ class Keeper:
                 ledger.make(scan(record.update, _MOST))
             self._records += 1
             self._bytes += len(record.update)
+        if cell.checkpoint is not None and not self._sequence:
+            self.begin_anew()  # it was discarded, but for what is beside it
         return self._cell.refused
 
     def put(self, update: bytes, *, own: bool) -> None:

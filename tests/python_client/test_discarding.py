@@ -202,6 +202,42 @@ async def test_a_document_that_can_t_be_kept(server: Server) -> None:
         assert await kept_text(store) == shown
 
 
+class Dying(MemoryStore):
+    """A store that deletes once, and then nothing more."""
+
+    left = 1
+
+    async def delete(self, document: str) -> bool:
+        if not self.left:
+            raise StoreFull("no room")
+        self.left -= 1
+        return await super().delete(document)
+
+
+async def test_what_is_half_forgotten(server: Server) -> None:
+    """A refusal says nothing of the documents behind the one that was refused."""
+    async with Dying() as store:
+        async with connect(NOWHERE, store=store, options=BRIEF) as document:
+            text = text_of(document)
+            text += "refused"
+            assert document._core.keeper is not None
+            document._core.keeper.note(EditsRefused(4422, "bad edits"))
+            await document.kept()
+        async with connect(NOWHERE, store=store, options=BRIEF) as document:
+            assert isinstance(document.error, EditsRefused)
+            await document.discard()
+        assert not store.left
+        store.left = 2
+        async with connect(address(server), store=store, options=OPTIONS) as document:
+            with anyio.fail_after(TIMEOUT_S):
+                await document.synced()
+                text = text_of(document)
+                text += "new"
+                await document.saved()
+                await document.kept()
+        assert await kept_text(store) == "new"
+
+
 async def test_discarded_twice(server: Server) -> None:
     """The second while the first is still on its way: nothing of either is left."""
     async with Failing() as store:

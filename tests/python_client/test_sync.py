@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import pycrdt
 import pytest
@@ -112,6 +113,21 @@ def test_a_refusal() -> None:
         pytest.raises(Refused, match="not you"),
     ):
         document.synced(TIMEOUT_S)
+
+
+def test_a_document_outlives_a_client_that_never_began() -> None:
+    """It is the program's own: it can be edited, and nobody listens any more."""
+    doc = pycrdt.Doc[Any](allow_multithreading=True)
+    with Server(authenticator=Recorder(error=Forbidden("not you"))) as server:
+        for _ in range(2):
+            with (
+                pytest.raises(Refused),
+                connect_sync(address(server), doc=doc, wait=True, options=OPTIONS),
+            ):
+                pass
+            text = doc.get("text", type=pycrdt.Text)
+            text += "more"
+    assert str(text) == "moremore"
 
 
 def test_presence(server: Server) -> None:
